@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+# The usual knobs. LUA_INCDIR picks one Lua (LuaRocks sets it); without it every Lua whose headers are found is built for.
+CC          ?= gcc
+CFLAGS      ?= -O2 -g
+LDFLAGS     ?=
+LIBFLAG     ?= -shared
+PKG_CONFIG  ?= pkg-config
+PREFIX      ?= /usr/local
+BINDIR      ?= $(PREFIX)/bin
+DESTDIR     ?=
+BUILD       ?= build
+LUA         ?= lua5.4
+
+SBX_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -ffunction-sections -fstack-protector-strong -MMD -MP \
+  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla -Wpointer-arith -Wundef -Wformat=2
+ifeq ($(DEV),1)
+SBX_CFLAGS += -Werror
+endif
+# A sanitizer cannot live in a static program: that build is dynamic, and never installed.
+ifeq ($(SAN),1)
+SAN_FLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SBX_CFLAGS += $(SAN_FLAGS)
+SUP_STATIC :=
+else
+# glibc's fortification needs an optimising compiler, and warns without one.
+SBX_CFLAGS += $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+SUP_STATIC := -static
+endif
+
+# Two binaries serve all: the 5.1 ABI (LuaJIT too) and the 5.4 ABI. No liblua is linked: the host brings it.
+TREE_ENV := LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='build/5.4/?.so;;'
+ifdef LUA_INCDIR
+LUA_ABI  := $(shell sed -n 's/^.define LUA_VERSION_NUM[^0-9]*\([0-9]\)0\([0-9]\).*/\1.\2/p' $(LUA_INCDIR)/lua.h)
+ABIS     := $(LUA_ABI)
+else
+FLAGS_5.4 := $(shell $(PKG_CONFIG) --cflags-only-I lua5.4 2>/dev/null || $(PKG_CONFIG) --cflags-only-I lua-5.4 2>/dev/null)
+FLAGS_5.1 := $(shell $(PKG_CONFIG) --cflags-only-I lua5.1 2>/dev/null || $(PKG_CONFIG) --cflags-only-I luajit 2>/dev/null)
+ABIS      := $(if $(FLAGS_5.4),5.4) $(if $(FLAGS_5.1),5.1)
+endif
+LIBDIR ?=
+LUADIR ?=
+
+SBX_SRC  := $(wildcard src/sbx_*.c)
+LUA_SRC  := $(wildcard src/lua_*.c)
+SUP_SRC  := $(wildcard src/sup_*.c)
+OBJ      := $(BUILD)/obj
+SBX_OBJ  := $(SBX_SRC:src/%.c=$(OBJ)/%.o)
+SUP_OBJ  := $(SUP_SRC:src/%.c=$(OBJ)/%.o)
+SUP      := $(BUILD)/sandbox-supervisor
+CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
+LUA_FILES   := $(wildcard lua/sandbox/*.lua)
+HOST_FILES  := $(wildcard lua/sandbox/hosts/*.lua)
+
+.PHONY: all core supervisor install install-abi demo test check-quick bench serve docs lint clean runsc deps archive
+all: core supervisor
+core: $(CORES)
+	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
+supervisor: $(SUP)
+
+$(SUP): $(SUP_OBJ) $(SBX_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lm -o $@
+
+$(OBJ)/sbx_%.o: src/sbx_%.c
+	@mkdir -p $(@D)
+	$(CC) $(SBX_CFLAGS) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+$(OBJ)/sup_%.o: src/sup_%.c
+	@mkdir -p $(@D)
+	$(CC) $(SBX_CFLAGS) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+
+# One rule for each ABI: the same sources under another lua.h.
+LIBEXEC = $(if $(LIBDIR),$(LIBDIR),$(PREFIX)/lib/lua/$(1))/sandbox
+define ABI_RULES
+$(OBJ)/$(1)/%.o: src/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(SBX_CFLAGS) $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(FLAGS_$(1))) -DSBX_LIBEXEC='"$(LIBEXEC)"' $$(CFLAGS) $$(CPPFLAGS) -c $$< -o $$@
+$(BUILD)/$(1)/sandbox/core.so: $(LUA_SRC:src/%.c=$(OBJ)/$(1)/%.o) $(SBX_OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(SAN_FLAGS) $$(LIBFLAG) -Wl,--gc-sections -Wl,-z,relro,-z,now $$(LDFLAGS) $$^ -o $$@
+endef
+$(foreach a,$(ABIS),$(eval $(call ABI_RULES,$(a))))
+
+# What the C unit tests link against: everything but the supervisor's main.
+archive: $(BUILD)/libsup.a
+$(BUILD)/libsup.a: $(filter-out %/sup_main.o,$(SUP_OBJ)) $(SBX_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# Copies only, and never builds: LuaRocks calls it without CFLAGS, distributions as another user.
+install:
+	@test -n "$(strip $(ABIS))" || { echo "nothing to install: run make first" >&2; exit 1; }
+	@for a in $(ABIS); do $(MAKE) --no-print-directory install-abi A=$$a \
+	  LIBDIR="$(if $(LIBDIR),$(LIBDIR),$(PREFIX)/lib/lua/$$a)" LUADIR="$(if $(LUADIR),$(LUADIR),$(PREFIX)/share/lua/$$a)" || exit 1; done
+	install -d $(DESTDIR)$(BINDIR)
+	install -m 755 bin/sandbox $(DESTDIR)$(BINDIR)/sandbox
+install-abi:
+	install -d $(DESTDIR)$(LIBDIR)/sandbox $(DESTDIR)$(LUADIR)/sandbox/hosts
+	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(DESTDIR)$(LIBDIR)/sandbox/
+	install -m 644 $(LUA_FILES) $(DESTDIR)$(LUADIR)/sandbox/
+	$(if $(HOST_FILES),install -m 644 $(HOST_FILES) $(DESTDIR)$(LUADIR)/sandbox/hosts/)
+	install -m 644 lua/sandbox_gvisor.lua $(DESTDIR)$(LUADIR)/
+
+deps:
+	@scripts/deps.sh test
+runsc:
+	@scripts/runsc.sh
+demo:
+	@scripts/demo.sh
+# Uses whatever is here; installs what is missing as root, names it otherwise.
+test:
+	@scripts/test.sh
+check-quick:
+	@scripts/test.sh quick
+bench:
+	@scripts/bench.sh
+serve:
+	@scripts/serve.sh
+lint:
+	@scripts/lint.sh
+docs:
+	@mkdir -p types
+	$(TREE_ENV) $(LUA) lua/sandbox/docs.lua readme README.md
+	$(TREE_ENV) $(LUA) lua/sandbox/docs.lua luals types/sandbox.lua
+	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
+# The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
+clean:
+	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
+
+-include $(wildcard $(OBJ)/*.d $(OBJ)/*/*.d)

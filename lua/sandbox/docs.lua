@@ -1,0 +1,285 @@
+-- SPDX-License-Identifier: MIT
+--- Prints the option tables of the README and a definition file for editors, from the rows that validate.
+--
+--     lua lua/sandbox/docs.lua readme [README.md]    rewrites what lies between the markers
+--     lua lua/sandbox/docs.lua luals [types/sandbox.lua]
+--     lua lua/sandbox/docs.lua check                 fails where README or types differ from the rows
+-- @module sandbox.docs
+local schema = require "sandbox.schema"
+local errors = require "sandbox.errors"
+
+local M = {}
+
+local kind_words = {
+  size = "size", seconds = "seconds, float", cores = "cores, float", count = "integer", boolean = "boolean",
+}
+
+local function kind_of(row)
+  if row.show then return row.show end
+  if row[2] == "enum" then return '`"' .. table.concat(row.values, '"`, `"') .. '"`' end
+  return kind_words[row[2]] or row[2]
+end
+
+local function default_of(row)
+  if row.default_text then return row.default_text end
+  if row.default == nil then return row[2] == "limits" and "" or "none" end
+  return type(row.default) == "string" and '`"' .. row.default .. '"`' or "`" .. tostring(row.default) .. "`"
+end
+
+local function line(...)
+  local cells = { ... }
+  for i, cell in ipairs(cells) do cells[i] = cell:gsub("|", "\\|") end
+  return "| " .. table.concat(cells, " | ") .. " |"
+end
+
+local function options_table(rows)
+  local out = { "| key | type | default | meaning |", "|---|---|---|---|" }
+  for _, row in ipairs(rows) do out[#out + 1] = line("`" .. row[1] .. "`", kind_of(row), default_of(row), row.doc) end
+  return table.concat(out, "\n")
+end
+
+--- Markdown of each marked part.
+M.parts = {}
+
+function M.parts.options()
+  return options_table(schema.options)
+end
+
+function M.parts.limits()
+  local out = { "| `limits` key | type | default | what happens at the limit | flag |", "|---|---|---|---|---|" }
+  for _, row in ipairs(schema.limits) do out[#out + 1] = line("`" .. row[1] .. "`", kind_of(row), default_of(row), row.at, row.flag) end
+  return table.concat(out, "\n")
+end
+
+function M.parts.instance()
+  return options_table(schema.instance)
+end
+
+function M.parts.results()
+  local out = { "| field | meaning |", "|---|---|" }
+  for _, row in ipairs(schema.result) do
+    out[#out + 1] = line("`" .. row[1] .. "`", row[3] ~= "" and row[3] or "boolean, always present")
+  end
+  return table.concat(out, "\n")
+end
+
+function M.parts.errors()
+  local out = { "| code | when |", "|---|---|" }
+  for _, row in ipairs(errors.codes) do out[#out + 1] = line("`" .. row[1] .. "`", row[2]) end
+  return table.concat(out, "\n")
+end
+
+--- Puts the tables between the markers of a text, <!-- options:begin --> and <!-- options:end --> and the like.
+-- @string text
+-- @treturn string
+function M.fill(text)
+  for name, part in pairs(M.parts) do
+    local open, close = "<!-- " .. name .. ":begin -->", "<!-- " .. name .. ":end -->"
+    local first, last = text:find(open, 1, true)
+    local stop = last and text:find(close, last, true)
+    if first and stop then text = text:sub(1, last) .. "\n" .. part() .. "\n" .. text:sub(stop) end
+  end
+  return text
+end
+
+local function fields(out, class, rows, type_of, words)
+  out[#out + 1] = "---@class " .. class
+  for _, row in ipairs(rows) do
+    out[#out + 1] = ("---@field %s%s %s %s"):format(row[1], class == "sandbox.Result" and "" or "?", type_of(row), words(row)):gsub("%s+$", "")
+  end
+  out[#out + 1] = ""
+end
+
+local limit_types = { size = "integer|string|false", seconds = "number|false", cores = "number|false", count = "integer|false", boolean = "boolean" }
+
+--- The definition file for the Lua language server.
+-- @treturn string
+function M.luals()
+  local out = { "---@meta sandbox", "-- SPDX-License-Identifier: MIT", "-- Made by lua/sandbox/docs.lua from lua/sandbox/schema.lua; do not edit.", "" }
+  fields(out, "sandbox.Limits", schema.limits, function(row)
+    return limit_types[row[2]] or '"' .. table.concat(row.values, '"|"') .. '"'
+  end, function(row) return row.at end)
+  out[#out + 1] = [[
+---@class sandbox.File
+---@field content? string
+---@field from? string
+---@field mode? string
+
+---@class sandbox.User
+---@field uid integer
+---@field gid? integer
+---@field groups? integer[]
+
+---@class sandbox.Mount
+---@field destination string
+---@field source? string
+---@field type? "bind"|"tmpfs"
+---@field readonly? boolean
+---@field size? integer|string
+
+---@class sandbox.LimitReport
+---@field requested? number
+---@field enforced_by? string
+---@field hit? boolean
+]]
+  fields(out, "sandbox.Options", schema.options, function(row) return row.lua end, function(row) return row.doc end)
+  out[#out] = "---@field [integer] string the program and its arguments\n"
+  fields(out, "sandbox.InstanceOptions : sandbox.Options", schema.instance, function(row) return row.lua end, function(row) return row.doc end)
+  fields(out, "sandbox.Result", schema.result, function(row) return row[2] end, function(row) return row[3] end)
+  out[#out + 1] = [[
+---@class sandbox.Job
+---@field id string
+local Job = {}
+---@param s string
+---@return boolean? ok, string? message, string? code
+function Job:write(s) end
+---@return boolean?
+function Job:close_stdin() end
+---@param stream? "stdout"|"stderr"
+---@return string? stream_or_chunk, string? chunk_or_message, string? code
+function Job:read(stream) end
+---@param stream? "stdout"|"stderr"
+---@return fun():string?
+function Job:lines(stream) end
+---@return fun():string?, string?
+function Job:chunks() end
+---@param seconds? number
+---@return sandbox.Result?, string? message, string? code
+function Job:wait(seconds) end
+---@param signal? string|integer
+---@return boolean?
+function Job:kill(signal) end
+function Job:close() end
+---@return integer?
+function Job:pid() end
+---@return integer
+function Job:pollfd() end
+---@return string?
+function Job:events() end
+---@return number?
+function Job:timeout() end
+
+---@class sandbox.Instance
+local Instance = {}
+---@param options sandbox.Options
+---@return sandbox.Result?, string? message, string? code
+function Instance:run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function Instance:spawn(options) end
+---@param options sandbox.Options
+---@return table?, string? message, string? code
+function Instance:spec(options) end
+---@param options sandbox.Options
+---@return boolean?, string? message, string? code
+function Instance:check(options) end
+---@param limits? sandbox.Limits
+---@return { file: string, value: string, version: string }[]
+function Instance:cgroup_entries(limits) end
+---@return table?, string? message, string? code
+function Instance:version() end
+---@return integer
+function Instance:active() end
+---@return integer?, string? message, string? code
+function Instance:cleanup_stale() end
+---@return table
+function Instance:metrics() end
+---@return table
+function Instance:doctor() end
+---@param grace? number
+---@return boolean
+function Instance:shutdown(grace) end
+function Instance:close() end
+
+---@class sandbox
+---@field _VERSION string
+local sandbox = {}
+---@param options? sandbox.InstanceOptions
+---@return sandbox.Instance
+function sandbox.new(options) end
+---@param options sandbox.Options
+---@return sandbox.Result?, string? message, string? code
+function sandbox.run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function sandbox.spawn(options) end
+---@param options sandbox.Options
+---@return table?, string? message, string? code
+function sandbox.spec(options) end
+---@param options sandbox.Options
+---@return boolean?, string? message, string? code
+function sandbox.check(options) end
+---@param limits? sandbox.Limits
+---@return { file: string, value: string, version: string }[]
+function sandbox.cgroup_entries(limits) end
+---@return table?, string? message, string? code
+function sandbox.version() end
+---@return integer
+function sandbox.active() end
+---@return integer?, string? message, string? code
+function sandbox.cleanup_stale() end
+---@return table
+function sandbox.metrics() end
+---@return table
+function sandbox.doctor() end
+---@param grace? number
+---@return boolean
+function sandbox.shutdown(grace) end
+function sandbox.close() end
+---@generic T
+---@param f fun():T
+---@return T
+function sandbox.loop(f) end
+---@param f fun(...)
+---@return table task
+function sandbox.go(f, ...) end
+---@param seconds number
+function sandbox.sleep(seconds) end
+---@param list any[]
+---@param n integer
+---@param f fun(item:any):any
+---@return any[]
+function sandbox.map(list, n, f) end
+
+return sandbox]]
+  return table.concat(out, "\n") .. "\n"
+end
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+--- The command line.
+-- @string what readme, luals or check
+-- @string[opt] path
+-- @treturn integer exit status
+function M.main(what, path)
+  if what == "readme" then
+    path = path or "README.md"
+    write(path, M.fill(read(path)))
+  elseif what == "luals" then
+    write(path or "types/sandbox.lua", M.luals())
+  elseif what == "check" then
+    if M.fill(read("README.md")) ~= read("README.md") or M.luals() ~= read("types/sandbox.lua") then
+      io.stderr:write("README.md or types/sandbox.lua differ from lua/sandbox/schema.lua: run docs.lua readme, docs.lua luals\n")
+      return 1
+    end
+  else
+    io.stderr:write("usage: docs.lua readme [README.md] | luals [types/sandbox.lua] | check\n")
+    return 2
+  end
+  return 0
+end
+
+if arg and arg[0] and arg[0]:match("docs%.lua$") then os.exit(M.main(arg[1], arg[2])) end
+
+return M

@@ -1,0 +1,159 @@
+-- SPDX-License-Identifier: MIT
+--- What works on this machine: found out by doing it, each finding with its remedy.
+-- @module sandbox.doctor
+local core = require "sandbox.core"
+local runtime = require "sandbox.runtime"
+
+local M = {}
+
+-- Dates of releases that mended what a guest or a neighbour could use against the host.
+local floors = {
+  { date = 20230920, text = "before release-20230920.0 the control socket was open to everybody in the same network namespace"
+      .. " (the supervisor therefore gives each run one of its own, and refuses network = \"host\")" },
+  { date = 20250319, text = "CVE-2025-2713, privilege escalation by local users, mended in release-20250319.0" },
+  { date = 20260817, text = "CVE-2026-96812, device nodes of an image, mended on 2026-08-17 (a rootfs of your own must hold none)" },
+}
+
+local Report = {}
+Report.__index = Report
+
+--- The report as text, a line or two for each check.
+-- @treturn string
+function Report:text()
+  local marks = { ok = "ok  ", warn = "WARN", fail = "FAIL" }
+  local out = {}
+  for _, c in ipairs(self.checks) do
+    out[#out + 1] = ("%s  %-12s %s"):format(marks[c.status], c.name, c.text)
+    if c.remedy then out[#out + 1] = (" "):rep(19) .. "-> " .. c.remedy end
+  end
+  return table.concat(out, "\n")
+end
+
+Report.__tostring = Report.text
+
+local function add(report, status, name, text, remedy)
+  report.checks[#report.checks + 1] = { status = status, name = name, text = text, remedy = remedy }
+  if status == "fail" then report.ok = false end
+end
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read(4096)
+  file:close()
+  return text and (text:gsub("%s+$", ""))
+end
+
+local function check_supervisor(report, sb)
+  local removed, message = sb:cleanup_stale()
+  if not removed then
+    return add(report, "fail", "supervisor", tostring(message), "reinstall the module: sandbox-supervisor belongs beside core.so")
+  end
+  add(report, "ok", "supervisor", ("starts and answers; %d stale runs removed"):format(removed))
+end
+
+--- Findings about a version of runsc.
+-- @string version
+-- @treturn {string,...} what that version lacks; nil when it does not say
+function M.lacks(version)
+  local date = runtime.version_date(version)
+  if not date then return nil end
+  local list = {}
+  for _, floor in ipairs(floors) do
+    if date < floor.date then list[#list + 1] = floor.text end
+  end
+  return list
+end
+
+local function check_runsc(report, sb)
+  local found, message = runtime.find(core, sb.options.runsc)
+  if not found then
+    add(report, "fail", "runsc", message, "https://gvisor.dev/docs/user_guide/install/")
+    return nil
+  end
+  add(report, "ok", "runsc", found.path)
+  local version, why, code = sb:version()
+  if not version then
+    add(report, "fail", "boot", ("%s (%s)"):format(why, code), code == "boot_timeout" and "raise boot_timeout, or look at the load of the machine"
+      or "run `sandbox run -- true` as the same user; the words above are runsc's own")
+    return nil
+  end
+  local lacks = M.lacks(version.runsc)
+  if not lacks then
+    add(report, "warn", "version", "this runsc was built without a version: whether it has the latest fixes cannot be told", "take an official release")
+  elseif #lacks > 0 then
+    add(report, "warn", "version", version.runsc .. ": " .. table.concat(lacks, "; "), "take a newer release of gVisor")
+  else
+    add(report, "ok", "version", version.runsc)
+  end
+  add(report, "ok", "platform", version.platform .. (version.platform == "ptrace" and " (systrap, which is faster, did not boot or is unknown here)" or ""))
+  return version
+end
+
+local function check_userns(report)
+  if core.getuid() == 0 then return add(report, "ok", "privilege", "root: guests are mapped to host uids from 100000") end
+  local blocked = {}
+  if read("/proc/sys/user/max_user_namespaces") == "0" then blocked[#blocked + 1] = "user.max_user_namespaces=15000" end
+  if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" then blocked[#blocked + 1] = "kernel.unprivileged_userns_clone=1" end
+  if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" then
+    blocked[#blocked + 1] = "kernel.apparmor_restrict_unprivileged_userns=0"
+  end
+  if #blocked > 0 then
+    return add(report, "fail", "privilege", "an ordinary user may not make user namespaces here", "sysctl -w " .. table.concat(blocked, " "))
+  end
+  add(report, "ok", "privilege", ("uid %d, in user namespaces"):format(core.getuid()))
+end
+
+local function check_kernel(report)
+  local release = read("/proc/sys/kernel/osrelease") or "?"
+  local major, minor = release:match("^(%d+)%.(%d+)")
+  if major and (tonumber(major) < 5 or tonumber(major) == 5 and tonumber(minor) < 12) then
+    return add(report, "fail", "kernel", release .. ": binds cannot be made read-only as a whole", "Linux 5.12 or later")
+  end
+  add(report, "ok", "kernel", release)
+end
+
+local remedies = {
+  cpus = "a cpu cgroup that this user may write (systemd: Delegate=yes), or whole cores",
+  disk = "run as root; as an ordinary user memory is the bound of what is written",
+}
+
+local function try_limit(report, sb, name, value)
+  local limits = { timeout = 20 }
+  limits[name] = value
+  local r, message, code = sb:run{ "/bin/true", limits = limits }
+  if not r then
+    return add(report, code == "limit_unavailable" and "warn" or "fail", "limits", name .. ": " .. message, remedies[name])
+  end
+  local by = r.limits[name].enforced_by
+  add(report, by and "ok" or "warn", "limits", ("%-10s %s"):format(name, by and "enforced by " .. by or "nobody enforces it"), not by and remedies[name] or nil)
+end
+
+local function check_run(report, sb)
+  local r, message, code = sb:run{ "/bin/sh", "-c", "echo hello", limits = { timeout = 20 } }
+  if not r then return add(report, "fail", "run", ("%s (%s)"):format(message, code)) end
+  if r.stdout ~= "hello\n" then return add(report, "fail", "run", "a shell in the sandbox said " .. tostring(r.stdout) .. tostring(r.stderr)) end
+  add(report, "ok", "run", ("a shell said hello; boot %.0f ms, in all %.0f ms"):format(r.boot_duration * 1000, r.total_duration * 1000))
+  add(report, r.runtime.cgroup == "none" and "warn" or "ok", "cgroup", r.runtime.cgroup == "none" and
+    "none that this user may write: memory and CPU time are read and held by the supervisor alone" or r.runtime.cgroup,
+    r.runtime.cgroup == "none" and "a delegated cgroup (systemd-run --user --scope -p Delegate=yes …), or cgroup_parent" or nil)
+  for _, limit in ipairs{ { "timeout", 20 }, { "memory", "64M" }, { "pids", 32 }, { "cpu_time", 10 }, { "cpus", 0.5 }, { "output", "1M" },
+                          { "disk", "8M" }, { "file_size", "1M" }, { "open_files", 64 } } do
+    try_limit(report, sb, limit[1], limit[2])
+  end
+end
+
+--- Examines this machine with an instance's options.
+-- @tparam Instance sb
+-- @treturn table report: `ok`, `checks`; tostring gives the text
+function M.examine(sb)
+  local report = setmetatable({ ok = true, checks = {} }, Report)
+  add(report, "ok", "module", ("sandbox %s, %s"):format(core.VERSION or "?", rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION))
+  check_kernel(report)
+  check_userns(report)
+  check_supervisor(report, sb)
+  if check_runsc(report, sb) then check_run(report, sb) end
+  return report
+end
+
+return M

@@ -1,0 +1,108 @@
+-- SPDX-License-Identifier: MIT
+--- Waiting in OpenResty and nginx-lua. nginx polls no foreign descriptor, so the job's connection is a cosocket: the worker
+-- connects to a socket of its own and gives the other end to the supervisor.
+-- @module sandbox.hosts.nginx
+local ngx = rawget(_G, "ngx")
+local core = require "sandbox.core"
+
+local M = { name = "nginx" }
+
+local FOREVER = 2147483647 -- ms, the longest that a cosocket takes
+
+-- Phases in which a cosocket may be waited for.
+local phases = { rewrite = true, access = true, content = true, timer = true, preread = true, server_rewrite = true,
+                 ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true }
+
+function M.running() return ngx ~= nil and ngx.socket ~= nil end
+
+--- Only time can be waited for here: descriptors are cosockets.
+function M.wait(fd, _, seconds)
+  if fd >= 0 then error("sandbox: nginx cannot wait for a descriptor", 0) end
+  ngx.sleep(math.max(0.001, seconds or 0.001))
+  return false
+end
+
+local Cosocket = {}
+Cosocket.__index = Cosocket
+
+function Cosocket.fd() return nil end
+function Cosocket.events() return "r" end
+function Cosocket:next() return self.conn:next() end
+function Cosocket:recv()
+  if self.ended then return nil end
+  return false
+end
+
+function Cosocket:send(kind, payload)
+  if self.ended then return nil, "send: the supervisor is gone", "EPIPE" end
+  self.conn:send(kind, payload)
+  if self.sending then return true end -- another light thread is at it, and takes ours along
+  self.sending = true
+  local bytes, ok, sent, err = self.conn:take(), true, true, nil
+  while ok and sent and bytes ~= "" do
+    ok, sent, err = pcall(self.sock.send, self.sock, bytes) -- another request's cosocket raises
+    bytes = ok and sent and self.conn:take() or ""
+  end
+  self.sending = false
+  if ok and sent then return true end
+  if ok then self.ended = true end
+  return nil, "send: " .. tostring(ok and err or sent), "EPIPE"
+end
+
+-- One light thread reads; what it reads may be what another waits for.
+local function read(self, seconds)
+  self.reading = true
+  self.sock:settimeout(seconds and math.max(1, math.ceil(seconds * 1000)) or FOREVER)
+  local bytes, err = self.sock:receiveany(65536)
+  self.reading = false
+  if bytes then
+    self.conn:feed(bytes)
+  elseif err ~= "timeout" then
+    self.ended = true
+  end
+  return bytes ~= nil or err ~= "timeout"
+end
+
+function Cosocket:wait(seconds)
+  if self.ended then return true end
+  if not self.reading then return read(self, seconds) end
+  ngx.sleep(seconds and math.min(seconds, 0.002) or 0.002)
+  return true
+end
+
+function Cosocket:close()
+  if self.closed then return end
+  self.closed, self.ended = true, true
+  pcall(self.sock.close, self.sock) -- another request's, or one that is over: nginx closes it itself
+  self.conn:close()
+end
+
+function M.go(f)
+  ngx.thread.spawn(f)
+end
+
+--- Opens the connection, in one go with the supervisor's start.
+-- @string supervisor
+-- @treturn table transport, or nil, message, code
+function M.connect(supervisor)
+  local phase = ngx.get_phase()
+  if not phases[phase] then
+    return nil, ("nginx's phase %s cannot wait; use a phase that can, or ngx.timer.at(0, …)"):format(phase), "wrong_phase"
+  end
+  local listener, path = core.ctl_listen()
+  if not listener then return nil, "cannot listen: " .. tostring(path), "system" end
+  local sock = ngx.socket.tcp()
+  local ok, err = sock:connect("unix:" .. path)
+  if not ok then
+    listener:close()
+    return nil, "cannot connect to " .. path .. ": " .. tostring(err), "system"
+  end
+  local started, message = core.ctl_spawn(listener, supervisor)
+  if not started then
+    sock:close()
+    return nil, message, "system"
+  end
+  return setmetatable({ sock = sock, conn = core.frames() }, Cosocket)
+end
+
+return M

@@ -1,0 +1,76 @@
+-- SPDX-License-Identifier: MIT
+--- Runs untrusted programs in gVisor sandboxes.
+--
+--     local sandbox = require "sandbox"
+--     local r = assert(sandbox.run{ "python3", "-c", "print(6*7)", limits = { timeout = 2, memory = "128M" } })
+--     print(r.stdout, r.exit_code, r.ok)
+--
+-- @module sandbox
+local instance = require "sandbox.instance"
+
+local M = { _VERSION = "sandbox " .. instance.VERSION .. " (gVisor)", _NAME = "sandbox" }
+
+local default
+
+-- Made at the first use, so that `require` touches nothing.
+local function get()
+  if not default or default.closed then default = instance.new{} end
+  return default
+end
+
+--- Makes an instance with options of its own.
+-- @tparam[opt] table options
+-- @treturn Instance
+function M.new(options)
+  local sb = instance.new(options, 2)
+  return sb
+end
+
+--- Runs a program to its end in the default instance.
+-- @tparam table options
+-- @treturn table result, or nil, message, code
+function M.run(options)
+  local r, message, code = get():run(options, 2)
+  return r, message, code
+end
+
+--- Starts a program and gives its job.
+-- @tparam table options
+-- @treturn Job or nil, message, code
+function M.spawn(options)
+  local job, message, code = get():spawn(options, 2)
+  return job, message, code
+end
+
+--- The OCI spec of a run, as a table.
+-- @tparam table options
+-- @treturn table or nil, message, code
+function M.spec(options)
+  local spec, message, code = get():spec(options, 2)
+  return spec, message, code
+end
+
+--- What will be written to a run's cgroups.
+-- @tparam[opt] table limits
+-- @treturn {table,...}
+function M.cgroup_entries(limits)
+  local list = get():cgroup_entries(limits, 2)
+  return list
+end
+
+for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool" } do
+  M[name] = function(...)
+    local sb = get()
+    local a, b, c = sb[name](sb, ...)
+    return a, b, c
+  end
+end
+
+-- The own loop is loaded when it is asked for.
+for _, name in ipairs{ "loop", "go", "sleep", "map" } do
+  M[name] = function(...)
+    return require("sandbox.loop")[name](...)
+  end
+end
+
+return M

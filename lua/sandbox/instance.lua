@@ -1,0 +1,403 @@
+-- SPDX-License-Identifier: MIT
+--- An instance: options, defaults, a queue, metrics, and the jobs it has started.
+-- @module sandbox.instance
+local core = require "sandbox.core"
+local schema = require "sandbox.schema"
+local request = require "sandbox.request"
+local runtime = require "sandbox.runtime"
+local capabilities = require "sandbox.capabilities"
+local queue = require "sandbox.queue"
+local metrics = require "sandbox.metrics"
+local result = require "sandbox.result"
+local job_room = require "sandbox.job"
+local wait = require "sandbox.wait"
+
+local M = {}
+
+local Instance = {}
+Instance.__index = Instance
+
+--- Makes an instance.
+-- @tparam[opt] table options see the README; a wrong one raises
+-- @int[opt=1] level of the error
+-- @treturn Instance
+function M.new(options, level)
+  local checked, message = schema.instance_options(options or {})
+  if not checked then error(message, (level or 1) + 1) end
+  local self = {
+    options = checked, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
+    queue = queue.new(checked, core.now), counts = metrics.new(),
+  }
+  return setmetatable(self, Instance)
+end
+
+-- Tells the logger; what it raises is its own affair.
+local function log(self, level, message, fields)
+  local logger = self.options.logger
+  if logger then pcall(logger, level, message, fields or {}) end
+end
+
+local function sleep(self, seconds)
+  if self.options.wait then
+    self.options.wait(-1, "r", seconds)
+  elseif wait.sleep then
+    wait.sleep(seconds)
+  else
+    wait.wait(-1, "r", seconds)
+  end
+end
+
+-- Starts a job for a request that is ready.
+local function start(self, plan, req)
+  local conn, message, code = wait.connect()
+  if not conn then return nil, message, code or "system" end
+  plan.wait = self.options.wait
+  local job
+  job, message, code = job_room.start(conn, plan, req)
+  return job, message, code
+end
+
+-- A job of our own from its start to its end: probes and sweeps.
+local function execute(self, plan, req, message, code)
+  if not req then return nil, message, code end
+  local job
+  job, message, code = start(self, plan, req)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  return r, message, code
+end
+
+local function get_runtime(self)
+  local rt, message, code = runtime.get{
+    core = core, options = self.options,
+    execute = function(plan, req, ...)
+      local r, why, kind = execute(self, plan, req, ...)
+      return r, why, kind
+    end,
+  }
+  return rt, message, code
+end
+
+-- What can be said before anything is started -----------------------------------------------------------------------------
+
+local function exists(path, kind, what)
+  local st, why = core.stat(path)
+  if not st then return nil, what .. " " .. (why or path .. ": it does not exist"), "bad_rootfs" end -- `why` names the path
+  if kind and st.type ~= kind then return nil, ("%s %s is no %s"):format(what, path, kind), "bad_rootfs" end
+  return true
+end
+
+local function check_host_paths(plan)
+  local ok, message, code = true, nil, nil
+  if plan.bundle then
+    ok, message, code = exists(plan.bundle, "directory", "bundle")
+  elseif plan.rootfs ~= "host" then
+    ok, message, code = exists(plan.rootfs, "directory", "rootfs")
+  end
+  if not ok then return nil, message, code end
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "bind" then
+      ok, message, code = exists(m.source, nil, "mount source")
+      if not ok then return nil, message, code end
+    end
+  end
+  for _, file in ipairs(plan.files) do
+    if file.from then
+      ok, message, code = exists(file.from, "file", "file")
+      if not ok then return nil, message, code end
+      file.from = core.realpath(file.from) or file.from
+    end
+  end
+  if type(plan.stdin) == "table" and plan.stdin.from then
+    ok, message, code = exists(plan.stdin.from, nil, "stdin")
+    if not ok then return nil, message, code end
+  end
+  return true
+end
+
+local function check_supported(plan)
+  if plan.collect then return nil, "collect is not supported in this version: let the program print what is wanted", "not_supported" end
+  if plan.network == "sandbox" then
+    return nil, 'network = "sandbox" is not supported in this version; there are "none" and "host"', "not_supported"
+  end
+  local name = plan.limits.pids and capabilities.undoes_pids(plan.capabilities)
+  if name then
+    if not plan.limits.best_effort then
+      return nil, ("limits.pids cannot hold a program that has %s: leave the capability out, or set limits.pids = false"):format(name), "limit_unavailable"
+    end
+    plan.unenforced = { pids = true }
+  end
+  return true
+end
+
+local function check_runtime(plan, rt)
+  if plan.network == "host" and not rt.flags.directfs then
+    return nil, ("network = \"host\" needs runsc of release-20230920.0 or later, for older ones leave their control socket open"
+      .. " to everybody in that network; %s is %s"):format(rt.runsc, rt.version), "not_supported"
+  end
+  if rt.rootless and plan.user and plan.user.uid ~= 0 then
+    for _, m in ipairs(plan.mounts) do
+      if m.type == "bind" and not m.readonly then
+        return nil, ("the writable mount at %s needs user = 0 (which is yourself, without capabilities) when runsc runs as an"
+          .. " ordinary user"):format(m.destination), "not_supported"
+      end
+    end
+  end
+  return true
+end
+
+-- Launching -------------------------------------------------------------------------------------------------------------
+
+local function prepare(self, options, level)
+  local plan, message = schema.try(options, self.options.defaults)
+  if not plan then error(message, level + 1) end
+  plan.clock, plan.began = core.now, core.now()
+  local ok, code
+  ok, message, code = check_supported(plan)
+  if ok then ok, message, code = check_host_paths(plan) end
+  if not ok then return nil, message, code end
+  local rt
+  rt, message, code = get_runtime(self)
+  if not rt then return nil, message, code end
+  ok, message, code = check_runtime(plan, rt)
+  if not ok then return nil, message, code end
+  plan.runtime, plan.id = rt, core.random_hex(16)
+  return plan, rt
+end
+
+-- Called once, when the job's end is known.
+local function finisher(self, plan, token)
+  local done = false
+  return function(r, message, code)
+    if done then return end
+    done = true
+    self.queue:release(token)
+    self.kept[plan.id] = nil
+    self.counts:finish(r, code)
+    if r then
+      log(self, "info", "ended: " .. r.status, { id = plan.id, status = r.status, exit_code = r.exit_code, duration = r.duration })
+    else
+      log(self, "error", tostring(message), { id = plan.id, code = code })
+    end
+  end
+end
+
+local function fail(self, message, code)
+  self.counts:finish(nil, code)
+  log(self, "error", tostring(message), { code = code })
+  return nil, message, code
+end
+
+local function launch(self, options, level, spawning)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local plan, rt, code = prepare(self, options, level + 1)
+  if not plan then return fail(self, rt, code) end
+  if spawning and plan.stdin == nil then plan.stdin_open = true end
+  plan.spawn = spawning
+  local req, message
+  req, message, code = request.build(plan, rt, plan.id)
+  if not req then return fail(self, message, code) end
+  local asked = core.now()
+  local token
+  token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
+  if not token then return fail(self, message, code) end
+  plan.queue_duration, plan.token = core.now() - asked, token
+  plan.done = finisher(self, plan, token)
+  local job
+  job, message, code = start(self, plan, req)
+  if not job then
+    plan.done(nil, message, code)
+    return nil, message, code
+  end
+  self.counts:start()
+  log(self, "debug", "started", { id = plan.id })
+  self.jobs[job] = plan.id
+  if plan.on_exit then self.kept[plan.id] = job end -- nobody else may hold it until it has told of its end
+  return job
+end
+
+--- Lets the jobs that nobody waits for see their own end, where that can be done from outside.
+-- @tparam Instance self
+function M.pump(self)
+  if rawget(_G, "ngx") then return end -- a cosocket belongs to its request
+  for job in pairs(self.jobs) do
+    if job.step then pcall(job.step, job) end
+  end
+end
+
+--- Runs a program to its end.
+-- @tparam table options
+-- @treturn table result, or nil, message, code
+function Instance:run(options, level)
+  local job, message, code = launch(self, options, (level or 1) + 1, false)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  return r, message, code
+end
+
+--- Starts a program and gives its job at once; a start error comes from the first `read` or `wait`.
+-- @tparam table options
+-- @treturn Job or nil, message, code
+function Instance:spawn(options, level)
+  local job, message, code = launch(self, options, (level or 1) + 1, true)
+  return job, message, code
+end
+
+--- The OCI spec of a run, as a table. `runtime` and directories are those of this machine.
+-- @tparam table options
+-- @treturn table or nil, message, code
+function Instance:spec(options, level)
+  local plan, message = schema.try(options, self.options.defaults)
+  if not plan then error(message, (level or 1) + 1) end
+  local rootless = self.options.rootless
+  if rootless == "auto" then rootless = core.getuid() ~= 0 end
+  local dir = self.options.state_dir or runtime.default_state_dir(core)
+  local spec, why, code = request.spec(plan, { rootless = rootless }, dir .. "/run-ID")
+  if not spec then return nil, why, code end
+  return spec
+end
+
+--- Checks options; never raises.
+-- @tparam table options
+-- @treturn boolean true, or nil, message, "bad_option"
+function Instance:check(options)
+  local plan, message, code = schema.try(options, self.options.defaults)
+  if not plan then return nil, message, code end
+  return true
+end
+
+local OVERHEAD = 128 * 1024 * 1024
+
+--- What will be written to a run's cgroups, file by file, on this machine.
+-- @tparam[opt] table limits
+-- @treturn {table,...} of { file=, value=, version= }; empty where this machine has no cgroups
+function Instance:cgroup_entries(limits, level)
+  local checked, message = schema.try_limits(limits or {}, self.options.defaults.limits)
+  if not checked then error(message, (level or 1) + 1) end
+  local v2 = core.stat("/sys/fs/cgroup/cgroup.controllers") ~= nil
+  local v1 = core.stat("/sys/fs/cgroup/memory/cgroup.procs") ~= nil
+  local out = {}
+  local function add(file, form, ...)
+    out[#out + 1] = { file = file, value = form:format(...), version = v1 and "v1" or "v2" }
+  end
+  if not v1 and not v2 then return out end
+  local rt = checked.pids and get_runtime(self)
+  local per_task = rt and rt.platform == "systrap" and 8 or 24
+  local quota = checked.cpus and math.max(1000, math.floor(checked.cpus * 100000))
+  if checked.memory then
+    add(v1 and "memory/memory.limit_in_bytes" or "memory.max", "%.0f", checked.memory + OVERHEAD)
+    if v1 then add("memory/memory.memsw.limit_in_bytes", "%.0f", checked.memory + OVERHEAD) else add("memory.swap.max", "0") end
+  end
+  if not v1 then add("memory.oom.group", "1") end
+  if quota then
+    if v1 then add("cpu/cpu.cfs_quota_us", "%.0f", quota) else add("cpu.max", "%.0f 100000", quota) end
+  end
+  if checked.pids then add(v1 and "pids/pids.max" or "pids.max", "%.0f", 512 + checked.pids * per_task) end
+  return out
+end
+
+--- What is at work.
+-- @treturn table { sandbox=, core=, runsc=, path=, platform=, rootless=, state_dir= }, or nil, message, code where there is no runsc
+function Instance:version()
+  local rt, message, code = get_runtime(self)
+  if not rt then return nil, message, code end
+  return { sandbox = M.VERSION, core = core.VERSION, runsc = rt.version, path = rt.runsc, platform = rt.platform, rootless = rt.rootless, state_dir = rt.state_dir }
+end
+
+--- How many runs are going on.
+-- @treturn integer
+function Instance:active()
+  return self.queue:active()
+end
+
+--- Removes what dead owners left in the state directory, and only that.
+-- @treturn integer how many runs were removed, or nil, message, code
+function Instance:cleanup_stale()
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local dir, message, code = runtime.state_dir(core, self.options.state_dir)
+  if not dir then return nil, message, code end
+  local r
+  r, message, code = execute(self, { mode = "sweep", limits = {} }, request.sweep(dir))
+  if not r then return nil, message, code end
+  return r.removed
+end
+
+--- Counters and histograms; `tostring` of them is what Prometheus reads.
+-- @treturn table
+function Instance:metrics()
+  return self.counts:snapshot(self.queue:active(), self.queue:waiting())
+end
+
+--- What works on this machine, what does not, and how to mend it.
+-- @treturn table { ok=, checks = { { name=, status=, text=, remedy= }, … } }; `tostring` of it is a report
+function Instance:doctor()
+  return require("sandbox.doctor").examine(self)
+end
+
+local function each_job(self, f)
+  local list = {}
+  for job in pairs(self.jobs) do list[#list + 1] = job end
+  for _, job in ipairs(list) do f(job) end
+end
+
+--- Stops all runs, in parallel, waits until nothing is left of them, and closes the instance.
+-- @number[opt] grace seconds between TERM and KILL; without it KILL at once
+-- @treturn boolean true
+function Instance:shutdown(grace)
+  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then
+    error("bad argument #1 to 'shutdown' (expected seconds)", 2)
+  end
+  self.closed = true
+  if grace and grace > 0 then
+    local deadline = core.now() + grace
+    each_job(self, function(job) job:kill("TERM") end)
+    each_job(self, function(job) job:wait_gone(math.max(0, deadline - core.now())) end)
+  end
+  each_job(self, function(job) job:kill() end)
+  each_job(self, function(job)
+    job:wait_gone()
+    job:close()
+  end)
+  self.kept = {}
+  return true
+end
+
+--- Closes the instance and kills its runs; does not wait.
+function Instance:close()
+  self.closed = true
+  self.kept = {}
+  each_job(self, function(job) job:close() end)
+end
+
+Instance.__close = Instance.close
+
+-- Sections of the API that this version does not have ---------------------------------------------------------------------
+
+local function not_yet(what)
+  return function()
+    return nil, what .. " in this version: every program runs in a sandbox of its own, see sandbox.run and sandbox.spawn", "not_supported"
+  end
+end
+
+--- Boxes: not supported yet.
+-- @function Instance:start
+-- @return nil, message, "not_supported"
+Instance.start = not_yet("boxes (sandbox.start) are not supported")
+--- Restoring a box: not supported yet.
+-- @function Instance:restore
+-- @return nil, message, "not_supported"
+Instance.restore = not_yet("snapshots (sandbox.restore) are not supported")
+--- Pools: not supported yet.
+-- @function Instance:pool
+-- @return nil, message, "not_supported"
+Instance.pool = not_yet("pools (sandbox.pool) are not supported")
+
+--- Number of a signal by name, for hosts.
+M.signal_number = result.signal_number
+M.VERSION = "0.1.0"
+
+return M

@@ -1,0 +1,450 @@
+-- SPDX-License-Identifier: MIT
+--- A program that runs in a sandbox: its streams, its end, and the waiting for both.
+-- @module sandbox.job
+local result = require "sandbox.result"
+local wait = require "sandbox.wait"
+local core = require "sandbox.core"
+
+local M = {}
+
+local Job = {}
+Job.__index = Job
+
+local PIECE = 64 * 1024
+local WINDOW = 256 * 1024
+
+local function new_stream()
+  return { first = 1, last = 0, chunks = {}, seqs = {} }
+end
+
+-- Callbacks and stdin functions are the caller's code: an error in one kills the run and is raised again after it.
+local function guarded(self, f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  if not self.raised then self.raised = { value = value } end
+  self.transport:send("K", "\0")
+  return nil
+end
+
+local function u32(bytes)
+  local a, b, c, d = bytes:byte(1, 4)
+  return a + b * 256 + c * 65536 + d * 16777216
+end
+
+-- stdin ---------------------------------------------------------------------------------------------------------------
+
+local function open_source(stdin)
+  if type(stdin) == "string" then
+    local at = 1
+    return function(n)
+      if at > #stdin then return nil end
+      local piece = stdin:sub(at, at + n - 1)
+      at = at + n
+      return piece
+    end
+  end
+  if type(stdin) == "table" and stdin.from then
+    -- A FIFO or a terminal would hold up the whole host, and a directory would read as nothing.
+    local st, why = core.stat(stdin.from)
+    if not st then return nil, "stdin " .. why, "bad_rootfs" end
+    if st.type ~= "file" and stdin.from ~= "/dev/null" then return nil, ("stdin %s is no regular file"):format(stdin.from), "bad_rootfs" end
+    local file, message = io.open(stdin.from, "rb")
+    if not file then return nil, "stdin " .. message, "bad_rootfs" end
+    return function(n)
+      local piece = file:read(n)
+      if not piece then file:close() end
+      return piece
+    end
+  end
+  local rest = ""
+  return function(n) -- a function of the caller's, whose chunks may be of any size
+    while rest == "" do
+      rest = stdin()
+      if rest == nil then return nil end
+      if type(rest) ~= "string" then error("stdin: expected a string or nil from the function, got a " .. type(rest), 0) end
+    end
+    local piece = rest:sub(1, n)
+    rest = rest:sub(n + 1)
+    return piece
+  end
+end
+
+local function end_stdin(self)
+  self.source = nil
+  if not self.stdin_ended then
+    self.stdin_ended = true
+    self.transport:send("E", "")
+  end
+end
+
+-- Sends of stdin what the window allows.
+local function feed(self)
+  while self.source and self.window > 0 and not self.x and not self.raised do
+    local n = math.min(self.window, PIECE)
+    local piece
+    piece = guarded(self, self.source, n)
+    if not piece then return end_stdin(self) end
+    self.window = self.window - #piece
+    self.transport:send("I", piece)
+  end
+end
+
+-- Frames --------------------------------------------------------------------------------------------------------------
+
+local function keep(self, name, chunk)
+  local stream = self.streams[name]
+  self.seq = self.seq + 1
+  stream.last = stream.last + 1
+  stream.chunks[stream.last], stream.seqs[stream.last] = chunk, self.seq
+end
+
+local function on_output(self, name, chunk)
+  if chunk == "" then return end
+  local callback = self.plan["on_" .. name]
+  if not callback then return keep(self, name, chunk) end
+  if self.raised then return end
+  if guarded(self, callback, chunk) == false then self.transport:send("K", "\0") end
+end
+
+local function take_rest(self, name)
+  local stream = self.streams[name]
+  if self.plan["on_" .. name] or stream.read then return nil end
+  return table.concat(stream.chunks, "", stream.first, stream.last)
+end
+
+-- The end, once: from a result, from the loss of the supervisor, from close.
+local function conclude(self, r, message, code)
+  if self.ended then return end
+  self.ended = true
+  self.source = nil
+  self.result, self.message, self.code = r, message, code
+  if self.plan.done then self.plan.done(r, message, code) end
+  if self.stop_watching then self.stop_watching() end
+  if self.plan.on_exit then guarded(self, self.plan.on_exit, r, message, code) end
+end
+
+-- The result is made when it is asked for first: what was read until then is not in it.
+local function on_result(self, payload)
+  self.x = result.parse(payload)
+  local job = { id = self.id, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
+  conclude(self, result.build(self.x, job, self.plan))
+end
+
+local handlers = {
+  ["1"] = function(self, payload) on_output(self, "stdout", payload) end,
+  ["2"] = function(self, payload) on_output(self, "stderr", payload) end,
+  S = function(self, payload) self.started = result.parse(payload) end,
+  W = function(self, payload) self.window = self.window + u32(payload) end,
+  X = on_result,
+}
+
+local MAIN = {}
+
+local function me()
+  return coroutine.running() or MAIN
+end
+
+local function lost(self, message)
+  self.gone = true
+  conclude(self, nil, message, "supervisor_lost")
+end
+
+-- One helping: a guest that never stops writing must hold up neither other coroutines nor a deadline.
+local function take(self)
+  local transport = self.transport
+  local more = transport:recv()
+  local kind, payload = transport:next()
+  local changed = kind ~= nil or more == nil
+  while kind do
+    local handler = handlers[kind]
+    if handler then handler(self, payload) end
+    kind, payload = transport:next()
+  end
+  feed(self)
+  if more == nil and not self.gone then
+    lost(self, "the supervisor ended without a result: it was killed, or could not start")
+  end
+  -- What was taken here may be what another coroutine waits for: the descriptor will not tell it any more.
+  if changed and transport.wake and not self.closed then transport:wake() end
+end
+
+--- Takes what has come and sends what can be sent; never waits.
+-- @treturn boolean whether the run has ended
+function Job:step()
+  if self.closed then return true end
+  if self.stepping then return self.ended end -- a callback that uses its own job
+  self.stepping = me()
+  local ok, err = pcall(take, self)
+  self.stepping = nil
+  if ok then return self.ended end
+  local conn = self.transport.conn
+  if not (conn and conn:closed()) then error(err, 0) end -- not ours: an interrupt, or no memory
+  lost(self, "the supervisor sent what is no frame")
+  return true
+end
+
+-- Waits until condition(self) holds. true, or false when the deadline has passed.
+local function wait_until(self, condition, deadline)
+  self:step()
+  while not condition(self) do
+    local left = deadline and deadline - core.now()
+    if left and left <= 0 then return false end
+    if self.stepping == me() then error("a callback cannot wait for its own job", 0) end
+    if self.stepping then -- another coroutine's callback waits for something else
+      local nap = math.min(left or 1, 0.005)
+      if self.plan.wait then self.plan.wait(-1, "r", nap) else wait.sleep(nap) end
+    else
+      self.transport:wait(left, self.plan.wait)
+    end
+    self:step()
+  end
+  return true
+end
+
+-- What a callback raised is raised again, once, where somebody waits for the end.
+local function reraise(self, at_once)
+  local raised = self.raised
+  if raised and self.ended and not raised.told then
+    raised.told = true
+    if not at_once then self:wait_gone() end -- after the clean-up
+    error(raised.value, 0)
+  end
+end
+
+local function check_open(self, name)
+  if getmetatable(self) ~= Job then error("bad self: call job:" .. name .. "(…) with a colon", 3) end
+end
+
+-- The methods of API.md ---------------------------------------------------------------------------------------------------
+
+local function has_ended(self) return self.ended end
+
+--- Waits for the end.
+-- @number[opt] seconds at most so long
+-- @treturn table the result, or nil, message, code ("timeout": not yet)
+function Job:wait(seconds)
+  check_open(self, "wait")
+  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
+    error("bad argument #1 to 'wait' (expected seconds)", 2)
+  end
+  if not self.ended and not wait_until(self, has_ended, seconds and core.now() + seconds) then
+    return nil, "the program still runs", "timeout"
+  end
+  reraise(self)
+  return self.result, self.message, self.code
+end
+
+local function is_gone(self) return self.gone or self.closed end
+
+--- Waits until nothing of the run is left: processes, cgroups, directories.
+-- @number[opt] seconds
+-- @treturn boolean
+function Job:wait_gone(seconds)
+  return wait_until(self, is_gone, seconds and core.now() + seconds)
+end
+
+local function can_write(self) return self.window > 0 or self.ended end
+
+--- Writes to the program's stdin; waits while the pipe is full.
+-- @string bytes
+-- @treturn boolean true, or nil, message, "closed"
+function Job:write(bytes)
+  check_open(self, "write")
+  if type(bytes) == "number" then bytes = tostring(bytes) end
+  if type(bytes) ~= "string" then error("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")", 2) end
+  local at = 1
+  self:step()
+  while at <= #bytes do
+    if self.stdin_ended or self.ended or not self.plan.stdin_open then return nil, "stdin is closed", "closed" end
+    if self.window > 0 then
+      local piece = bytes:sub(at, at + math.min(self.window, PIECE) - 1)
+      at = at + #piece
+      self.window = self.window - #piece
+      self.transport:send("I", piece)
+    else
+      wait_until(self, can_write)
+    end
+  end
+  reraise(self)
+  return true
+end
+
+--- Ends the program's stdin; once more does no harm.
+function Job:close_stdin()
+  check_open(self, "close_stdin")
+  if not self.ended then end_stdin(self) end
+end
+
+local function head(self, name)
+  local stream = self.streams[name]
+  return stream.first <= stream.last and stream.seqs[stream.first] or nil
+end
+
+local function pop(self, name)
+  local stream = self.streams[name]
+  local chunk = stream.chunks[stream.first]
+  stream.chunks[stream.first], stream.seqs[stream.first] = nil, nil
+  stream.first = stream.first + 1
+  stream.read = true
+  if self.result then self.result[name] = nil end
+  return chunk
+end
+
+local function check_stream(name, level)
+  if name ~= "stdout" and name ~= "stderr" then error('bad argument #1: expected "stdout" or "stderr"', level + 1) end
+end
+
+-- A start error comes from the first read; a run that ended well has just nothing more.
+local function nothing_more(self)
+  reraise(self)
+  if self.message and not self.result then return nil, self.message, self.code end
+  return nil
+end
+
+local function read_one(self, name)
+  wait_until(self, function(job) return head(job, name) or job.ended end)
+  if head(self, name) then return pop(self, name) end
+  return nothing_more(self)
+end
+
+local function read_any(self)
+  wait_until(self, function(job) return head(job, "stdout") or head(job, "stderr") or job.ended end)
+  local out, err = head(self, "stdout"), head(self, "stderr")
+  if not out and not err then return nothing_more(self) end
+  local name = out and (not err or out < err) and "stdout" or "stderr"
+  return name, pop(self, name)
+end
+
+--- Reads a piece of output: `read()` gives the stream's name and the piece, in order of arrival; `read(stream)` the piece.
+-- @string[opt] name "stdout" or "stderr"
+-- @return nil at the end; nil, message, code where the program could not be started
+function Job:read(name)
+  check_open(self, "read")
+  if name == nil then return read_any(self) end
+  check_stream(name, 2)
+  return read_one(self, name)
+end
+
+--- Iterates over pieces: for stream, chunk in job:chunks() do.
+-- @treturn function
+function Job:chunks()
+  check_open(self, "chunks")
+  return function() return read_any(self) end
+end
+
+--- Iterates over the lines of a stream, without their ends.
+-- @string[opt="stdout"] name
+-- @treturn function
+function Job:lines(name)
+  check_open(self, "lines")
+  name = name or "stdout"
+  check_stream(name, 2)
+  local rest, from, parts = "", 1, {} -- from: where the next line starts; cutting rest each time would be quadratic
+  return function()
+    while true do
+      local at = rest:find("\n", from, true)
+      if at then
+        local piece = rest:sub(from, at - 1)
+        from = at + 1
+        if #parts == 0 then return piece end
+        parts[#parts + 1] = piece
+        local line = table.concat(parts)
+        parts = {}
+        return line
+      end
+      if from <= #rest then parts[#parts + 1] = rest:sub(from) end
+      rest, from = read_one(self, name), 1
+      if not rest then
+        rest = ""
+        if #parts == 0 then return nil end
+        local line = table.concat(parts)
+        parts = {}
+        return line
+      end
+    end
+  end
+end
+
+--- Kills the run, or sends its program a signal.
+-- @param[opt="KILL"] signal name or number; KILL ends the whole tree as `killed`
+-- @treturn boolean true, or nil, message, "closed"
+function Job:kill(signal)
+  check_open(self, "kill")
+  local number = signal == nil and 9 or result.signal_number(signal)
+  if not number then error("bad argument #1 to 'kill' (expected a signal's name or number)", 2) end
+  if self.ended then return nil, "the program has ended", "closed" end
+  self.transport:send("K", string.char(number == 9 and 0 or number))
+  return true
+end
+
+--- Kills the run if it still goes on, and lets go of it; never waits.
+function Job:close()
+  if self.closed then return end
+  self.closed, self.gone = true, true
+  if self.stop_watching then self.stop_watching() end
+  self.transport:close()
+  conclude(self, nil, "the job is closed", "closed")
+end
+
+Job.__close = Job.close
+
+--- The process id of runsc on the host, once the program has started.
+-- @treturn integer or nil
+function Job:pid()
+  return self.started and tonumber(self.started.pid)
+end
+
+--- One descriptor to poll, in the form that cqueues expects.
+function Job:pollfd() return self.transport:fd() end
+--- What to poll it for.
+function Job:events() return self.transport:events() end
+--- How long to wait at most: the supervisor keeps all deadlines.
+function Job.timeout() return nil end
+
+function Job:__tostring()
+  return ("sandbox.job %s (%s)"):format(self.id or "?", self.closed and "closed" or self.ended and "ended" or "running")
+end
+
+local function send_files(transport, files)
+  for _, file in ipairs(files or {}) do
+    transport:send("F", ("%s\0%s\0%s\0"):format(file.path, file.mode or "666", file.from or ""))
+    local content = file.content or ""
+    for at = 1, #content, PIECE do transport:send("D", content:sub(at, at + PIECE - 1)) end
+  end
+end
+
+--- Starts a job over a transport. Takes the transport over in every case.
+-- @tparam table transport
+-- @tparam table plan what was asked, validated
+-- @tparam table request what the supervisor gets
+-- @treturn Job or nil, message, code
+function M.start(transport, plan, request)
+  local self = setmetatable({
+    transport = transport, plan = plan, id = request.id, window = WINDOW, seq = 0, ended = false,
+    streams = { stdout = new_stream(), stderr = new_stream() },
+  }, Job)
+  local source, message, code
+  if plan.stdin ~= nil then
+    source, message, code = open_source(plan.stdin)
+    if not source then
+      transport:close()
+      return nil, message, code
+    end
+  end
+  transport:send("R", request.r)
+  if request.config then transport:send("C", request.config) end
+  send_files(transport, request.files)
+  transport:send("G", "")
+  self.source = source
+  feed(self)
+  if plan.on_exit and not plan.wait then
+    self.stop_watching = wait.watch(transport, function()
+      self:step()
+      reraise(self, true) -- nobody else is there to be told, and nothing waits here
+    end)
+    if self.ended and self.stop_watching then self.stop_watching() end
+  end
+  return self
+end
+
+return M

@@ -1,0 +1,200 @@
+-- SPDX-License-Identifier: MIT
+--- From a plan to the OCI spec. Pure: what the host has is the request's business (sandbox.request).
+-- @module sandbox.oci
+local M = {}
+
+local MIB = 1024 * 1024
+
+--- Ids of the guest as root: 0 is this one on the host, and so on.
+M.MAP_BASE = 100000
+M.MAP_SIZE = 65536
+
+local function tmpfs(destination, mode, size, extra)
+  local options = { "nosuid", "mode=" .. mode }
+  for _, option in ipairs(extra or {}) do options[#options + 1] = option end
+  if size then options[#options + 1] = ("size=%.0f"):format(size) end
+  return { destination = destination, type = "tmpfs", source = "tmpfs", options = options }
+end
+
+local function bind(destination, source, readonly)
+  return { destination = destination, type = "bind", source = source, options = { "rbind", readonly and "ro" or "rw", "nosuid", "nodev" } }
+end
+
+--- Whether /tmp lies with /work in the supervisor's store: where files are put there, or one size holds for both.
+-- @tparam table plan
+-- @treturn boolean
+function M.tmp_on_host(plan)
+  if plan.bundle then return false end
+  for _, m in ipairs(plan.mounts) do
+    if m.destination == "/tmp" then return false end
+  end
+  if plan.limits.disk then return true end
+  for _, file in ipairs(plan.files) do
+    if file.path:sub(1, 5) == "/tmp/" then return true end
+  end
+  return plan.cwd == "/tmp" or plan.cwd:sub(1, 5) == "/tmp/"
+end
+
+local function mounted(plan, destination)
+  for _, m in ipairs(plan.mounts) do
+    if m.destination == destination then return true end
+  end
+  return false
+end
+
+--- Whether the run gets its own /work.
+-- @tparam table plan
+-- @treturn boolean
+function M.has_work(plan)
+  return not plan.bundle and not mounted(plan, "/work")
+end
+
+local function mounts(plan, run_dir)
+  local limits = plan.limits
+  local size = limits.disk or limits.memory
+  local on_host = M.tmp_on_host(plan)
+  local list = {
+    { destination = "/proc", type = "proc", source = "proc", options = { "nosuid", "nodev", "noexec" } },
+    tmpfs("/dev", "755", math.min(size or 64 * MIB, 64 * MIB)),
+  }
+  if on_host and limits.disk then
+    -- One more writable place would be one more `disk`: shared memory and /tmp are one directory here.
+    list[#list + 1] = bind("/dev/shm", run_dir .. "/m/tmp", false)
+  else
+    list[#list + 1] = tmpfs("/dev/shm", "1777", size, { "nodev" })
+  end
+  if on_host then
+    list[#list + 1] = bind("/tmp", run_dir .. "/m/tmp", false)
+  elseif not mounted(plan, "/tmp") then
+    list[#list + 1] = tmpfs("/tmp", "1777", size, { "nodev" })
+  end
+  if M.has_work(plan) then list[#list + 1] = bind("/work", run_dir .. "/m/work", false) end
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "bind" then
+      list[#list + 1] = bind(m.destination, m.source, m.readonly)
+    else
+      list[#list + 1] = tmpfs(m.destination, "1777", m.size or size, m.readonly and { "nodev", "ro" } or { "nodev" })
+    end
+  end
+  return list
+end
+
+local function rlimits(limits)
+  local list = {}
+  local function add(name, value)
+    if value then list[#list + 1] = { type = name, hard = value, soft = value } end
+  end
+  add("RLIMIT_NPROC", limits.pids)
+  add("RLIMIT_NOFILE", limits.open_files)
+  add("RLIMIT_FSIZE", limits.file_size)
+  add("RLIMIT_CORE", 0)
+  return list
+end
+
+-- All five sets or none at all: for runsc an absent key is an empty set, also for uid 0.
+local function capability_sets(names)
+  if #names == 0 then return nil end
+  local sets = {}
+  for _, set in ipairs{ "bounding", "effective", "inheritable", "permitted", "ambient" } do
+    sets[set] = {}
+    for i, name in ipairs(names) do sets[set][i] = name end
+  end
+  return sets
+end
+
+local function add_user_namespace(linux)
+  linux.namespaces[#linux.namespaces + 1] = { type = "user" }
+  linux.uidMappings = { { containerID = 0, hostID = M.MAP_BASE, size = M.MAP_SIZE } }
+  linux.gidMappings = { { containerID = 0, hostID = M.MAP_BASE, size = M.MAP_SIZE } }
+end
+
+local function namespaces(plan, rt)
+  local linux = { namespaces = { { type = "pid" }, { type = "mount" }, { type = "ipc" }, { type = "uts" } } }
+  -- With a network namespace listed, "host" would silently be an empty one.
+  if plan.network == "none" then linux.namespaces[#linux.namespaces + 1] = { type = "network" } end
+  if not rt.rootless then add_user_namespace(linux) end
+  return linux
+end
+
+--- Builds the spec.
+-- @tparam table plan of `schema.check`
+-- @tparam table rt the runtime: `rootless` matters
+-- @string run_dir the run's directory on the host
+-- @treturn table
+function M.build(plan, rt, run_dir)
+  local user = { uid = plan.user.uid, gid = plan.user.gid }
+  if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
+  return {
+    ociVersion = "1.0.2",
+    process = {
+      terminal = false,
+      user = user,
+      args = plan.argv,
+      env = plan.env,
+      cwd = plan.cwd,
+      capabilities = capability_sets(plan.capabilities),
+      rlimits = rlimits(plan.limits),
+      noNewPrivileges = true,
+    },
+    root = { path = run_dir .. "/m/root", readonly = plan.readonly },
+    hostname = plan.hostname,
+    mounts = mounts(plan, run_dir),
+    linux = namespaces(plan, rt),
+  }
+end
+
+-- A bundle, as it stands ------------------------------------------------------------------------------------------------
+
+local function override_rlimits(process, limits)
+  local mine, list = {}, {}
+  for _, r in ipairs(rlimits(limits)) do mine[r.type] = r end
+  for _, r in ipairs(process.rlimits or {}) do
+    if not mine[r.type] then list[#list + 1] = r end
+  end
+  for _, r in ipairs(rlimits(limits)) do list[#list + 1] = r end
+  process.rlimits = list
+end
+
+local function refuse(spec)
+  if spec.hooks then return "it has hooks, which would run on the host" end
+  for key in pairs(spec.annotations or {}) do
+    if tostring(key):find("^dev%.gvisor%.flag%.") or tostring(key):find("^dev%.gvisor%.bundle%.") then
+      return "its annotation " .. key .. " would change runsc's flags"
+    end
+  end
+  if type(spec.process) ~= "table" or type(spec.process.args) ~= "table" then return "its config.json has no process.args" end
+  if type(spec.root) ~= "table" or type(spec.root.path) ~= "string" then return "its config.json has no root.path" end
+  if spec.process.terminal then return "it asks for a terminal" end
+end
+
+--- Makes the spec of a bundle ours: its root behind the private overlay, the limits, the id mapping.
+-- @tparam table spec as read from config.json (without empty tables)
+-- @tparam table plan
+-- @tparam table rt
+-- @string run_dir
+-- @treturn string the root directory it named, or nil and a message
+function M.adopt(spec, plan, rt, run_dir)
+  local why = refuse(spec)
+  if why then return nil, why end
+  local root = spec.root.path
+  if root:sub(1, 1) ~= "/" then root = plan.bundle .. "/" .. root end
+  spec.root.path = run_dir .. "/m/root"
+  override_rlimits(spec.process, plan.limits)
+  for _, m in ipairs(spec.mounts or {}) do
+    if m.type == "bind" and type(m.source) == "string" and m.source:sub(1, 1) ~= "/" then
+      m.source = plan.bundle .. "/" .. m.source
+    end
+  end
+  spec.linux = spec.linux or {}
+  local list, has_network = {}, false
+  for _, ns in ipairs(spec.linux.namespaces or {}) do
+    if ns.type == "network" then has_network = true end
+    if ns.type ~= "user" then list[#list + 1] = ns.type == "network" and { type = "network" } or ns end
+  end
+  if not has_network then list[#list + 1] = { type = "network" } end
+  spec.linux.namespaces, spec.linux.uidMappings, spec.linux.gidMappings = list, nil, nil
+  if not rt.rootless then add_user_namespace(spec.linux) end
+  return root
+end
+
+return M

@@ -1,0 +1,301 @@
+-- SPDX-License-Identifier: MIT
+--- From a plan and a runtime to what the supervisor gets: a list of keys, config.json, files.
+-- @module sandbox.request
+local oci = require "sandbox.oci"
+local json = require "sandbox.json"
+
+local M = {}
+
+-- What of /etc a program needs to start. Copied, and only where the whole world may read it.
+local etc_files = { "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime",
+                    "/etc/timezone", "/etc/mime.types", "/etc/os-release", "/etc/protocols", "/etc/services", "/etc/locale.alias" }
+local network_files = { "/etc/hosts", "/etc/resolv.conf", "/etc/host.conf", "/etc/gai.conf" }
+local etc_directories = { "/etc/alternatives", "/etc/ld.so.conf.d", "/etc/ssl/certs", "/etc/ca-certificates", "/etc/pki/tls/certs",
+                          "/etc/pki/ca-trust", "/etc/crypto-policies" }
+-- Language runtimes that keep a part of themselves in /etc.
+local etc_patterns = { "^python%d", "^java", "^lua%d", "^perl$", "^node", "^ruby" }
+local top = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" }
+
+local HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n"
+
+local function world_readable(st)
+  return st and st.mode % 8 >= 4
+end
+
+local function open_directory(st)
+  return st and st.type == "directory" and st.mode % 8 >= 5
+end
+
+local function add_etc(core, out, network)
+  for _, path in ipairs(etc_files) do
+    local st = core.stat(path)
+    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
+  end
+  for _, path in ipairs(network == "host" and network_files or {}) do
+    local st = core.stat(path)
+    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
+  end
+  for _, path in ipairs(etc_directories) do
+    if open_directory(core.stat(path)) then out.bind[#out.bind + 1] = path end
+  end
+  local names = core.readdir("/etc") or {}
+  table.sort(names)
+  for _, name in ipairs(names) do
+    for _, pattern in ipairs(etc_patterns) do
+      if name:find(pattern) and open_directory(core.lstat("/etc/" .. name)) then
+        out.bind[#out.bind + 1] = "/etc/" .. name
+        break
+      end
+    end
+  end
+end
+
+--- What rootfs = "host" is made of on this machine.
+-- @tparam table core
+-- @string network "host" adds what names need
+-- @treturn table of the lists bind, symlink, etc
+function M.host_layout(core, network)
+  local out = { bind = { "/usr" }, symlink = {}, etc = {} }
+  for _, path in ipairs(top) do
+    local st = core.lstat(path)
+    local real = st and st.type == "link" and core.realpath(path)
+    if real and real:sub(1, 5) == "/usr/" then
+      out.symlink[#out.symlink + 1] = path .. " " .. real:sub(2)
+    elseif st and (st.type == "directory" or real) then
+      out.bind[#out.bind + 1] = path
+    end
+  end
+  if open_directory(core.stat("/nix/store")) then out.bind[#out.bind + 1] = "/nix/store" end
+  add_etc(core, out, network)
+  return out
+end
+
+-- Lists of key=value ----------------------------------------------------------------------------------------------------
+
+local Pairs = {}
+Pairs.__index = Pairs
+
+local function new_pairs()
+  return setmetatable({}, Pairs)
+end
+
+function Pairs:add(key, value)
+  if value == nil or value == false then return end
+  if type(value) == "boolean" then value = "1" end
+  if type(value) == "number" then
+    value = value == math.floor(value) and ("%.0f"):format(value) or ("%.9g"):format(value)
+  end
+  self[#self + 1] = key .. "=" .. value
+end
+
+function Pairs:add_all(key, list)
+  for _, value in ipairs(list) do self:add(key, value) end
+end
+
+function Pairs:bytes()
+  return #self == 0 and "" or table.concat(self, "\0") .. "\0"
+end
+
+--- Encodes a list of { key, value } for the supervisor.
+-- @tparam {{string,string},...} list
+-- @treturn string
+function M.encode(list)
+  local p = new_pairs()
+  for _, pair in ipairs(list) do p:add(pair[1], pair[2]) end
+  local bytes = p:bytes()
+  return bytes
+end
+
+-- runsc's flags ---------------------------------------------------------------------------------------------------------
+
+local function has_writable_bind(plan, spec)
+  for _, m in ipairs(spec.mounts or {}) do
+    if m.type == "bind" and m.destination ~= "/work" and m.destination ~= "/tmp" and m.destination ~= "/dev/shm" then
+      local readonly = false
+      for _, option in ipairs(m.options or {}) do
+        if option == "ro" then readonly = true end
+      end
+      if not readonly then return true end
+    end
+  end
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "bind" and not m.readonly then return true end
+  end
+  return false
+end
+
+--- runsc's global flags for a run.
+-- @tparam table plan
+-- @tparam table rt
+-- @tparam table spec
+-- @treturn {string,...}
+function M.flags(plan, rt, spec)
+  local flags = { "--platform=" .. rt.platform, "--network=" .. (plan.network == "host" and "host" or "none"), "--ignore-cgroups" }
+  if rt.rootless then flags[#flags + 1] = "--rootless" end
+  -- As a user the store of /work is written to as one uid only: an overlay in memory lets every guest uid write. It would
+  -- discard what goes to a writable bind, so that needs guest uid 0 and goes without.
+  local all = rt.rootless and not has_writable_bind(plan, spec)
+  flags[#flags + 1] = "--overlay2=" .. (all and "all:memory" or "root:memory")
+  if rt.flags.directfs then flags[#flags + 1] = "--directfs=false" end
+  for _, flag in ipairs(rt.runsc_flags or {}) do flags[#flags + 1] = flag end
+  return flags
+end
+
+-- The request -----------------------------------------------------------------------------------------------------------
+
+local function add_limits(p, plan)
+  local limits = plan.limits
+  for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files" } do
+    if not (plan.unenforced and plan.unenforced[name]) then p:add(name, limits[name]) end
+  end
+  p:add("output_keep", limits.output_keep)
+  p:add("output_kill", limits.output_kill)
+  p:add("best_effort", limits.best_effort)
+end
+
+local function add_places(p, plan, spec, core)
+  local dirs, files = { "/proc", "/dev", "/sys", "/tmp" }, {}
+  if oci.has_work(plan) then dirs[#dirs + 1] = "/work" end
+  -- A bind below /dev needs its place before gVisor mounts its own /dev over it.
+  if plan.limits.disk and oci.tmp_on_host(plan) then dirs[#dirs + 1] = "/dev/shm" end
+  local seen = { ["/proc"] = true, ["/dev"] = true, ["/sys"] = true, ["/tmp"] = true, ["/work"] = true }
+  for _, m in ipairs(spec.mounts or {}) do
+    local place = m.destination
+    if type(place) == "string" and not seen[place] and place:sub(1, 5) ~= "/dev/" and place:sub(1, 6) ~= "/proc/" and place:sub(1, 5) ~= "/sys/" then
+      seen[place] = true
+      local st = m.type == "bind" and core.stat(m.source)
+      if st and st.type == "file" then files[#files + 1] = place else dirs[#dirs + 1] = place end
+    end
+  end
+  p:add_all("mkdir", dirs)
+  p:add_all("mkfile", files)
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "bind" then p:add("source", m.source) end
+  end
+end
+
+local function add_rootfs(p, plan, spec, core)
+  if plan.bundle then
+    p:add("rootfs", "bundle")
+    p:add("rootfs_path", spec.bundle_root)
+  elseif plan.rootfs == "host" then
+    local layout = M.host_layout(core, plan.network)
+    p:add("rootfs", "host")
+    p:add_all("bind", layout.bind)
+    p:add_all("symlink", layout.symlink)
+    p:add_all("etc", layout.etc)
+  else
+    p:add("rootfs", "dir")
+    p:add("rootfs_path", plan.rootfs)
+  end
+end
+
+local function read_bundle(plan, rt, run_dir)
+  local file, why = io.open(plan.bundle .. "/config.json", "rb")
+  if not file then return nil, "bundle " .. plan.bundle .. ": " .. tostring(why), "bad_rootfs" end
+  local bytes = file:read(16 * 1024 * 1024 + 1)
+  file:close()
+  local spec, message = nil, "config.json is empty or larger than 16 MiB"
+  if bytes and #bytes <= 16 * 1024 * 1024 then spec, message = json.decode(bytes) end
+  if type(spec) ~= "table" then return nil, ("bundle %s: config.json: %s"):format(plan.bundle, tostring(message)), "bad_rootfs" end
+  spec = json.prune(spec)
+  local root, reason = oci.adopt(spec, plan, rt, run_dir)
+  if not root then return nil, ("bundle %s is refused: %s"):format(plan.bundle, reason), "bad_rootfs" end
+  return spec, root
+end
+
+--- The spec of a plan, after the caller's last word.
+-- @tparam table plan
+-- @tparam table rt
+-- @string run_dir
+-- @return the spec and, of a bundle, its root; or nil, message, code
+function M.spec(plan, rt, run_dir)
+  if plan.bundle then
+    local spec, root, code = read_bundle(plan, rt, run_dir)
+    return spec, root, code
+  end
+  local spec = oci.build(plan, rt, run_dir)
+  if plan.spec then spec = plan.spec(spec) or spec end
+  return spec
+end
+
+local function guest_files(plan)
+  local list = {}
+  if plan.rootfs == "host" and not plan.bundle and plan.network == "none" then
+    list[1] = { path = "/etc/hosts", mode = "644", content = HOSTS:format(plan.hostname) }
+  end
+  for _, file in ipairs(plan.files) do
+    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from }
+  end
+  return list
+end
+
+--- Builds the whole request.
+-- @tparam table plan
+-- @tparam table rt
+-- @string id
+-- @tparam[opt] table core for tests
+-- @treturn table { r = bytes, config = bytes, files = list }, or nil, message, code
+function M.build(plan, rt, id, core)
+  core = core or require "sandbox.core"
+  local spec, root, code = M.spec(plan, rt, rt.state_dir .. "/run-" .. id)
+  if not spec then return nil, root, code end
+  local config = json.encode_spec(spec)
+  if #config > 16 * 1024 * 1024 then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
+  spec.bundle_root = root
+  local p = new_pairs()
+  local process = type(spec.process) == "table" and spec.process or {}
+  local user = type(process.user) == "table" and process.user or {}
+  p:add("mode", "run")
+  p:add("id", id)
+  p:add("state_dir", rt.state_dir)
+  p:add("runsc", rt.runsc)
+  p:add_all("arg", M.flags(plan, rt, spec))
+  p:add("platform", rt.platform)
+  p:add("rootless", rt.rootless)
+  p:add("network", plan.network == "host" and "host" or "none")
+  add_rootfs(p, plan, spec, core)
+  add_places(p, plan, spec, core)
+  p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
+  p:add("work", oci.has_work(plan))
+  p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")
+  p:add("uid", user.uid or 0)
+  p:add("gid", user.gid or 0)
+  p:add("map_base", oci.MAP_BASE)
+  p:add("boot_timeout", rt.boot_timeout)
+  add_limits(p, plan)
+  p:add("stderr", plan.stderr or "pipe")
+  p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
+  p:add("cgroup_parent", rt.cgroup_parent)
+  p:add("trace", rt.trace)
+  p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
+  return { r = p:bytes(), config = config, files = guest_files(plan), id = id }
+end
+
+--- The request that runs `runsc arg…` on the host, as for its version.
+-- @string runsc
+-- @tparam {string,...} args
+-- @number timeout
+-- @treturn table
+function M.tool(runsc, args, timeout)
+  local p = new_pairs()
+  p:add("mode", "tool")
+  p:add("runsc", runsc)
+  p:add_all("arg", args)
+  p:add("timeout", timeout)
+  p:add("output", 1024 * 1024)
+  p:add("stdin", "closed")
+  return { r = p:bytes(), files = {} }
+end
+
+--- The request that removes what dead owners left in a state directory.
+-- @string state_dir
+-- @treturn table
+function M.sweep(state_dir)
+  local p = new_pairs()
+  p:add("mode", "sweep")
+  p:add("state_dir", state_dir)
+  return { r = p:bytes(), files = {} }
+end
+
+return M

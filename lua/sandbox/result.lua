@@ -1,0 +1,143 @@
+-- SPDX-License-Identifier: MIT
+--- From what the supervisor says to the table a caller gets.
+-- @module sandbox.result
+local text = require "sandbox.text"
+
+local M = {}
+
+local signals = { "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+                  "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+                  "PWR", "SYS" }
+local numbers = {}
+for number, name in ipairs(signals) do numbers[name] = number end
+
+--- The number of a signal: 15, "TERM" and "SIGTERM" are the same.
+-- @param signal name or number
+-- @treturn integer or nil
+function M.signal_number(signal)
+  if type(signal) == "number" then
+    return signal >= 1 and signal <= 64 and signal == math.floor(signal) and signal or nil
+  end
+  return type(signal) == "string" and numbers[(signal:gsub("^SIG", ""))] or nil
+end
+
+--- The name of a signal: "SEGV", "RTMIN+1", or the number as text.
+-- @int number
+-- @treturn string
+function M.signal_name(number)
+  if signals[number] then return signals[number] end
+  if number >= 34 and number <= 64 then return number == 34 and "RTMIN" or ("RTMIN+%d"):format(number - 34) end
+  return ("%d"):format(number)
+end
+
+--- Takes a list of key=value apart.
+-- @string bytes
+-- @treturn table
+function M.parse(bytes)
+  local map = {}
+  for item in bytes:gmatch("([^%z]+)") do
+    local key, value = item:match("^([^=]*)=(.*)$")
+    if key then map[key] = value end
+  end
+  return map
+end
+
+local limit_names = { "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "open_files" }
+local flags = { timed_out = "timed_out", oom_killed = "oom_killed", cpu_exceeded = "cpu_exceeded", output_exceeded = "output_exceeded" }
+
+local function number(value)
+  local n = tonumber(value)
+  if n and math.tointeger and not value:find("[%.eE]") then return math.tointeger(n) or n end
+  return n
+end
+
+local function truth(value)
+  if value == nil then return nil end
+  return value == "1"
+end
+
+local function limits_of(x, plan)
+  local out = {}
+  for _, name in ipairs(limit_names) do
+    local requested = plan.limits and plan.limits[name]
+    local hit = truth(x["hit." .. name])
+    if not requested then hit = false end
+    out[name] = { requested = requested or nil, enforced_by = x["enforced." .. name], hit = hit }
+  end
+  return out
+end
+
+local function seconds(n)
+  return (("%.3f"):format(n):gsub("0+$", ""):gsub("%.$", "")) .. " s"
+end
+
+local words = {}
+function words.exited(r) return r.exit_code ~= 0 and ("exited with %d"):format(r.exit_code) or nil end
+function words.signaled(r) return ("ended by signal %d (%s)"):format(r.signal, r.signal_name) end
+function words.timed_out(_, l) return l.timeout and ("killed: not done after %s"):format(seconds(l.timeout)) or "killed: out of time" end
+function words.oom_killed(_, l) return l.memory and ("killed: %s of memory used up"):format(text.bytes(l.memory)) or "killed: the machine ran out of memory" end
+function words.cpu_exceeded(_, l) return l.cpu_time and ("killed: %s of CPU time used up"):format(seconds(l.cpu_time)) or "killed: out of CPU time" end
+function words.output_exceeded(_, l) return l.output and ("killed: more than %s of output"):format(text.bytes(l.output)) or "killed: too much output" end
+function words.killed() return "killed on request" end
+
+--- The sentence for a person, or nil for a run that went well.
+-- @tparam table r with status, exit_code, signal, signal_name
+-- @tparam table limits
+-- @treturn string
+function M.message(r, limits)
+  local word = words[r.status]
+  if not word then return "ended in an unknown way: " .. tostring(r.status) end
+  local sentence = word(r, limits)
+  if sentence and r.status == "exited" and r.pids_exceeded and limits.pids then
+    sentence = ("%s, after its limit of %d processes was hit"):format(sentence, limits.pids)
+  end
+  return sentence
+end
+
+local function usage(r, x, plan, job)
+  r.duration = number(x.duration) or 0
+  r.boot_duration = number(x.boot_duration) or 0
+  r.queue_duration = plan.queue_duration or 0
+  r.total_duration = plan.clock and plan.clock() - plan.began or r.queue_duration + r.boot_duration + r.duration
+  r.cpu_time = number(x.cpu_time)
+  r.peak_memory = number(x.peak_memory)
+  r.peak_pids = number(x.peak_pids)
+  r.id = plan.id or job and job.id
+  local rt = plan.runtime or {}
+  r.runtime = { runsc = rt.version or "unknown", platform = rt.platform, rootless = truth(x.rootless) or false, cgroup = x.cgroup or "none" }
+end
+
+--- Builds a result.
+-- @param x the supervisor's list, as bytes or taken apart
+-- @tparam table job with `stdout` and `stderr`: what was kept of them
+-- @tparam table plan
+-- @treturn table the result, or nil, message, code
+function M.build(x, job, plan)
+  if type(x) == "string" then x = M.parse(x) end
+  if x.error then return nil, x.message or x.error, x.error end
+  local r = { status = x.status, files = {}, files_info = {}, files_skipped = {} }
+  if plan.mode == "sweep" then
+    r.removed = number(x.removed) or 0
+    return r
+  end
+  if x.status == "exited" then r.exit_code = number(x.exit_code) end
+  if x.status == "signaled" then
+    r.signal = number(x.signal)
+    r.signal_name = M.signal_name(r.signal)
+  end
+  for status, flag in pairs(flags) do r[flag] = x.status == status end
+  r.pids_exceeded = truth(x.pids_exceeded) or false
+  r.disk_exceeded = truth(x.disk_exceeded) or false
+  for _, stream in ipairs{ "stdout", "stderr" } do
+    r[stream] = job and job[stream]
+    r[stream .. "_bytes"] = number(x[stream .. "_bytes"]) or 0
+    r[stream .. "_truncated"] = truth(x[stream .. "_truncated"]) or false
+  end
+  r.limits = limits_of(x, plan)
+  usage(r, x, plan, job)
+  r.ok = r.status == "exited" and r.exit_code == 0
+  if not r.ok then r.message = M.message(r, plan.limits or {}) end
+  return r
+end
+
+return M

@@ -1,0 +1,291 @@
+-- SPDX-License-Identifier: MIT
+--- Finds runsc, decides whether to trust it, learns its version, its flags and which platform boots, and remembers that.
+-- @module sandbox.runtime
+local json = require "sandbox.json"
+
+local M = {}
+
+local trusted = { "/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/opt/gvisor/bin" }
+local TOOL_TIMEOUT = 5
+local HINT = "install gVisor (https://gvisor.dev/docs/user_guide/install/), or name the binary: option runsc, or $SANDBOX_RUNSC"
+
+-- Trust -----------------------------------------------------------------------------------------------------------------
+
+local function writable_by_all(mode)
+  return math.floor(mode / 2) % 2 == 1
+end
+
+local function sticky(mode)
+  return math.floor(mode / 512) % 2 == 1
+end
+
+--- Whether a binary may be run: a regular executable file of root or of the caller, that not everybody may write.
+-- @tparam table core
+-- @string path
+-- @treturn table { path = the real path, stat = … }, or nil, message, "runsc_missing"
+function M.trust(core, path)
+  local real = core.realpath(path)
+  local st = real and core.stat(real)
+  if not st then return nil, "runsc: there is no " .. path .. "; " .. HINT, "runsc_missing" end
+  local function refuse(why)
+    return nil, ("runsc: %s is refused: %s"):format(real, why), "runsc_missing"
+  end
+  if st.type ~= "file" then return refuse("it is no regular file") end
+  if st.uid ~= 0 and st.uid ~= core.getuid() then return refuse(("it belongs to uid %d, neither root nor you"):format(st.uid)) end
+  if writable_by_all(st.mode) then return refuse("everybody may write it") end
+  local dir = core.stat(real:match("^(.*)/[^/]*$") .. "/")
+  if dir and writable_by_all(dir.mode) and not sticky(dir.mode) then return refuse("everybody may write its directory") end
+  if not core.access_x(real) then return refuse("it is not executable") end
+  return { path = real, stat = st }
+end
+
+local function search(core)
+  local dirs = {}
+  for _, dir in ipairs(trusted) do dirs[#dirs + 1] = dir end
+  if core.getuid() ~= 0 then -- root never takes what a PATH offers
+    for dir in (core.getenv_secure("PATH") or ""):gmatch("[^:]+") do
+      if dir:sub(1, 1) == "/" then dirs[#dirs + 1] = dir end
+    end
+  end
+  for _, dir in ipairs(dirs) do
+    local st = core.stat(dir .. "/runsc")
+    if st and st.type ~= "directory" then
+      local found, message, code = M.trust(core, dir .. "/runsc")
+      return found, message, code
+    end
+  end
+  return nil, "runsc was not found in " .. table.concat(dirs, ", ") .. "; " .. HINT, "runsc_missing"
+end
+
+--- Finds the binary: the option, $SANDBOX_RUNSC, the trusted directories, and PATH for ordinary users.
+-- @tparam table core
+-- @string[opt] option
+-- @treturn table as `trust`, or nil, message, "runsc_missing"
+function M.find(core, option)
+  local path = option or core.getenv_secure("SANDBOX_RUNSC")
+  local found, message, code
+  if not path or path == "" then
+    found, message, code = search(core)
+  elseif path:sub(1, 1) ~= "/" then
+    return nil, "$SANDBOX_RUNSC must be an absolute path, not " .. path, "runsc_missing"
+  else
+    found, message, code = M.trust(core, path)
+  end
+  return found, message, code
+end
+
+-- The state directory ---------------------------------------------------------------------------------------------------
+
+local function is_private(core, path)
+  local st = core.lstat(path)
+  return st and st.type == "directory" and st.uid == core.getuid() and not writable_by_all(st.mode)
+end
+
+--- Where runs live when no option says.
+-- @tparam table core
+-- @treturn string
+function M.default_state_dir(core)
+  local uid = core.getuid()
+  if uid == 0 then return "/run/lua-sandbox" end
+  local runtime = core.getenv_secure("XDG_RUNTIME_DIR")
+  if runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then return runtime .. "/lua-sandbox" end
+  return ("/tmp/lua-sandbox-%d"):format(uid)
+end
+
+--- Makes the state directory, or checks that it is ours alone.
+-- @tparam table core
+-- @string[opt] option
+-- @treturn string its path, or nil, message, "system"
+function M.state_dir(core, option)
+  local path = option or M.default_state_dir(core)
+  local root = core.getuid() == 0
+  local ok, why = core.mkdir(path, root and tonumber("711", 8) or tonumber("700", 8))
+  local st = core.lstat(path)
+  if not st then return nil, ("state_dir %s cannot be made: %s"):format(path, tostring(not ok and why or "?")), "system" end
+  local function refuse(reason)
+    return nil, ("state_dir %s is refused: %s"):format(path, reason), "system"
+  end
+  if st.type ~= "directory" then return refuse("it is a " .. st.type) end
+  if st.uid ~= core.getuid() then return refuse(("it belongs to uid %d"):format(st.uid)) end
+  if writable_by_all(st.mode) or math.floor(st.mode / 16) % 2 == 1 then return refuse("others may write it") end
+  if root and st.mode % 2 == 0 then return refuse("its mode must be 0711: the mapped gofer has to pass (chmod 711 " .. path .. ")") end
+  return path
+end
+
+-- The cache -------------------------------------------------------------------------------------------------------------
+
+local memory = {} -- by state directory
+
+local function read_first(path, pattern)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read(1024 * 1024)
+  file:close()
+  return text and text:match(pattern or "^(.*)$")
+end
+
+local function load_cache(core, dir)
+  if memory[dir] then return memory[dir] end
+  local cache
+  local st = core.lstat(dir .. "/runtime.json")
+  if st and st.type == "file" and st.uid == core.getuid() and not writable_by_all(st.mode) then
+    cache = json.decode(read_first(dir .. "/runtime.json") or "")
+  end
+  memory[dir] = type(cache) == "table" and cache or {}
+  return memory[dir]
+end
+
+-- A cache that cannot be written costs a probe the next time, no more.
+local function save_cache(core, dir)
+  local name = ("%s/.runtime-%s"):format(dir, core.random_hex(8))
+  if core.write_file(name, json.encode(memory[dir]), tonumber("600", 8)) and not core.rename(name, dir .. "/runtime.json") then
+    core.unlink(name)
+  end
+end
+
+local function key_of(found)
+  local st = found.stat
+  return ("%s %.0f:%.0f %.0f %.0f"):format(found.path, st.dev, st.ino, st.mtime, st.size)
+end
+
+-- Probing ---------------------------------------------------------------------------------------------------------------
+
+--- "release-20240729.0", "0.0~20240729.0" and "20240729.0" as 20240729; nil for what has no date.
+-- @string version
+-- @treturn integer
+function M.version_date(version)
+  return tonumber(tostring(version):match("(20%d%d[01]%d[0-3]%d)"))
+end
+
+--- The version in what `runsc --version` prints.
+-- @string output
+-- @treturn string
+function M.parse_version(output)
+  local version = output:match("runsc version ([^\r\n]+)")
+  if not version or version == "VERSION_MISSING" then return "unknown" end
+  return (version:gsub("^release%-", ""):gsub("^0%.0~", ""))
+end
+
+--- The names in what `runsc flags` prints.
+-- @string output
+-- @treturn table set
+function M.parse_flags(output)
+  local flags = {}
+  for line in (output .. "\n"):gmatch("([^\n]*)\n") do
+    local name = line:match("^%s+%-%-?([%w_-]+)")
+    if name then flags[name] = true end
+  end
+  return flags
+end
+
+-- What the design depends on, present in every build since 2022. The rest varies.
+local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups", "gofer-network-namespace", "rootless", "log-format", "panic-log" }
+
+local function tool(env, path, args)
+  local request = require "sandbox.request"
+  local r, message, code = env.execute({ mode = "tool", limits = { output = 1024 * 1024, timeout = TOOL_TIMEOUT } },
+                                       request.tool(path, args, TOOL_TIMEOUT))
+  if not r then return nil, message, code end
+  if r.status ~= "exited" then
+    return nil, ("runsc: %s %s: %s"):format(path, table.concat(args, " "), r.message or r.status), "runsc_failed"
+  end
+  return (r.stdout or "") .. "\n" .. (r.stderr or ""), r.exit_code
+end
+
+local function probe(env, path)
+  local output, status, code = tool(env, path, { "--version" })
+  if not output then return nil, status, code end
+  if not output:find("runsc version", 1, true) then
+    return nil, ("runsc: %s does not say what it is (status %s): %s"):format(path, tostring(status), output:sub(1, 200)), "runsc_failed"
+  end
+  local list, why, kind = tool(env, path, { "flags" })
+  if not list then return nil, why, kind end
+  local all, flags = M.parse_flags(list), {}
+  for _, name in ipairs(interesting) do flags[name] = all[name] or nil end
+  if not flags.overlay2 then
+    return nil, ("runsc: %s (%s) is older than what this module supports: it has no --overlay2"):format(path, M.parse_version(output)), "not_supported"
+  end
+  return { version = M.parse_version(output), flags = flags }
+end
+
+local function boots(env, rt, platform)
+  local schema, request = require "sandbox.schema", require "sandbox.request"
+  local plan = schema.check({ "/bin/true", limits = { timeout = 10, memory = false, pids = false, best_effort = true } })
+  local trial = {}
+  for k, v in pairs(rt) do trial[k] = v end
+  trial.platform, plan.runtime = platform, trial
+  local id = env.core.random_hex(16)
+  local r, message, code = env.execute(plan, request.build(plan, trial, id))
+  if r or code == "bad_command" then return true end
+  return nil, message, code
+end
+
+-- The first that boots. What is wrong with more than the platform is not tried twice.
+local function choose_platform(env, rt)
+  local first, first_code
+  for _, platform in ipairs{ "systrap", "ptrace" } do
+    local ok, message, code = boots(env, rt, platform)
+    if ok then return platform end
+    if code ~= "runsc_failed" and code ~= "boot_timeout" and code ~= "not_supported" then return nil, message, code end
+    if not first then first, first_code = message, code end
+  end
+  return nil, first, first_code
+end
+
+--- What a run needs to know of this machine.
+-- @tparam table env { core=, options = of the instance, execute = function(plan, request) → result | nil, message, code }
+-- @treturn table { runsc=, version=, flags=, platform=, rootless=, state_dir=, trace=, boot_timeout=, cgroup_parent=, runsc_flags= };
+-- or nil, message, code
+function M.get(env)
+  local core, options = env.core, env.options
+  local found, message, code = M.find(core, options.runsc)
+  if not found then return nil, message, code end
+  local dir
+  dir, message, code = M.state_dir(core, options.state_dir)
+  if not dir then return nil, message, code end
+  local cache, key = load_cache(core, dir), key_of(found)
+  local known = cache[key]
+  if type(known) ~= "table" or type(known.flags) ~= "table" then
+    known, message, code = probe(env, found.path)
+    if not known then return nil, message, code end
+    cache[key] = known
+    save_cache(core, dir)
+  end
+  local rootless = options.rootless
+  if rootless == "auto" then rootless = core.getuid() ~= 0 end
+  if not rootless and core.getuid() ~= 0 then return nil, "rootless = false needs root", "not_supported" end
+  local rt = {
+    runsc = found.path, version = known.version, flags = known.flags, rootless = rootless, state_dir = dir,
+    trace = known.flags["pod-init-config"] or false, boot_timeout = options.boot_timeout,
+    cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform,
+  }
+  if rt.platform == "auto" then
+    rt.platform, message, code = M.platform(env, rt, known)
+    if not rt.platform then return nil, message, code end
+  end
+  return rt
+end
+
+--- The platform that boots: remembered for this binary and this boot of the machine, else tried.
+-- @tparam table env
+-- @tparam table rt
+-- @tparam table known the binary's entry in the cache
+-- @treturn string or nil, message, code
+function M.platform(env, rt, known)
+  local boot = read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
+  local slot = (rt.rootless and "user " or "root ") .. boot
+  local remembered = known.platforms and known.platforms[slot]
+  if remembered == "systrap" or remembered == "ptrace" then return remembered end
+  local platform, message, code = choose_platform(env, rt)
+  if not platform then return nil, message, code end
+  known.platforms = { [slot] = platform }
+  save_cache(env.core, rt.state_dir)
+  return platform
+end
+
+--- Forgets what was remembered in this process; the file stays.
+function M.forget()
+  memory = {}
+end
+
+return M

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# bench.sh [PAIRS]: bench/bench.lua on each build of runsc, as root and as an ordinary user; prints, and writes bench/results/DATE.txt.
+. "$(dirname "$0")/lib.sh"
+cd "$TREE" || exit 1
+PAIRS=${1:-30}
+scripts/deps.sh test || exit 1
+make --no-print-directory -s all || exit 1
+scripts/runsc.sh >/dev/null || exit 1
+gcc -O2 -Wall -Wextra bench/peer.c -o build/bench-peer || exit 1
+work=$(mktemp -d /tmp/sbt.XXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+copy_tree "$work/t"
+mkdir -m 700 "$work/home"
+uid=$(id -u) gid=$(id -g)
+if is_root; then
+  ensure_test_user
+  uid=$(id -u "$TEST_USER") gid=$(id -g "$TEST_USER")
+  chown "$uid:$gid" "$work/home"
+fi
+# The third peer, where pip is there and the network lets it; never outside this directory.
+sdk=
+if python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$work/sdk" gvisor >/dev/null 2>&1; then sdk=$work/sdk; fi
+
+mkdir -p bench/results
+out=bench/results/$(date +%Y-%m-%d).txt
+failed=0
+bench() { # YEAR root|user
+  local drop=() what=speed home=$work/home
+  if is_root && [ "$2" = user ]; then drop=(setpriv --reuid "$uid" --regid "$gid" --clear-groups); fi
+  if [ "$2" = root ]; then home=$work; fi
+  if [ "$1-$2" = 2024-root ]; then what=all; fi
+  (cd "$work/t" && "${drop[@]}" env -i PATH="${PATH}" HOME="$home" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$1" SANDBOX_BENCH_SDK="$sdk" \
+    SANDBOX_RUNSC="$work/t/build/runsc/$1/runsc" LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" \
+    lua5.4 bench/bench.lua "$PAIRS" "$what")
+}
+{
+  echo "$(date -u +%Y-%m-%dT%H:%MZ), Linux $(uname -r), $(nproc) processors: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+  for year in 2022 2024 2026; do
+    for who in root user; do
+      if [ $who = root ] && ! is_root; then continue; fi
+      bench $year $who || echo "  failed"
+    done
+  done
+} 2>&1 | tee "$out"
+! grep -q '^  failed' "$out" || failed=1
+echo "written to $out"
+exit $failed

@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# deps.sh build|demo|test|serve: installs the Debian packages that are missing (root), or names them (everyone else).
+. "$(dirname "$0")/lib.sh"
+
+have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+
+build="gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev lua-cjson libjson-c-dev"
+case $codename in
+  # Debian 12's nginx-lua needs OpenResty's branch of LuaJIT, which conflicts with the stock one: one branch for all.
+  bookworm) luajit="luajit2 libluajit2-5.1-dev" ;;
+  # From 13 on the two are one package.
+  *) luajit="luajit libluajit-5.1-dev" ;;
+esac
+nginx="nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl"
+test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues lua-copas lua-coxpcall lua-posix \
+ $nginx neovim lua-check lua-ldoc luarocks valgrind clang-tidy python3 perl busybox-static procps passwd binutils"
+fetch="ca-certificates"
+
+case ${1:-test} in
+  build) want=$build ;;
+  demo) want="$build $fetch" ;;
+  serve) want="$build $nginx $fetch" ;;
+  test) want="$build $test $fetch" ;;
+  *) die "usage: deps.sh build|demo|serve|test" ;;
+esac
+
+installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^.i. *//p')
+missing=
+for p in $want; do
+  grep -qx "$p" <<<"$installed" || missing="$missing $p"
+done
+missing=${missing# }
+[ -n "$missing" ] || exit 0
+
+line="apt-get install -y --no-install-recommends $missing"
+if ! is_root; then
+  printf 'missing Debian packages: %s\ninstall them with:\n\n  sudo %s\n\n' "$missing" "$line" >&2
+  exit 1
+fi
+
+echo "installing: $missing"
+export DEBIAN_FRONTEND=noninteractive
+# A package that starts a daemon (nginx, on port 80 of every address) must not do so for our sake.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made_policy=1
+fi
+trap '[ -z "$made_policy" ] || rm -f $policy' EXIT
+log=$(mktemp)
+apt-get update >"$log" 2>&1 || echo "apt-get update failed; trying with the lists that are here" >&2
+if ! $line >>"$log" 2>&1 </dev/null; then
+  tail -n 30 "$log" >&2
+  rm -f "$log"
+  die "could not install: $missing"
+fi
+rm -f "$log"

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Checks that need no sandbox, each one line of TAP: style, the direction of includes, exported symbols, static analysis.
+. "$(dirname "$0")/lib.sh"
+cd "$TREE" || exit 1
+n=0 failed=0
+check() { # NAME COMMAND…: silence and status 0 pass
+  local name=$1 out rc
+  shift
+  out=$("$@" 2>&1)
+  rc=$?
+  n=$((n + 1))
+  if [ $rc = 0 ]; then
+    echo "ok $n - $name"
+  else
+    echo "not ok $n - $name"
+    head -n 60 <<<"$out" | sed 's/^/# /'
+    failed=1
+  fi
+}
+none() { # status 0 when the command finds nothing
+  local out
+  out=$("$@" 2>&1) || true
+  [ -z "$out" ] || { echo "$out"; return 1; }
+}
+
+sup() { ls src/sup_*.c src/sup_*.h 2>/dev/null; }
+lua_c() { ls src/lua_*.c src/lua_*.h 2>/dev/null; }
+sbx() { ls src/sbx_*.c src/sbx_*.h 2>/dev/null; }
+lua_headers='^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\(lua\|lauxlib\|lualib\|luaconf\|lua_[a-z]*\)\.h'
+sup_headers='^[[:space:]]*#[[:space:]]*include[[:space:]]*"sup_'
+direction_sup() { none grep -n "$lua_headers" $(sup); }
+direction_lua() { none grep -n "$sup_headers" $(lua_c) /dev/null; }
+direction_sbx() { none grep -n -e "$lua_headers" -e "$sup_headers" $(sbx); }
+
+one_symbol() {
+  local so out
+  for so in build/5.4/sandbox/core.so build/5.1/sandbox/core.so; do
+    [ -e "$so" ] || { echo "$so is not built"; return 1; }
+    out=$(nm -D --defined-only "$so" | awk '{ print $3 }')
+    [ "$out" = luaopen_sandbox_core ] || { echo "$so exports: $out"; return 1; }
+  done
+}
+no_liblua() { none sh -c 'readelf -d build/5.*/sandbox/core.so | grep NEEDED | grep -v "libc\.so\|ld-linux"'; }
+is_static() { none sh -c 'readelf -d build/sandbox-supervisor | grep NEEDED'; }
+
+# Functions of at most 60 lines, files of at most 500: what is longer has two jobs.
+sizes() {
+  awk 'FNR == 1 { start = 0 }
+    /^[a-z].*[^;]$/ && !/^(struct|enum|union|static const|#)/ { name = $0 }
+    /^\{/ { start = FNR }
+    /^\}/ { if (start && FNR - start > 61) { print FILENAME ":" start ": " FNR - start " lines: " name; bad = 1 } start = 0 }
+    FNR == 501 { print FILENAME ": more than 500 lines"; bad = 1 }
+    END { exit bad }' src/*.c src/*.h
+}
+licences() {
+  local f bad=0
+  for f in $(find src lua bin scripts examples bench spec types -type f \( -name '*.c' -o -name '*.h' -o -name '*.lua' -o -name '*.sh' -o -name '*.conf' -o -name '*.py' \)) bin/*; do
+    [ -f "$f" ] && ! head -n 3 "$f" | grep -q 'SPDX-License-Identifier: MIT' && { echo "$f has no SPDX line"; bad=1; }
+  done
+  return $bad
+}
+shell_syntax() { local f; for f in scripts/*.sh .ci/run; do bash -n "$f" || return 1; done; }
+lua_syntax() { # the oldest dialect reads all of it
+  local f bad=0
+  for f in $(find lua bin examples bench spec scripts -name '*.lua') bin/sandbox; do
+    [ -f "$f" ] || continue
+    luac5.1 -p "$f" || bad=1
+  done
+  return $bad
+}
+docs_current() { LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" lua5.4 lua/sandbox/docs.lua check; }
+# Its findings first: the path to each is long.
+tidied() {
+  local out
+  out=$("$@" 2>/dev/null) && return 0
+  grep 'error:' <<<"$out"
+  echo "$out"
+  return 1
+}
+tidy() { tidied clang-tidy --quiet src/sbx_*.c src/sup_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc; }
+tidy_lua() { tidied clang-tidy --quiet src/lua_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc -DSBX_LIBEXEC='"/"' $(pkg-config --cflags lua5.4); }
+analyzer() {
+  local f bad=0
+  for f in src/sbx_*.c src/sup_*.c; do
+    gcc -std=gnu11 -D_GNU_SOURCE -O1 -fanalyzer -Werror -Isrc -c "$f" -o /dev/null || bad=1
+  done
+  return $bad
+}
+rock() { luarocks lint rockspec/sandbox-gvisor-scm-1.rockspec; }
+installed() { scripts/check-install.sh; }
+
+check "luacheck" luacheck -q --no-color lua bin/sandbox examples bench spec scripts
+check "Lua 5.1 reads every file" lua_syntax
+check "shell scripts parse" shell_syntax
+check "sup_* includes no Lua" direction_sup
+check "lua_* includes no sup_*" direction_lua
+check "sbx_* includes neither" direction_sbx
+check "core.so exports one symbol" one_symbol
+check "core.so needs libc alone" no_liblua
+check "the supervisor is static" is_static
+check "functions and files are short" sizes
+check "every file names its licence" licences
+check "README and types are what the tables say" docs_current
+check "luarocks lint" rock
+check "make install and luarocks make give a module that loads" installed
+if compgen -G 'src/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
+check "clang-tidy, sbx_* and sup_*" tidy
+check "gcc -fanalyzer, sbx_* and sup_*" analyzer
+exit $failed

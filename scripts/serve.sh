@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The code execution service of examples/openresty on 127.0.0.1:2000, in the foreground, until Ctrl-C.
+. "$(dirname "$0")/lib.sh"
+cd "$TREE" || exit 1
+scripts/deps.sh serve || exit 1
+make --no-print-directory -s all || exit 1
+SANDBOX_RUNSC=$(find_runsc) || exit 1
+export SANDBOX_RUNSC
+mkdir -p build/serve
+prefix=$TREE
+if is_root && ! as_user "$(id -u www-data)" "$(id -g www-data)" test -x "$TREE/build/sandbox-supervisor" 2>/dev/null; then
+  # nginx's workers run as www-data, which cannot read a tree below a 0700 directory.
+  prefix=$(mktemp -d /tmp/sandbox-serve.XXXXXX)
+  trap 'rm -rf "$prefix"' EXIT
+  copy_tree "$prefix"
+  case $SANDBOX_RUNSC in "$TREE"/*) SANDBOX_RUNSC=$prefix${SANDBOX_RUNSC#"$TREE"} ;; esac
+  chmod 755 "$prefix"
+  mkdir -p "$prefix/build/serve"
+fi
+echo "serving on http://127.0.0.1:2000/api/v2/ (runsc: $SANDBOX_RUNSC)"
+nginx -p "$prefix/" -c "$prefix/examples/openresty/nginx.conf" -g "daemon off;"

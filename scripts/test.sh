@@ -1,0 +1,269 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# All tests, from nothing: test.sh, or test.sh quick for the unit row and one real row, or test.sh ROW… for rows by a part of
+# their name ("real-2024", "lint"). Each row prints its counts, a failing row the end of its output; the last line is the sum.
+. "$(dirname "$0")/lib.sh"
+cd "$TREE" || exit 1
+FILTER=("$@")
+YEARS="2022 2024 2026"
+# SANDBOX_TEST_ALL=1: every Lua with every build. How often limits are hit and hosts are killed may be said, too.
+COUNTS=("SANDBOX_TEST_HITS=${SANDBOX_TEST_HITS:-2}" "SANDBOX_TEST_KILLS=${SANDBOX_TEST_KILLS:-12}")
+if [ "${1:-}" = quick ]; then FILTER=(unit-lua5.4 real-2024-root-lua5.4); fi
+
+wanted() {
+  local f
+  [ ${#FILTER[@]} -eq 0 ] && return 0
+  for f in "${FILTER[@]}"; do [[ $1 == *"$f"* ]] && return 0; done
+  return 1
+}
+
+scripts/deps.sh test || exit 1
+LOG=$TREE/build/log
+mkdir -p "$LOG"
+exec 9>"$LOG/lock"
+flock -n 9 || { echo "another test run is going on in this tree; waiting for it"; flock 9; }
+rm -f "$LOG"/*.log "$LOG"/*.count "$LOG"/*.out
+
+echo "building"
+make --no-print-directory -s DEV=1 all >"$LOG/make.log" 2>&1 || { tail -n 40 "$LOG/make.log"; echo "0 passed, 1 failed"; exit 1; }
+# A build that cannot be fetched fails its own rows; the others run.
+scripts/runsc.sh >"$LOG/runsc.log" 2>&1 || cat "$LOG/runsc.log"
+
+# Short, for socket addresses are: 108 bytes must hold a run's directory and more.
+WORK=$(mktemp -d /tmp/sbt.XXXX) || exit 1
+USERDIR=
+LANE=
+cleanup() {
+  if [ -n "$LANE" ]; then kill -- "-$LANE" 2>/dev/null; fi
+  rm -rf "$WORK" ${USERDIR:+"$USERDIR"}
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+chmod 755 "$WORK"
+if is_root; then
+  ensure_test_user
+  TUID=$(id -u "$TEST_USER") TGID=$(id -g "$TEST_USER")
+else
+  TUID=$(id -u) TGID=$(id -g)
+fi
+# What the user's rows read lies where that user can read it, whoever owns the tree.
+UTREE=$WORK/t
+copy_tree "$UTREE"
+USERDIR=$(mktemp -d /tmp/sbu.XXXX) && mkdir -m 700 "$USERDIR/run" "$USERDIR/home"
+if is_root; then chown -R "$TUID:$TGID" "$USERDIR"; fi
+
+# finish NAME RC SECONDS: counts what a row printed, in TAP. A skipped test is a failure: nothing here may be optional.
+finish() {
+  local name=$1 rc=$2 seconds=$3 log=$LOG/$1.log ok skip bad mark=""
+  ok=$(grep -c '^ok ' "$log")
+  skip=$(grep -c '^ok .*# SKIP' "$log")
+  bad=$(grep -c '^not ok ' "$log")
+  ok=$((ok - skip)) bad=$((bad + skip))
+  if [ "$bad" = 0 ] && { [ "$rc" != 0 ] || [ "$ok" = 0 ]; }; then bad=1 mark=" (exit status $rc)"; fi
+  if [ "$rc" = 124 ] || [ "$rc" = 137 ]; then mark=" (out of time)"; fi
+  echo "$ok $bad" >"$LOG/$name.count"
+  printf '%-28s %5d passed %4d failed %6ds%s\n' "$name" "$ok" "$bad" "$seconds" "$mark"
+  if [ "$bad" != 0 ]; then
+    awk '/^not ok / || /# SKIP/ { show = 1; print; next } /^#/ { if (show) print; next } { show = 0 }' "$log" | head -n 80 | cut -c 1-300 | sed 's/^/    | /'
+    grep -v -e '^ok ' -e '^not ok ' -e '^#' -e '^1\.\.' "$log" | tail -n 20 | cut -c 1-300 | sed 's/^/    | /'
+  fi
+}
+
+# row NAME SECONDS COMMAND…
+row() {
+  local name=$1 limit=$2 began=$SECONDS rc
+  shift 2
+  wanted "$name" || return 0
+  timeout -k 10 "$limit" "$@" >"$LOG/$name.log" 2>&1 </dev/null 9>&-
+  rc=$?
+  finish "$name" "$rc" $((SECONDS - began)) >"$LOG/$name.out"
+  cat "$LOG/$name.out"
+}
+
+# The environment of every row: nothing but this. `env` comes first, so that what it starts sees no more.
+row_env() {
+  ENV=(env -i "PATH=$USUAL_PATH" LANG=C.UTF-8 TERM=dumb
+    "LUA_PATH=lua/?.lua;lua/?/init.lua;spec/?.lua;;" "LUA_CPATH=build/$1/?.so;;")
+}
+abi() { if [ "$1" = lua5.4 ]; then echo 5.4; else echo 5.1; fi; }
+specs() { find "$@" -maxdepth 1 -name '*_spec.lua' 2>/dev/null | grep -q .; }
+
+BUSTED=$(command -v busted)
+# -o TAP prints as it goes, so that a row that runs out of time still shows what passed.
+busted_row() { # NAME SECONDS LUA DIR [VAR=value…]
+  local name=$1 limit=$2 lua=$3 dir=$4
+  shift 4
+  specs "$dir" || return 0
+  row_env "$(abi "$lua")"
+  row "$name" "$limit" "${ENV[@]}" HOME="$WORK" "$@" "$lua" "$BUSTED" -o TAP --no-recursive "$dir"
+}
+
+# real_row YEAR WHO LUA
+real_row() {
+  local name=real-$1-$2-$3 began=$SECONDS left
+  specs spec/real || return 0
+  wanted "$name" || return 0
+  if [ ! -x "build/runsc/$1/runsc" ]; then
+    echo "not ok 1 - build/runsc/$1/runsc is missing: make runsc" >"$LOG/$name.log"
+    finish "$name" 1 0
+    return
+  fi
+  row_env "$(abi "$3")"
+  if [ "$2" = root ]; then
+    is_root || return 0
+    row "$name" "${SANDBOX_TEST_SECONDS:-300}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" \
+      "$3" "$BUSTED" -o TAP --no-recursive spec/real
+    return
+  fi
+  local drop=()
+  if is_root; then drop=(setpriv --reuid "$TUID" --regid "$TGID" --clear-groups); fi
+  (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-300}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" XDG_RUNTIME_DIR="$USERDIR/run" \
+    "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" "$3" "$BUSTED" -o TAP --no-recursive spec/real)
+  # The account is ours alone: whatever of it still runs was left behind.
+  if is_root; then
+    left=
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      left=$(ps -o pid=,args= -u "$TUID" 2>/dev/null)
+      [ -z "$left" ] && break
+      sleep 0.3
+    done
+    if [ -z "$left" ]; then
+      echo "ok 1 - no process of $TEST_USER is left" >"$LOG/$name-after.log"
+    else
+      { echo "not ok 1 - processes of $TEST_USER are left"; sed 's/^/# /' <<<"$left"; } >"$LOG/$name-after.log"
+      awk '{ print $1 }' <<<"$left" | xargs -r kill -KILL 2>/dev/null
+    fi
+    finish "$name-after" 0 0 >"$LOG/$name-after.out"
+    grep -q '^ok' "$LOG/$name-after.log" || cat "$LOG/$name-after.out"
+  fi
+}
+
+# C unit tests: one program each, under ASan and UBSan. What includes lua.h gets liblua; the others the supervisor's parts.
+c_tests() {
+  local t name n=0 flags rc
+  make --no-print-directory -s DEV=1 SAN=1 BUILD=build/asan archive || { echo "not ok 1 - the sanitized build"; return 1; }
+  mkdir -p build/ctest
+  for t in spec/c/*_test.c; do
+    name=$(basename "$t" .c) n=$((n + 1))
+    flags=(-Isrc -Ispec/c build/asan/libsup.a -ljson-c -lm -ldl -lpthread)
+    if grep -q 'lua\.h\|lauxlib\.h' "$t"; then
+      # shellcheck disable=SC2207
+      flags=(-Isrc -Ispec/c $(pkg-config --cflags lua5.4) src/lua_*.c -DSBX_LIBEXEC='"/nonexistent"' "${flags[@]:2}" $(pkg-config --libs lua5.4) -Wl,-E)
+    fi
+    if ! gcc -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined "$t" "${flags[@]}" -o "build/ctest/$name"; then
+      echo "not ok $n - $name does not build"
+      continue
+    fi
+    timeout -k 5 120 "build/ctest/$name" >"build/ctest/$name.out" 2>&1
+    rc=$?
+    counts "$name" "$rc" "build/ctest/$name.out"
+  done
+}
+# counts NAME STATUS FILE: a program that says "N passed, N failed" in the end is as many tests.
+counts() {
+  local name=$1 rc=$2 sum
+  sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$3" | tail -n 1)
+  if [ -n "$sum" ]; then
+    sed 's/^not ok/# failed/; s/^ok /# &/' "$3"
+    awk -v name="$name" '{ for (i = 0; i < $1; i++) print "ok " name; for (i = 0; i < $3; i++) print "not ok " name }' <<<"${sum/,/}"
+  else
+    sed "s/^\(ok\|not ok\) /\1 $name: /" "$3"
+    if [ "$rc" = 0 ] && ! grep -q '^ok ' "$3"; then echo "ok $name"; fi
+  fi
+  if [ "$rc" != 0 ] && ! grep -q '^not ok ' "$3" && ! grep -Eq ', [1-9][0-9]* failed$' "$3"; then echo "not ok $name: exit status $rc"; fi
+}
+
+# A host in which each allocation fails once: no descriptor and no child may be left.
+oom_test() {
+  local abi n=0
+  for abi in 5.4 5.1; do
+    n=$((n + 1))
+    # shellcheck disable=SC2046
+    if gcc -std=gnu11 -g -O1 $(pkg-config --cflags lua$abi) spec/support/oom_host.c -o "build/ctest/oom-$abi" $(pkg-config --libs lua$abi) &&
+      LUA_PATH="lua/?.lua;;" LUA_CPATH="build/$abi/?.so;;" timeout 120 "build/ctest/oom-$abi" spec/support/oom_script.lua; then
+      echo "ok $n - every allocation fails once on $abi"
+    else
+      echo "not ok $n - every allocation fails once on $abi"
+    fi
+  done
+}
+
+# Rows under a tool: the same specs in the sanitized build, whose reports go to files because the supervisor has no stderr.
+asan_row() {
+  specs spec/fault || return 0
+  wanted fault-asan || return 0
+  make --no-print-directory -s DEV=1 SAN=1 BUILD=build/asan all >"$LOG/asan-make.log" 2>&1
+  mkdir -p "$WORK/asan" && chmod 1777 "$WORK/asan"
+  row_env 5.4
+  ENV=("${ENV[@]/#LUA_CPATH=*/LUA_CPATH=build/asan/5.4/?.so;;}")
+  row fault-asan 240 bash -c 'reports=$1; shift; "$@"; rc=$?
+    for f in "$reports"/*; do grep -qs "ERROR:\|runtime error:" "$f" || continue; grep -q /usr/bin/python3 "$f" && continue; echo "not ok sanitizer report ${f##*/}"; sed "s/^/# /" "$f"; done; exit $rc' \
+    asan "$WORK/asan" "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=asan SANDBOX_TEST_BUILD_DIR=build/asan \
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS="log_path=$WORK/asan/asan:detect_stack_use_after_return=0" UBSAN_OPTIONS="log_path=$WORK/asan/ubsan:print_stacktrace=1" \
+    lua5.4 "$BUSTED" -o TAP --no-recursive spec/fault
+}
+valgrind_row() {
+  specs spec/fault || return 0
+  wanted fault-valgrind || return 0
+  row_env 5.4
+  # Only the host process: what it starts is a static program that the sanitizers have seen.
+  row fault-valgrind 240 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=valgrind \
+    valgrind -q --error-exitcode=99 --trace-children=no --child-silent-after-fork=yes --leak-check=full --errors-for-leak-kinds=definite \
+    lua5.4 "$BUSTED" -o TAP --no-recursive spec/fault
+}
+
+# The quiet lane: what needs a processor but no sandbox runs on the second core meanwhile.
+lane() {
+  local lua
+  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 120 "$lua" spec; done
+  if compgen -G 'spec/c/*_test.c' >/dev/null; then
+    export -f c_tests oom_test counts
+    row c-unit 180 bash -c c_tests
+  fi
+  row oom 180 bash -c oom_test
+  row lint 300 scripts/lint.sh
+}
+set -m
+lane >"$LOG/lane.out" 2>&1 &
+LANE=$!
+set +m
+
+if is_root; then
+  busted_row fault-root 180 lua5.4 spec/fault
+  asan_row
+  valgrind_row
+fi
+for year in $YEARS; do
+  for who in root user; do real_row "$year" "$who" lua5.4; done
+done
+if [ -n "${SANDBOX_TEST_ALL:-}" ]; then
+  for year in $YEARS; do
+    for who in root user; do for lua in luajit lua5.1; do real_row "$year" "$who" "$lua"; done; done
+  done
+fi
+[ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2024 root luajit
+[ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2026 user luajit
+[ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2022 root lua5.1
+[ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2024 user lua5.1
+if is_root && specs spec/hosts; then
+  row_env 5.4
+  row hosts 240 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+    lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
+fi
+
+wait "$LANE"
+LANE=
+cat "$LOG/lane.out"
+is_root || echo "run as an ordinary user: the rows that need root did not run"
+
+passed=0 failed=0
+for f in "$LOG"/*.count; do
+  [ -e "$f" ] || continue
+  read -r p n <"$f"
+  passed=$((passed + p)) failed=$((failed + n))
+done
+[ "$passed" != 0 ] || failed=$((failed + 1))
+echo "took $SECONDS s"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The supervisor's pure parts: the judgement as a table, trace packets, runsc's log, requests, the output tail.
+ */
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sbx_wire.h"
+#include "sup_judge.h"
+#include "sup_log.h"
+#include "sup_pump.h"
+#include "sup_request.h"
+#include "sup_trace.h"
+
+static int passed, failed;
+
+#define CHECK(name, cond) do { if (cond) passed++; else { failed++; printf("not ok: %s\n", name); } } while (0)
+
+#define EXIT(n) ((n) << 8)
+
+static void test_judge(void)
+{
+	static const struct {
+		const char *name;
+		struct sup_facts f;
+		enum sup_outcome outcome;
+		int code;
+	} rows[] = {
+		{ "exit 0 by the trace", { .started = 1, .traced = 1, .guest_ended = 1 }, SUP_EXITED, 0 },
+		{ "exit 128 by the trace", { .started = 1, .traced = 1, .guest_ended = 1, .guest_status = EXIT(128) }, SUP_EXITED, 128 },
+		{ "exit 137 is no signal", { .started = 1, .traced = 1, .guest_ended = 1, .guest_status = EXIT(137) }, SUP_EXITED, 137 },
+		{ "SIGKILL of its own", { .started = 1, .traced = 1, .guest_ended = 1, .guest_status = SIGKILL }, SUP_SIGNALED, SIGKILL },
+		{ "our deadline beats its end", { .reason = SUP_TIMED_OUT, .started = 1, .traced = 1, .guest_ended = 1 }, SUP_TIMED_OUT, 0 },
+		{ "the kernel's kill beats its end", { .started = 1, .traced = 1, .guest_ended = 1, .guest_status = EXIT(1), .oom_kills = 1 }, SUP_OOM_KILLED, 0 },
+		{ "a kill in the boot is no guest's", { .traced = 1, .oom_kills = 1, .runsc_ended = 1, .runsc_status = SIGKILL }, SUP_NOT_STARTED, 0 },
+		{ "never started", { .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(128), .runsc_failed = 1 }, SUP_NOT_STARTED, 0 },
+		{ "killed from outside", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(137) }, SUP_CRASHED, 0 },
+		{ "Go panic", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(2), .runsc_failed = 1 }, SUP_CRASHED, 0 },
+		{ "no trace: exit code", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(7) }, SUP_EXITED, 7 },
+		{ "no trace: signal", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(139) }, SUP_SIGNALED, SIGSEGV },
+		{ "no trace: 128 of the guest", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(128) }, SUP_EXITED, 128 },
+		{ "no trace: runsc failed", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(128), .runsc_failed = 1 }, SUP_NOT_STARTED, 0 },
+		{ "no trace: runsc killed", { .started = 1, .runsc_ended = 1, .runsc_status = SIGKILL }, SUP_CRASHED, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sup_verdict v = sup_judge(&rows[i].f);
+
+		CHECK(rows[i].name, v.outcome == rows[i].outcome && v.code == rows[i].code);
+	}
+	CHECK("an error has no status", !sup_judge_status(SUP_CRASHED) && !sup_judge_status(SUP_BOOT_TIMEOUT));
+}
+
+static void event(struct sup_trace *t, unsigned type, const void *body, size_t n)
+{
+	unsigned char p[64] = { 8, 0, (unsigned char)type, 0 };
+
+	memcpy(p + 8, body, n);
+	sup_trace_event(t, p, 8 + n);
+}
+
+static void test_trace(void)
+{
+	struct sup_trace t = { .listener = -1, .conn = -1 };
+	static const unsigned char clone_thread[] = { 0x20, 1 }, clone_process[] = { 0x20, 2 };
+	static const unsigned char exit_1[] = { 0x0a, 4, 0x10, 1, 0x20, 1 };			/* tid 1 of group 1, status 0 */
+	static const unsigned char exit_2[] = { 0x0a, 4, 0x10, 2, 0x20, 1, 0x10, 0x80, 0x0e };	/* tid 2 of group 1, exit 7 */
+	static const unsigned char exit_other[] = { 0x0a, 4, 0x10, 3, 0x20, 2, 0x10, 9 };
+	static const unsigned char eagain[] = { 0x12, 2, 0x10, 11, 0x20, 56 }, fine[] = { 0x12, 2, 0x08, 5, 0x20, 56 };
+
+	event(&t, 1, "", 0);
+	CHECK("start", t.started && t.live == 1 && !t.ended);
+	event(&t, 2, clone_thread, sizeof(clone_thread));
+	event(&t, 2, clone_process, sizeof(clone_process));
+	CHECK("peak", t.peak == 3 && t.group_live == 2);
+	event(&t, 5, exit_1, sizeof(exit_1));
+	CHECK("the main thread's end is not the guest's", !t.ended);
+	event(&t, 5, exit_other, sizeof(exit_other));
+	CHECK("nor another process's", !t.ended);
+	event(&t, 5, exit_2, sizeof(exit_2));
+	CHECK("the last thread's is, with its status", t.ended && t.status == EXIT(7));
+	event(&t, 6, eagain, sizeof(eagain));
+	event(&t, 6, fine, sizeof(fine));
+	CHECK("failed forks", t.failed_forks == 1);
+	for (unsigned n = 0; n < 10; n++) {	/* garbage and cut packets: nothing happens */
+		static const unsigned char bad[] = { 8, 0, 5, 0, 0, 0, 0, 0, 0x0a, 0xff };
+
+		sup_trace_event(&t, bad, n);
+	}
+	CHECK("garbage", t.failed_forks == 1);
+}
+
+static void test_log(void)
+{
+	char out[256];
+	const char two[] = "{\"msg\":\"fine\",\"level\":\"info\"}{\"level\":\"error\",\"msg\":\"failed to load /x: no such file\"}"
+			   "{\"level\":\"error\",\"msg\":\"later\"}";
+	struct sup_error e = { .code = "" };
+
+	CHECK("first error", sup_log_first_error(two, sizeof(two) - 1, out, sizeof(out)) == 1 && strstr(out, "/x"));
+	CHECK("none", sup_log_first_error("{\"level\":\"info\",\"msg\":\"a\"}", 26, out, sizeof(out)) == 0);
+	CHECK("garbage", sup_log_first_error("\xff\x00{{", 4, out, sizeof(out)) == 0);
+	CHECK("cut", sup_log_first_error(two, 50, out, sizeof(out)) == 0);
+	sup_log_explain("starting: failed to load /x: no such file", &e);
+	CHECK("bad_command", strcmp(e.code, "bad_command") == 0);
+	sup_log_explain("anything", &e);
+	CHECK("the first error wins", strcmp(e.code, "bad_command") == 0);
+}
+
+static int parse(struct sup_request *r, const char *text, size_t n)
+{
+	struct sup_error e = { .code = "" };
+	char *copy = malloc(n + 1);
+
+	assert(copy);
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	return sup_request_parse(r, copy, n, &e);
+}
+
+static void test_request(void)
+{
+	static const char good[] = "mode=run\0id=0123456789abcdef\0state_dir=/s\0runsc=/r\0platform=ptrace\0rootfs=host\0"
+				   "timeout=1.5\0memory=1024\0arg=a\0arg=b";
+#define ROW(text) { text, sizeof(text) }
+	static const struct { const char *text; size_t n; } bad[] = {
+		ROW("mode=run\0id=../x\0state_dir=/s\0runsc=/r\0platform=p\0rootfs=host"),
+		ROW("mode=bogus"),
+		ROW("mode=tool\0runsc=rel"),
+		ROW("mode=tool\0runsc=/r\0timeout=nan"),
+		ROW("mode=tool\0runsc=/r\0memory=-1"),
+		ROW("mode=tool\0runsc=/r\0nosuchkey=1"),
+		ROW("mode=tool\0runsc=/r\0uid=4294967296"),
+	};
+	struct sup_request r;
+
+	CHECK("good", parse(&r, good, sizeof(good)) == 0 && r.timeout == 1.5 && r.memory == 1024 && r.args.n == 2);
+	sup_request_destroy(&r);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CHECK(bad[i].text, parse(&r, bad[i].text, bad[i].n) < 0);
+		sup_request_destroy(&r);
+	}
+	CHECK("not ended", parse(&r, "mode=tool\0runsc=/r", 18) < 0);
+	sup_request_destroy(&r);
+}
+
+/* Writes `n` digits through a stream and returns what came out for the host. */
+static size_t pump(const struct sup_request *r, size_t n, char *got, size_t size, struct sup_pump *p)
+{
+	static struct sup_host h;
+	int pair[2], child[3];
+	size_t len = 0;
+	unsigned char buf[4096];
+	ssize_t k;
+
+	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && sup_host_init(&h, pair[0]) == 0);
+	assert(sup_pump_init(p, r, child) == 0);
+	for (size_t i = 0; i < n; i++)
+		assert(write(child[1], &"0123456789"[i % 10], 1) == 1);
+	while (sup_pump_read(&p->out[0], &h) > 0)
+		;
+	CHECK("tail goes", sup_pump_tail(&p->out[0], &h));
+	(void)sup_host_flush(&h);
+	sup_host_destroy(&h);
+	while ((k = read(pair[1], buf, sizeof(buf))) > 0)
+		for (ssize_t i = 0; i < k;) {
+			uint8_t type;
+			uint32_t m = 0;
+
+			assert(sbx_wire_get_header(buf + i, (size_t)(k - i), &type, &m) == 1 && len + m <= size);
+			memcpy(got + len, buf + i + SBX_WIRE_HEADER, m);
+			len += m;
+			i += (ssize_t)(SBX_WIRE_HEADER + m);
+		}
+	close(pair[1]);
+	for (unsigned i = 0; i < 3; i++)
+		close(child[i]);
+	return len;
+}
+
+static void test_pump(void)
+{
+	struct sup_request r = { .output = 10 };
+	struct sup_pump p;
+	char got[64];
+
+	CHECK("head", pump(&r, 25, got, sizeof(got), &p) == 10 && !memcmp(got, "0123456789", 10));
+	CHECK("counted", p.out[0].bytes == 25 && p.out[0].truncated);
+	sup_pump_destroy(&p);
+	CHECK("exactly the limit", pump(&r, 10, got, sizeof(got), &p) == 10 && !p.out[0].truncated);
+	sup_pump_destroy(&p);
+	r.output_tail = true;
+	CHECK("tail", pump(&r, 25, got, sizeof(got), &p) == 10 && !memcmp(got, "5678901234", 10));
+	sup_pump_destroy(&p);
+	CHECK("short tail", pump(&r, 4, got, sizeof(got), &p) == 4 && !memcmp(got, "0123", 4));
+	sup_pump_destroy(&p);
+}
+
+int main(void)
+{
+	test_judge();
+	test_trace();
+	test_log();
+	test_request();
+	test_pump();
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed != 0;
+}

@@ -1,0 +1,23 @@
+-- SPDX-License-Identifier: MIT
+-- The examples, as they stand, on the real thing.
+local env = require "support.harness"
+
+local function example(name)
+  local command = ("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='build/5.4/?.so;;' SANDBOX_RUNSC=%s timeout -k 5 150 lua5.4 examples/%s 2>&1; echo status $?")
+  local pipe = io.popen(command:format(os.getenv "SANDBOX_RUNSC", name))
+  local out = pipe:read "*a"
+  pipe:close()
+  assert.truthy(out:find("status 0\n", 1, true), out)
+end
+
+describe("the example", function()
+  local before
+  setup(function()
+    assert(env.sb:run{ "true" })
+    before = env.census()
+  end)
+  for _, name in ipairs{ "hello.lua", "judge.lua", "cqueues_fanout.lua" } do
+    it(name, function() example(name) end)
+  end
+  it("leaves nothing behind", function() assert.is_nil(env.leftovers(before)) end)
+end)

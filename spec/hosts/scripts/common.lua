@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: MIT
+-- What every host must do, called inside a coroutine of it: `tick()` counts how often the host itself got its turn.
+local M = {}
+
+local function check(ok, what)
+  if not ok then error("failed: " .. what, 2) end
+end
+
+-- One job after the other, in one coroutine.
+function M.serial(sandbox, sb)
+  local r = assert(sb:run{ "python3", "-c", "print(input()[::-1])", stdin = "abc\n" })
+  check(r.stdout == "cba\n" and r.ok, "run")
+  local job = assert(sb:spawn{ "cat" })
+  check(job:write("hello\n") and job:read("stdout") == "hello\n", "write and read")
+  job:close_stdin()
+  check(job:wait().ok, "wait")
+  job:close()
+  local n = 0
+  r = assert(sb:run{ "head", "-c", "3000000", "/dev/zero", on_stdout = function(chunk) n = n + #chunk end })
+  check(n == 3000000 and r.stdout == nil, "streaming")
+  local _, _, code = sb:run{ "no-such-program" }
+  check(code == "bad_command", "start error")
+  job = assert(sb:spawn{ "sleep", "1000" })
+  _, _, code = job:wait(0.05)
+  check(code == "timeout", "wait with a time")
+  job:kill()
+  check(job:wait().status == "killed", "kill")
+  job:close()
+  job = assert(sb:spawn{ "sleep", "1000" })
+  job:close()
+  check(sandbox.check{ "true" }, "check")
+end
+
+-- Several at once; the host must have gone on meanwhile.
+function M.parallel(sb, spawn, join, ticks)
+  local before, done = ticks(), 0
+  for i = 1, 4 do
+    spawn(function()
+      local r = assert(sb:run{ "sh", "-c", "sleep 0.4; echo " .. i })
+      check(r.stdout == i .. "\n", "parallel")
+      done = done + 1
+    end)
+  end
+  join(function() return done == 4 end)
+  check(done == 4, "all four")
+  check(ticks() - before >= 5, "the host went on: " .. (ticks() - before) .. " turns")
+end
+
+-- Three coroutines wait for one job.
+function M.shared(sb, spawn, join)
+  local job = assert(sb:spawn{ "sh", "-c", "read x; exit 6" })
+  local n = 0
+  for _ = 1, 3 do
+    spawn(function() if job:wait().exit_code == 6 then n = n + 1 end end)
+  end
+  job:write("go\n")
+  join(function() return n == 3 end)
+  check(n == 3, "three waiters")
+  job:close()
+end
+
+function M.new()
+  local sandbox = require "sandbox"
+  return sandbox, sandbox.new{ state_dir = os.getenv "SBX_STATE", boot_timeout = 60, runsc = os.getenv "SBX_RUNSC" }
+end
+
+return M

@@ -1,0 +1,153 @@
+-- SPDX-License-Identifier: MIT
+-- Each limit, hit again and again: the right flag each time, and no other.
+local env = require "support.harness"
+local sb = env.sb
+local HITS = tonumber(os.getenv "SANDBOX_TEST_HITS") or 2
+local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+
+local function times(f)
+  for _ = 1, HITS do f() end
+end
+
+local function py(code, limits, extra)
+  local options = { "python3", "-c", code, limits = limits }
+  for k, v in pairs(extra or {}) do options[k] = v end
+  local r, message, code2 = sb:run(options)
+  return r or error(("%s: %s"):format(tostring(code2), tostring(message)), 2)
+end
+
+local limits = {
+  { "timeout", "timed_out", "timed_out", function() return py("while True: pass", { timeout = 0.3 }) end },
+  { "timeout", "timed_out", "timed_out", function()
+    return py("import signal, time\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: time.sleep(1)", { timeout = 0.3 })
+  end, "of a program that ignores signals" },
+  { "cpu_time", "cpu_exceeded", "cpu_exceeded", function() return py("while True: pass", { cpu_time = 0.3, timeout = 60 }) end },
+  { "memory", "oom_killed", "oom_killed", function() return py(HOG, { memory = "64M", timeout = 60 }) end },
+  { "memory", "oom_killed", "oom_killed", function()
+    -- the tmpfs may be full a moment before the reading sees it
+    return py("import os, time\nfd = os.open('/tmp/x', os.O_CREAT | os.O_WRONLY)\ntry:\n while True: os.write(fd, b'x' * (1 << 20))\nexcept OSError: time.sleep(60)", { memory = "64M", timeout = 60 })
+  end, "in files of /tmp" },
+  { "output", "exited", "stdout_truncated", function() return py("import sys\nfor i in range(100): sys.stdout.write('y' * 10000)", { output = "64K" }) end },
+  { "output", "output_exceeded", "output_exceeded stdout_truncated", function()
+    return py("while True: print('y' * 1000)", { output = "64K", output_kill = true, timeout = 60 })
+  end, "with output_kill" },
+  { "pids", "exited", "pids_exceeded", function()
+    return py("import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(60); os._exit(0)\n  n += 1\nexcept OSError: print(n)", { pids = 10, timeout = 60 })
+  end },
+}
+
+describe("limits", function()
+  local before
+  setup(function()
+    assert(sb:run{ "true" })
+    before = env.census()
+  end)
+
+  for _, row in ipairs(limits) do
+    local name, status, flags, hit, what = row[1], row[2], row[3], row[4], row[5] or ""
+    it(("%s %s: %d hits, each with its flag and no other"):format(name, what, HITS), function()
+      for _ = 1, HITS do
+        local r = hit()
+        assert.same({ status, flags, true }, { r.status, env.flags_of(r), r.limits[name].hit })
+        assert.is_string(r.limits[name].enforced_by)
+        for other, limit in pairs(r.limits) do
+          if other ~= name then assert.is_not_true(limit.hit, other .. " was not hit") end
+        end
+        assert.equal(status == "exited", r.ok)
+        if not r.ok then assert.is_string(r.message) end
+      end
+    end)
+  end
+
+  it("output keeps the head or the tail, and counts the rest", function()
+    local code = "for i in range(100000): print(i)"
+    local head = py(code, { output = 1000 })
+    local tail = py(code, { output = 1000, output_keep = "tail" })
+    assert.same({ 1000, 588890, true }, { #head.stdout, head.stdout_bytes, head.stdout_truncated })
+    assert.same({ 1000, 588890, true }, { #tail.stdout, tail.stdout_bytes, tail.stdout_truncated })
+    assert.equal("0\n1\n2\n", head.stdout:sub(1, 6))
+    assert.equal("99998\n99999\n", tail.stdout:sub(-12))
+    local exact = py("print('x' * 999)", { output = 1000 })
+    assert.same({ 1000, false }, { exact.stdout_bytes, exact.stdout_truncated })
+  end)
+
+  it("cpus throttles, or keeps to whole cores", function()
+    if env.root then
+      times(function()
+        local r = py("import time\nt = time.time()\nwhile time.time() - t < 0.6: pass", { cpus = 0.3 })
+        assert.is_true(r.limits.cpus.hit)
+        assert.equal("", env.flags_of(r))
+      end)
+    else
+      times(function()
+        local r = py("import os; print(len(os.sched_getaffinity(0)))", { cpus = 1 })
+        assert.same({ "1\n", "affinity", "" }, { r.stdout, r.limits.cpus.enforced_by, env.flags_of(r) })
+      end)
+      local none, message, code = sb:run{ "true", limits = { cpus = 0.5 } }
+      assert.same({ nil, "limit_unavailable" }, { none, code })
+      assert.truthy(message:find("best_effort", 1, true))
+      local relaxed = assert(sb:run{ "true", limits = { cpus = 0.5, best_effort = true } })
+      assert.is_nil(relaxed.limits.cpus.enforced_by)
+    end
+  end)
+
+  it("file_size ends a program that goes beyond it", function()
+    times(function()
+      local r = py("import signal\nsignal.signal(25, signal.SIG_DFL)\nf = open('/work/x', 'wb')\nwhile True: f.write(b'x' * 4096)", { file_size = "64K" })
+      assert.same({ "signaled", "XFSZ", true, "" }, { r.status, r.signal_name, r.limits.file_size.hit, env.flags_of(r) })
+    end)
+  end)
+
+  it("open_files is EMFILE", function()
+    times(function()
+      local r = py("l = []\ntry:\n while True: l.append(open('/dev/null'))\nexcept OSError as e: print(e.errno, len(l) < 20)", { open_files = 20 })
+      assert.same({ "24 True\n", "" }, { r.stdout, env.flags_of(r) })
+    end)
+  end)
+
+  it("disk is ENOSPC, and known", function()
+    local code = "try:\n f = open('/work/x', 'wb', 0)\n while True: f.write(b'x' * 65536)\nexcept OSError as e: print(e.errno)"
+    if env.root then
+      times(function()
+        local r = py(code, { disk = "4M" })
+        assert.same({ "28\n", "disk_exceeded", true }, { r.stdout, env.flags_of(r), r.limits.disk.hit })
+      end)
+    else
+      local r, _, kind = sb:run{ "true", limits = { disk = "4M" } }
+      assert.same({ nil, "limit_unavailable" }, { r, kind })
+    end
+  end)
+
+  it("4 MB are enough for a small program", function()
+    local r = assert(sb:run{ "/bin/true", limits = { memory = "4M" } })
+    assert.is_true(r.ok)
+  end)
+
+  if env.build ~= "2022" then -- there it takes 20 s to make so many
+    it("empty files count as memory", function()
+      local r = py("import os\nfor i in range(300000): os.close(os.open('/tmp/%d' % i, os.O_CREAT))", { memory = "64M", timeout = 120 })
+      assert.equal("oom_killed", r.status)
+    end)
+  end
+
+  it("a fork bomb ends at its deadline", function()
+    local r = assert(sb:run{ "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { pids = 20, timeout = 1 } })
+    assert.same({ "timed_out", "timed_out pids_exceeded" }, { r.status, env.flags_of(r) })
+  end)
+
+  it("the moment of the deadline is one of two verdicts, never a third", function()
+    for _ = 1, 5 do
+      local r = assert(sb:run{ "sleep", "0.2", limits = { timeout = 0.2 } })
+      assert.is_true(r.status == "timed_out" and r.timed_out or r.status == "exited" and r.exit_code == 0)
+    end
+  end)
+
+  it("false switches a limit off", function()
+    local r = assert(sb:run{ "true", limits = { memory = false, pids = false, timeout = false, output = false, open_files = false } })
+    for name, limit in pairs(r.limits) do assert.is_nil(limit.requested, name) end
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)

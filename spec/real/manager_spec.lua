@@ -1,0 +1,127 @@
+-- SPDX-License-Identifier: MIT
+local env = require "support.harness"
+local sandbox, core = env.sandbox, env.core
+
+local function new(options)
+  options.state_dir, options.boot_timeout = env.state_dir, 30
+  return sandbox.new(options)
+end
+
+describe("an instance", function()
+  local before
+  setup(function()
+    assert(env.sb:run{ "true" })
+    before = env.census()
+  end)
+
+  it("merges its defaults with a call's", function()
+    local sb = new{ limits = { memory = "100M", timeout = 7 }, env = { A = "1", B = "2" } }
+    local r = assert(sb:run{ "sh", "-c", "echo $A$B$C", limits = { timeout = 8 }, env = { B = "3", C = "4" } })
+    assert.same({ "134\n", 8, 100 * 2 ^ 20 }, { r.stdout, r.limits.timeout.requested, r.limits.memory.requested })
+    sb:close()
+  end)
+
+  it("lets so many run and the others wait in order", function()
+    local sb = new{ max_concurrent = 2 }
+    local order, most = {}, 0
+    sandbox.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, 8, function(i)
+      local r = assert(sb:run{ "true", on_exit = function() order[#order + 1] = i end })
+      most = math.max(most, sb:active())
+      return r
+    end)
+    assert.is_true(most <= 2)
+    assert.equal(8, #order)
+    for i, n in ipairs(order) do assert.is_true(math.abs(i - n) <= 1, "the order of the queue is kept") end
+    local m = sb:metrics()
+    assert.is_string(tostring(m))
+    assert.truthy(tostring(m):find("sandbox_", 1, true))
+    sb:close()
+  end)
+
+  it("is busy when the queue is", function()
+    local sb = new{ max_concurrent = 1, queue = false }
+    local job = assert(sb:spawn{ "sleep", "1000" })
+    local r, _, code = sb:run{ "true" }
+    assert.same({ nil, "busy" }, { r, code })
+    job:kill()
+    job:wait()
+    job:close()
+    sb:close()
+    sb = new{ max_concurrent = 1, queue_timeout = 0.05 }
+    job = assert(sb:spawn{ "sleep", "1000" })
+    r, _, code = sb:run{ "true" }
+    assert.same({ nil, "busy" }, { r, code })
+    job:close()
+    sb:close()
+  end)
+
+  it("stops all on shutdown, and starts no more", function()
+    local sb = new{}
+    local patient = assert(sb:spawn{ "python3", "-c", "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(5))\nprint('up', flush=True)\ntime.sleep(1000)" })
+    local stubborn = assert(sb:spawn{ "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done" })
+    assert.equal("up\n", patient:read "stdout")
+    assert.equal("up\n", stubborn:read "stdout")
+    assert.equal(2, sb:active())
+    assert.is_true(sb:shutdown(5))
+    assert.equal(0, sb:active())
+    assert.equal(5, patient:wait().exit_code)
+    local r, _, code = sb:run{ "true" }
+    assert.same({ nil, "closed" }, { r, code })
+    sb:close()
+    sb:close()
+  end)
+
+  it("kills what runs when it is closed", function()
+    local sb = new{}
+    local job = assert(sb:spawn{ "sleep", "1000" })
+    sb:close()
+    local r, _, code = job:wait()
+    assert.same({ nil, "closed" }, { r, code })
+  end)
+
+  it("tells its logger, whose errors are its own", function()
+    local lines = {}
+    local sb = new{ logger = function(level, message, fields)
+      lines[#lines + 1] = ("%s %s %s"):format(level, message, tostring(fields.id))
+      error "the logger fails"
+    end }
+    assert(sb:run{ "echo", "very secret" })
+    assert.is_true(#lines >= 1)
+    assert.is_nil(table.concat(lines):find("very secret", 1, true))
+    sb:close()
+  end)
+
+  it("shows what it is and what works", function()
+    local sb = new{}
+    local v = assert(sb:version())
+    assert.is_string(v.platform)
+    assert.is_string(v.runsc)
+    local report = sb:doctor()
+    assert.is_true(report.ok)
+    assert.is_true(#tostring(report) > 100)
+    assert.is_table(sb:cgroup_entries{ memory = "64M" })
+    assert.is_true(sb:check{ "true" })
+    local ok, message, code = sb:check{ "true", nonsense = 1 }
+    assert.same({ nil, "bad_option" }, { ok, code })
+    assert.truthy(message:find("nonsense", 1, true))
+    sb:close()
+  end)
+
+  it("cannot boot on kvm here, and says so in time", function()
+    local st = core.stat "/dev/kvm"
+    local sb = new{ platform = "kvm" }
+    sb:close()
+    sb = sandbox.new{ platform = "kvm", state_dir = env.state_dir, boot_timeout = 2 }
+    local r, message, code = sb:run{ "true" }
+    if not (r and st) then -- a machine whose kvm works is fine, too
+      assert.is_nil(r)
+      assert.is_string(message)
+      assert.is_true(code == "boot_timeout" or code == "runsc_failed" or code == "not_supported" or code == "bad_rootfs")
+    end
+    sb:close()
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)

@@ -1,0 +1,103 @@
+-- SPDX-License-Identifier: MIT
+-- kill -9 of the host, and of the supervisor, at any moment.
+local env = require "support.harness"
+local sb, core = env.sb, env.core
+local KILLS = tonumber(os.getenv "SANDBOX_TEST_KILLS") or 12
+
+local HOST = [[
+package.path, package.cpath = %q, %q
+local sb = require("sandbox").new{ state_dir = %q, boot_timeout = 30 }
+io.write("up\n") io.flush()
+sb:run{ "sh", "-c", "sleep 1000 & sleep 1000", limits = { timeout = false } }
+]]
+
+-- A Lua host of its own that runs a sandbox; its pid is the shell's, which it replaces.
+local function start_host(interpreter)
+  local dir, remove = env.tmpdir()
+  env.write(dir .. "/host.lua", HOST:format(package.path, package.cpath, env.state_dir))
+  local pipe = io.popen(("echo $$; exec %s %s/host.lua 2>&1"):format(interpreter, dir))
+  local pid = pipe:read "*l"
+  assert.equal("up", pipe:read "*l")
+  remove()
+  return pid, pipe
+end
+
+local function interpreter()
+  local i = 0
+  while arg[i - 1] do i = i - 1 end
+  return core.realpath("/proc/self/exe") or arg[i]
+end
+
+local function supervisors()
+  local list = {}
+  for _, pid in ipairs(core.readdir "/proc") do
+    local exe = pid:match "^%d+$" and core.realpath("/proc/" .. pid .. "/exe")
+    if exe and exe:find "/sandbox%-supervisor$" then list[#list + 1] = pid end
+  end
+  return list
+end
+
+describe("sudden death", function()
+  local before
+  setup(function()
+    assert(sb:run{ "true" })
+    before = env.census()
+  end)
+
+  it(("of the host, %d times: nothing is left"):format(KILLS), function()
+    math.randomseed(core.getpid())
+    for i = 1, KILLS do
+      local pid, pipe = start_host(interpreter())
+      core.poll(-1, "r", math.random() * 0.3) -- the moment is the test's subject, not its synchronisation
+      os.execute("kill -9 " .. pid)
+      pipe:close()
+      assert.same({ i }, { i, env.leftovers(before) })
+    end
+  end)
+
+  it("of the supervisor: the guest dies with it, cleanup_stale takes the rest", function()
+    local known = {}
+    for _, pid in ipairs(supervisors()) do known[pid] = true end
+    local job = assert(sb:spawn{ "sh", "-c", "echo up; sleep 1000", limits = { timeout = false } })
+    assert.equal("up\n", job:read "stdout")
+    assert.equal(0, sb:cleanup_stale()) -- it lives
+    local killed = 0
+    for _, pid in ipairs(supervisors()) do
+      if not known[pid] and core.realpath("/proc/" .. pid .. "/exe") then
+        local file = io.open("/proc/" .. pid .. "/stat", "rb")
+        local stat = file and file:read "*a" or ""
+        if file then file:close() end
+        -- Ours holds this run's directory: its child names it.
+        local children = io.open("/proc/" .. pid .. "/task/" .. pid .. "/children", "rb")
+        local child = children and children:read "*l" or ""
+        if children then children:close() end
+        local cmd = io.open("/proc/" .. (child:match "%d+" or "self") .. "/cmdline", "rb")
+        local line = cmd and cmd:read "*a" or ""
+        if cmd then cmd:close() end
+        if stat ~= "" and line:find(job.id, 1, true) then
+          os.execute("kill -9 " .. pid)
+          killed = killed + 1
+        end
+      end
+    end
+    assert.equal(1, killed)
+    local r, _, code = job:wait()
+    assert.same({ nil, "supervisor_lost" }, { r, code })
+    job:close()
+    assert.is_true(env.eventually(function() return sb:cleanup_stale() == 1 end))
+    assert.equal(0, sb:cleanup_stale())
+  end)
+
+  it("of runsc: an error, never the guest's own end", function()
+    local job = assert(sb:spawn{ "sh", "-c", "echo up; sleep 1000" })
+    assert.equal("up\n", job:read "stdout")
+    os.execute("kill -9 " .. job:pid())
+    local r, _, code = job:wait()
+    assert.same({ nil, "runsc_failed" }, { r, code })
+    job:close()
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)

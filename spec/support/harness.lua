@@ -1,0 +1,143 @@
+-- SPDX-License-Identifier: MIT
+-- What every spec with a runsc starts from: an instance with a state directory of its own, and the census of leftovers.
+local core = require "sandbox.core"
+local sandbox = require "sandbox"
+
+local M = { core = core, sandbox = sandbox, root = core.getuid() == 0, build = os.getenv "SANDBOX_TEST_BUILD" or "?" }
+
+-- Short, for a socket's path has 108 bytes.
+M.state_dir = ("/tmp/sbx-%d-%s"):format(core.getpid(), core.random_hex(2))
+-- A boot may take long on a busy machine; nothing here is about how long.
+M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30 }
+
+-- A directory of the test's own, world-readable, and how it is removed.
+function M.tmpdir()
+  local path = "/tmp/sbt-" .. core.random_hex(6)
+  assert(core.mkdir(path, tonumber("755", 8)))
+  return path, function() os.execute("rm -rf '" .. path .. "'") end
+end
+
+function M.write(path, bytes, mode)
+  assert(core.write_file(path, bytes, tonumber(mode or "644", 8)))
+  return path
+end
+
+function M.read(path)
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read("*a")
+  file:close()
+  return bytes
+end
+
+-- Waits until f() is true; false after 20 s.
+function M.eventually(f)
+  local limit = core.now() + 20
+  repeat
+    if f() then return true end
+    core.poll(-1, "r", 0.01)
+  until core.now() > limit
+  return false
+end
+
+-- The census ------------------------------------------------------------------------------------------------------------
+
+local function descriptors()
+  local list = {}
+  for _, fd in ipairs(core.readdir "/proc/self/fd") do
+    local target = core.realpath("/proc/self/fd/" .. fd)
+    if core.lstat("/proc/self/fd/" .. fd) then list[#list + 1] = fd .. (target and "=" .. target or "") end
+  end
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
+local function slurp(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  return text
+end
+M.slurp = slurp
+
+-- Processes that name our state directory: runsc, its gofer, its sentry.
+local function processes()
+  local list = {}
+  for _, pid in ipairs(core.readdir "/proc") do
+    if pid:match "^%d+$" and tonumber(pid) ~= core.getpid() and slurp("/proc/" .. pid .. "/cmdline"):find(M.state_dir, 1, true) then
+      list[#list + 1] = pid
+    end
+  end
+  return table.concat(list, " ")
+end
+
+local function mounts()
+  local list = {}
+  for line in slurp("/proc/self/mountinfo"):gmatch "[^\n]+" do
+    if line:find(M.state_dir, 1, true) then list[#list + 1] = line end
+  end
+  return table.concat(list, "\n")
+end
+
+-- The runs that have a directory: their supervisors end after it is gone.
+local function runs()
+  local list = {}
+  for _, name in ipairs(core.readdir(M.state_dir) or {}) do
+    if name:match "^run%-" or name:match "^%.new%-" then list[#list + 1] = name end
+  end
+  return list
+end
+
+-- Cgroups bear a run's id. Others may run beside us: only those that this process named count. (A host of its own, as
+-- sudden_death_spec starts, has its directory removed after its cgroups: that one is seen.)
+local ids = {}
+local random_hex = core.random_hex
+function core.random_hex(n)
+  local id = random_hex(n)
+  if n == 16 then ids[id] = true end
+  return id
+end
+
+local function cgroups()
+  local pipe = io.popen "find /sys/fs/cgroup -maxdepth 6 -type d -name 'lua-sandbox-*' 2>/dev/null"
+  local list = {}
+  for line in pipe:lines() do
+    if ids[line:match "lua%-sandbox%-(%x+)$"] then list[#list + 1] = line end
+  end
+  pipe:close()
+  return table.concat(list, " ")
+end
+
+function M.census()
+  collectgarbage()
+  collectgarbage()
+  return { fds = descriptors() }
+end
+
+-- nil, or what is left. Teardown follows the result, so it waits.
+function M.leftovers(before)
+  local what
+  M.eventually(function()
+    collectgarbage()
+    what = nil
+    for name, text in pairs{ processes = processes(), mounts = mounts(), runs = table.concat(runs(), " "), cgroups = cgroups() } do
+      if text ~= "" then what = name .. ": " .. text end
+    end
+    local fds = descriptors()
+    if fds ~= before.fds then what = "descriptors: " .. fds .. " were " .. before.fds end
+    return what == nil
+  end)
+  return what
+end
+
+-- The flags that a result may have; all others must be false.
+local flags = { "timed_out", "oom_killed", "cpu_exceeded", "output_exceeded", "pids_exceeded", "disk_exceeded", "stdout_truncated", "stderr_truncated" }
+function M.flags_of(r)
+  local set = {}
+  for _, name in ipairs(flags) do
+    assert(type(r[name]) == "boolean" or (name == "disk_exceeded" and r[name] == nil), name .. " is no boolean")
+    if r[name] then set[#set + 1] = name end
+  end
+  return table.concat(set, " ")
+end
+
+return M

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_sys: the few system calls that the policy in Lua needs. None changes the state of the process; none but poll waits.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lua_util.h"
+#include "sbx_time.h"
+
+static const char *type_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return "file";
+	case S_IFDIR: return "directory";
+	case S_IFLNK: return "link";
+	case S_IFCHR: return "char";
+	case S_IFBLK: return "block";
+	case S_IFIFO: return "fifo";
+	default: return "socket";
+	}
+}
+
+static void set_number(lua_State *L, const char *key, double value)
+{
+	lua_pushnumber(L, value);
+	lua_setfield(L, -2, key);
+}
+
+static int push_stat(lua_State *L, int flags)
+{
+	const char *path = lua_util_path(L, 1);
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, flags) < 0)
+		return lua_util_fail(L, errno, path);
+	lua_createtable(L, 0, 8);
+	lua_pushstring(L, type_of(st.st_mode));
+	lua_setfield(L, -2, "type");
+	set_number(L, "uid", st.st_uid);
+	set_number(L, "gid", st.st_gid);
+	set_number(L, "mode", st.st_mode & 07777);
+	set_number(L, "size", (double)st.st_size);
+	set_number(L, "dev", (double)st.st_dev);
+	set_number(L, "ino", (double)st.st_ino);
+	set_number(L, "mtime", (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9);
+	return 1;
+}
+
+static int sys_stat(lua_State *L)
+{
+	return push_stat(L, 0);
+}
+
+static int sys_lstat(lua_State *L)
+{
+	return push_stat(L, AT_SYMLINK_NOFOLLOW);
+}
+
+static int sys_realpath(lua_State *L)
+{
+	char out[PATH_MAX];
+	const char *path = lua_util_path(L, 1);
+
+	if (!realpath(path, out))
+		return lua_util_fail(L, errno, path);
+	lua_pushstring(L, out);
+	return 1;
+}
+
+static int result(lua_State *L, int rc, const char *op)
+{
+	if (rc < 0)
+		return lua_util_fail(L, errno, op);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static int sys_mkdir(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	mode_t mode = (mode_t)lua_util_number(L, 2, 0, 07777);
+
+	if (mkdir(path, mode & 0700) < 0)	/* never wider than wanted, whatever the umask */
+		return lua_util_fail(L, errno, path);
+	return result(L, chmod(path, mode), path);
+}
+
+static int sys_access_x(lua_State *L)
+{
+	lua_pushboolean(L, faccessat(AT_FDCWD, lua_util_path(L, 1), X_OK, AT_EACCESS) == 0);
+	return 1;
+}
+
+/* An open directory, as a userdata: pushing its names may raise. */
+#define DIRECTORY "sandbox.dir"
+
+static int dir_close(lua_State *L)
+{
+	DIR **d = luaL_checkudata(L, 1, DIRECTORY);
+
+	if (*d)
+		closedir(*d);
+	*d = NULL;
+	return 0;
+}
+
+static int sys_readdir(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	DIR **d = lua_newuserdata(L, sizeof(*d));
+	lua_Integer n = 0;
+
+	*d = NULL;
+	luaL_getmetatable(L, DIRECTORY);
+	lua_setmetatable(L, -2);
+	lua_newtable(L);
+	*d = opendir(path);
+	if (!*d)
+		return lua_util_fail(L, errno, path);
+	for (struct dirent *e; (e = readdir(*d));) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		lua_pushstring(L, e->d_name);
+		lua_rawseti(L, -2, (int)++n);
+	}
+	closedir(*d);
+	*d = NULL;
+	return 1;
+}
+
+static int sys_rename(lua_State *L)
+{
+	const char *from = lua_util_path(L, 1), *to = lua_util_path(L, 2);
+
+	return result(L, rename(from, to), from);
+}
+
+static int sys_unlink(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+
+	return result(L, unlink(path), path);
+}
+
+static int sys_rmdir(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+
+	return result(L, rmdir(path), path);
+}
+
+static int sys_write_file(lua_State *L)
+{
+	size_t n;
+	const char *path = lua_util_path(L, 1), *bytes = luaL_checklstring(L, 2, &n);
+	mode_t mode = (mode_t)lua_util_number(L, 3, 0, 07777);
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode), err = 0;
+
+	if (fd < 0)
+		return lua_util_fail(L, errno, path);
+	while (n && !err) {
+		ssize_t w = write(fd, bytes, n);
+
+		if (w < 0 && errno != EINTR)
+			err = errno;
+		if (w > 0) {
+			bytes += w;
+			n -= (size_t)w;
+		}
+	}
+	close(fd);
+	if (err)
+		return lua_util_fail(L, err, path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static int sys_now(lua_State *L)
+{
+	lua_pushnumber(L, sbx_time_now());
+	return 1;
+}
+
+static int sys_random_hex(lua_State *L)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char bytes[64];
+	char text[128];
+	size_t n = (size_t)lua_util_number(L, 1, 1, 64);
+
+	if (getrandom(bytes, n, 0) != (ssize_t)n)
+		return lua_util_fail(L, errno, "getrandom");
+	for (size_t i = 0; i < n; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	lua_pushlstring(L, text, 2 * n);
+	return 1;
+}
+
+static int sys_getpid(lua_State *L)
+{
+	lua_pushinteger(L, getpid());
+	return 1;
+}
+
+static int sys_getuid(lua_State *L)
+{
+	lua_pushnumber(L, geteuid());
+	return 1;
+}
+
+static int sys_getgid(lua_State *L)
+{
+	lua_pushnumber(L, getegid());
+	return 1;
+}
+
+static int sys_getgroups(lua_State *L)
+{
+	gid_t groups[1024];
+	int n = getgroups(1024, groups);
+
+	lua_newtable(L);
+	for (int i = 0; i < n; i++) {
+		lua_pushnumber(L, groups[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	return 1;
+}
+
+static int sys_getenv_secure(lua_State *L)
+{
+	lua_pushstring(L, secure_getenv(lua_util_path(L, 1)));
+	return 1;
+}
+
+static short events_of(const char *s)
+{
+	return (short)((strchr(s, 'r') ? POLLIN : 0) | (strchr(s, 'w') ? POLLOUT : 0));
+}
+
+static void push_events(lua_State *L, short revents)
+{
+	/* An error or a hang-up makes both ready: the next step will tell. */
+	short bad = revents & (POLLERR | POLLHUP | POLLNVAL);
+	char text[3] = "";
+	size_t n = 0;
+
+	if (revents & POLLIN || bad)
+		text[n++] = 'r';
+	if (revents & POLLOUT || bad)
+		text[n++] = 'w';
+	lua_pushlstring(L, text, n);
+}
+
+/* A signal ends it early, as if the time were over: an interpreter that was told to stop (^C) must get to run. */
+static int do_poll(struct pollfd *p, nfds_t n, double seconds)
+{
+	double ms = seconds < 0 ? -1 : ceil(seconds * 1000);
+	int rc = poll(p, n, ms > 1e9 ? 1000000000 : (int)ms);
+
+	return rc < 0 && errno == EINTR ? 0 : rc;
+}
+
+static double opt_seconds(lua_State *L, int arg)
+{
+	if (lua_isnoneornil(L, arg))
+		return -1;
+	double d = luaL_checknumber(L, arg);
+
+	return d != d || d < 0 ? 0 : d;
+}
+
+/* core.poll(fd or -1, events, seconds or nil) -> true or false */
+static int sys_poll(lua_State *L)
+{
+	struct pollfd p = { .fd = (int)lua_util_number(L, 1, -1, INT_MAX), .events = events_of(luaL_checkstring(L, 2)) };
+	int rc = do_poll(&p, 1, opt_seconds(L, 3));
+
+	lua_pushboolean(L, rc > 0);
+	return 1;
+}
+
+/* core.pollv({fd, events, fd, events, ...}, seconds or nil) -> the list with its events replaced by those that are ready */
+static int sys_pollv(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	size_t n = lua_rawlen(L, 1) / 2;
+	double seconds = opt_seconds(L, 2);
+	struct pollfd *p = lua_newuserdata(L, (n ? n : 1) * sizeof(*p));
+
+	for (size_t i = 0; i < n; i++) {
+		lua_rawgeti(L, 1, (int)(2 * i + 1));
+		lua_rawgeti(L, 1, (int)(2 * i + 2));
+		p[i] = (struct pollfd){ .fd = (int)lua_util_number(L, -2, 0, INT_MAX), .events = events_of(luaL_checkstring(L, -1)) };
+		lua_pop(L, 2);
+	}
+	if (do_poll(p, n, seconds) < 0)
+		return lua_util_fail(L, errno, "poll");
+	lua_createtable(L, (int)(2 * n), 0);
+	for (size_t i = 0; i < n; i++) {
+		lua_pushinteger(L, p[i].fd);
+		lua_rawseti(L, -2, (int)(2 * i + 1));
+		push_events(L, p[i].revents);
+		lua_rawseti(L, -2, (int)(2 * i + 2));
+	}
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
+	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "rename", sys_rename }, { "unlink", sys_unlink },
+	{ "rmdir", sys_rmdir }, { "write_file", sys_write_file }, { "now", sys_now }, { "random_hex", sys_random_hex },
+	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "getgid", sys_getgid }, { "getgroups", sys_getgroups },
+	{ "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
+};
+
+void lua_sys_register(lua_State *L)
+{
+	luaL_newmetatable(L, DIRECTORY);
+	lua_pushcfunction(L, dir_close);
+	lua_setfield(L, -2, "__gc");
+	lua_pop(L, 1);
+	sbx_compat_setfuncs(L, functions);
+}

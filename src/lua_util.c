@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "lua_util.h"
+
+#include <errno.h>
+#include <string.h>
+
+int lua_util_fail(lua_State *L, int err, const char *op)
+{
+	const char *name = strerrorname_np(err);
+
+	lua_pushnil(L);
+	lua_pushfstring(L, "%s: %s", op, strerror(err));
+	lua_pushstring(L, name ? name : "EUNKNOWN");
+	return 3;
+}
+
+int lua_util_fail_text(lua_State *L, const char *message)
+{
+	lua_pushnil(L);
+	lua_pushstring(L, message);
+	lua_pushliteral(L, "system");
+	return 3;
+}
+
+const char *lua_util_path(lua_State *L, int arg)
+{
+	size_t n;
+	const char *s = luaL_checklstring(L, arg, &n);
+
+	luaL_argcheck(L, strlen(s) == n, arg, "embedded NUL");
+	return s;
+}
+
+double lua_util_number(lua_State *L, int arg, double min, double max)
+{
+	double d = luaL_checknumber(L, arg);
+
+	luaL_argcheck(L, d >= min && d <= max, arg, "out of range");
+	return d;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_cgroup: the run's cgroups, v1 or v2. They are the backstop of memory and pids, hold cpus, and count CPU time.
+ * Whether they can be had is found out by making them. Their paths are noted in RUN/cgroups for a sweep.
+ */
+#ifndef SUP_CGROUP_H
+#define SUP_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sup_error.h"
+#include "sup_request.h"
+
+struct sup_dir;
+
+enum sup_cgroup_version { SUP_CGROUP_NONE, SUP_CGROUP_V1, SUP_CGROUP_V2 };
+
+#define SUP_CGROUP_MAX 4
+
+struct sup_cgroup {
+	enum sup_cgroup_version version;
+	unsigned n;			/* v1: one a controller; v2: one */
+	char path[SUP_CGROUP_MAX][512];
+	int fd[SUP_CGROUP_MAX];		/* O_PATH of each */
+	int memory, cpu, cpuacct, pids;	/* index of the group that has the controller, -1: none */
+	bool cpus_held;
+};
+
+/* Makes the groups and sets the limits. Groups that cannot be had are left out; only `cpus` decides on an error later. */
+void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const struct sup_dir *d);
+/* In the child: moves itself in. -1: not all of them. */
+int sup_cgroup_join(const struct sup_cgroup *c);
+/* The number of kills by the kernel for want of memory in the group. */
+uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c);
+/* Seconds of CPU used so far by all that was ever in it; -1: not known. */
+double sup_cgroup_cpu_time(const struct sup_cgroup *c);
+/* 1: the run was throttled by its quota, 0: it was not, -1: not known. */
+int sup_cgroup_throttled(const struct sup_cgroup *c);
+/* Times the backstop of pids refused a task. */
+uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c);
+/* Kills what may still be in there and removes them. */
+void sup_cgroup_remove(struct sup_cgroup *c);
+/* The same for a dead run's groups, named in its directory. */
+void sup_cgroup_sweep(const struct sup_dir *d);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_host: the connection to the host: frames in, frames out. Output is queued in one bounded buffer; who produces it
+ * asks for room first. The descriptor is owned from init to destroy.
+ */
+#ifndef SUP_HOST_H
+#define SUP_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sbx_wire.h"
+
+#define SUP_HOST_OUT (512u * 1024u)
+/* What the pump leaves free, so that a result and credits always fit. */
+#define SUP_HOST_RESERVE (128u * 1024u)
+
+struct sup_host {
+	int fd;			/* -1: gone */
+	int pidfd;		/* of the host's process, -1: unknown */
+	unsigned char *in;
+	size_t in_len, in_cap;
+	unsigned char *out;
+	size_t out_off, out_len;
+};
+
+int sup_host_init(struct sup_host *h, int fd);
+void sup_host_destroy(struct sup_host *h);
+
+/* Reads what has come, once. 1: some bytes; 0: nothing now; -1: the host is gone. */
+int sup_host_recv(struct sup_host *h);
+
+/*
+ * The next whole frame: 1, and *payload is valid until sup_host_drop, which must follow; 0: none yet; -1: the bytes are
+ * no frame.
+ */
+int sup_host_next(struct sup_host *h, uint8_t *type, const unsigned char **payload, uint32_t *n);
+
+/* Done with the frame that next or wait gave. */
+void sup_host_drop(struct sup_host *h);
+
+/* Waits for the next frame, for as long as the host lives. 1 or -1. */
+int sup_host_wait(struct sup_host *h, uint8_t *type, const unsigned char **payload, uint32_t *n);
+
+/* Where up to SBX_WIRE_DATA_MAX bytes of a data frame may be put, or NULL while there is no room. */
+unsigned char *sup_host_room(struct sup_host *h);
+/* Makes a frame of the n bytes that were put there. */
+void sup_host_commit(struct sup_host *h, uint8_t type, uint32_t n);
+
+/* Queues a small frame; false where not even the reserve has room. */
+bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_t n);
+
+/* Sends what can be sent now. -1: the host is gone. */
+int sup_host_flush(struct sup_host *h);
+
+#endif

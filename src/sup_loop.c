@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+
+#define MEMORY_TICK 0.005
+#define CPU_TICK 0.010
+/* 1 MiB of pipe in pieces of at least a page. */
+#define DRAIN_READS 256
+
+enum { P_HOST, P_HOST_PID, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_COUNT };
+
+static void take_reason(struct sup_run *s, enum sup_outcome reason)
+{
+	if (s->reason == SUP_EXITED)
+		s->reason = reason;
+}
+
+static void send_signal(struct sup_run *s, int signo)
+{
+	struct sup_error ignored = { .code = "" };
+
+	if (signo == 0 || signo == SIGKILL) {
+		take_reason(s, SUP_KILLED);
+		return;
+	}
+	if (signo >= 64)
+		return;
+	if (!s->started)
+		s->pending_signals |= 1ull << signo;
+	else if (s->request.mode == SUP_MODE_RUN)
+		(void)sup_spawn_kill(&s->spawn, &s->dir, signo, &ignored);
+}
+
+/* What has already been received, perhaps together with the request. */
+static void take_frames(struct sup_run *s)
+{
+	uint8_t type;
+	const unsigned char *payload;
+	uint32_t n;
+	int rc;
+
+	while ((rc = sup_host_next(s->host, &type, &payload, &n)) > 0) {
+		if (type == SBX_WIRE_STDIN && sup_pump_feed(&s->pump, payload, n) < 0)
+			s->host_gone = true;
+		else if (type == SBX_WIRE_STDIN_END)
+			sup_pump_feed_end(&s->pump);
+		else if (type == SBX_WIRE_KILL)
+			send_signal(s, n ? payload[0] : 0);
+		sup_host_drop(s->host);
+	}
+	if (rc < 0)		/* no frame of ours: not our host */
+		s->host_gone = true;
+}
+
+static void serve_host(struct sup_run *s)
+{
+	if (sup_host_recv(s->host) < 0)
+		s->host_gone = true;
+	take_frames(s);
+}
+
+static void serve_start(struct sup_run *s)
+{
+	if (s->started || (s->request.trace && !s->trace.started))
+		return;
+	s->started = true;
+	s->start = sbx_time_now();
+	if (s->request.mode == SUP_MODE_RUN) {
+		sup_meter_start(&s->meter);
+		sup_report_started(s);
+	}
+	for (int signo = 1; signo < 64; signo++)
+		if (s->pending_signals >> signo & 1)
+			send_signal(s, signo);
+}
+
+/*
+ * What comes before the guest's first instruction is runsc's own talk; its log has it, too. Only as much is dropped as was
+ * there before the trace had no start yet: what comes after may be the guest's.
+ */
+static bool drop_talk(struct sup_run *s, struct sup_stream *stream)
+{
+	char scratch[4096];
+	int n = 0;
+
+	if (s->started || ioctl(stream->fd, FIONREAD, &n) < 0)
+		return false;
+	sup_trace_read(&s->trace);
+	serve_start(s);
+	if (s->started || n == 0)
+		return false;
+	while (n > 0) {
+		ssize_t got = read(stream->fd, scratch, n < (int)sizeof(scratch) ? (size_t)n : sizeof(scratch));
+
+		if (got <= 0)
+			break;
+		n -= (int)got;
+	}
+	return true;
+}
+
+static void serve_stream(struct sup_run *s, struct sup_stream *stream)
+{
+	if (drop_talk(s, stream))
+		return;
+	/* A few pieces at a time, so that a flood delays neither deadline nor the other stream. */
+	for (unsigned i = 0; i < 4 && sup_pump_read(stream, s->host) > 0; i++)
+		(void)sup_host_flush(s->host);
+	if (s->request.output_kill && stream->truncated)
+		take_reason(s, SUP_OUTPUT_EXCEEDED);
+}
+
+static void serve_limits(struct sup_run *s, double now)
+{
+	const struct sup_request *r = &s->request;
+
+	if (!s->started) {
+		if (now >= s->spawned + r->boot_timeout)
+			take_reason(s, SUP_BOOT_TIMEOUT);
+		return;
+	}
+	if (r->timeout > 0 && now >= s->start + r->timeout)
+		take_reason(s, SUP_TIMED_OUT);
+	if (r->mode != SUP_MODE_RUN)
+		return;
+	sup_meter_memory(&s->meter);
+	if (r->memory && s->meter.memory > r->memory)
+		take_reason(s, SUP_OOM_KILLED);
+	if (r->cpu_time > 0 && now >= s->next_cpu) {
+		s->next_cpu = now + CPU_TICK;
+		sup_meter_cpu(&s->meter);
+		if (s->meter.cpu > r->cpu_time)
+			take_reason(s, SUP_CPU_EXCEEDED);
+	}
+}
+
+/* Milliseconds until something is due by the clock, rounded up. */
+static int until_next(const struct sup_run *s, double now)
+{
+	double due = s->started ? now + 3600 : s->spawned + s->request.boot_timeout;
+
+	if (s->started && s->request.mode == SUP_MODE_RUN)
+		due = now + MEMORY_TICK;
+	if (s->started && s->request.timeout > 0 && s->start + s->request.timeout < due)
+		due = s->start + s->request.timeout;
+	return due <= now ? 0 : (int)((due - now) * 1000) + 1;
+}
+
+static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
+{
+	struct sup_stream *out = s->pump.out;
+
+	for (unsigned i = 0; i < P_COUNT; i++)
+		p[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	p[P_HOST].fd = s->host->fd;
+	p[P_HOST].events = (short)(POLLIN | (s->host->out_len ? POLLOUT : 0));
+	p[P_HOST_PID].fd = s->host->pidfd;
+	p[P_OUT].fd = sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;
+	p[P_ERR].fd = sup_pump_wants(&out[1], s->host) ? out[1].fd : -1;
+	p[P_IN].fd = s->pump.in_len ? s->pump.in_fd : -1;
+	p[P_IN].events = POLLOUT;
+	p[P_LISTEN].fd = s->request.trace && s->trace.conn < 0 && !s->trace.closed ? s->trace.listener : -1;
+	p[P_TRACE].fd = s->request.trace ? s->trace.conn : -1;
+	p[P_SIGNALS].fd = s->signals;
+}
+
+static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
+{
+	struct signalfd_siginfo info;
+
+	if (p[P_TRACE].revents || p[P_LISTEN].revents)
+		sup_trace_read(&s->trace);
+	serve_start(s);
+	if (p[P_HOST].revents & (POLLIN | POLLHUP | POLLERR))
+		serve_host(s);
+	if (p[P_HOST_PID].revents)
+		s->host_gone = true;
+	for (unsigned i = 0; i < 2; i++)
+		if (p[P_OUT + i].revents)
+			serve_stream(s, &s->pump.out[i]);
+	sup_pump_stdin(&s->pump, s->host);
+	if (sup_host_flush(s->host) < 0)
+		s->host_gone = true;
+	if (p[P_SIGNALS].revents) {
+		while (read(s->signals, &info, sizeof(info)) > 0)
+			;
+		(void)sup_run_reap(s);
+		if (s->child < 0 && s->request.trace)	/* what it told before it ended counts */
+			sup_trace_read(&s->trace);
+		serve_start(s);
+	}
+}
+
+void sup_loop_run(struct sup_run *s)
+{
+	struct pollfd p[P_COUNT];
+
+	take_frames(s);
+	sup_pump_stdin(&s->pump, s->host);
+	while (!s->host_gone && s->child > 0 && !s->trace.ended && s->reason == SUP_EXITED) {
+		fill(s, p);
+		if (poll(p, P_COUNT, until_next(s, sbx_time_now())) < 0 && errno != EINTR)
+			break;
+		serve(s, p);
+		if (s->child > 0 && !s->trace.ended)	/* an end that was told comes before a deadline of that moment */
+			serve_limits(s, sbx_time_now());
+	}
+	s->end = sbx_time_now();
+}
+
+bool sup_loop_drain(struct sup_run *s)
+{
+	bool empty = true;
+
+	if (!s->started)
+		return true;
+	for (unsigned i = 0; i < 2; i++) {
+		struct sup_stream *stream = &s->pump.out[i];
+
+		/* As much as a pipe can hold, no more: what is still written after the end is nobody's output. */
+		for (unsigned n = 0; n < DRAIN_READS && sup_pump_read(stream, s->host) > 0; n++)
+			(void)sup_host_flush(s->host);
+		/* No room: the pipe may hold more. */
+		if (stream->fd >= 0 && !sup_pump_wants(stream, s->host))
+			empty = false;
+		else if (!sup_pump_tail(stream, s->host))
+			empty = false;
+	}
+	return empty;
+}
+
+void sup_loop_linger(struct sup_run *s, bool result_queued)
+{
+	while (!s->host_gone && (!result_queued || s->host->out_len)) {
+		struct pollfd p[2] = { { .fd = s->host->fd, .events = POLLIN | POLLOUT }, { .fd = s->host->pidfd, .events = POLLIN } };
+
+		if (sup_host_flush(s->host) < 0)
+			return;
+		if (!result_queued)
+			result_queued = sup_loop_drain(s) && sup_report(s);
+		if (sup_host_flush(s->host) < 0 || (result_queued && !s->host->out_len))
+			return;
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (p[1].revents)
+			return;
+		if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
+			serve_host(s);
+	}
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Theory of operation. A Lua host starts one supervisor a run and talks to it over one stream socket, descriptor 3. The
+ * supervisor owns all that must happen even if the host is dead, stopped or has forgotten: the deadline, the limits, the
+ * output caps, the kill, the clean-up. It reads the request (sup_request), makes the run's directory (sup_dir) and cgroups
+ * (sup_cgroup), moves into namespaces of its own and composes the guest's root there (sup_mount, sup_place), starts runsc
+ * (sup_spawn), and then waits in one poll loop (sup_loop) for the guest's output (sup_pump), its start and end (sup_trace),
+ * its use of memory and CPU (sup_meter) and the host (sup_host). At the end it judges (sup_judge), sends the result
+ * (sup_report), and only then tears down. The end of the connection means that nothing is left.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+#include "sup_run.h"
+
+#define CONTROL 3
+
+/* Before anything else: what was inherited from an arbitrary host. */
+static void reset_process(void)
+{
+	sigset_t all;
+
+	for (int signo = 1; signo < NSIG; signo++)
+		(void)signal(signo, SIG_DFL);
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)setsid();
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", O_RDWR);
+	(void)syscall(SYS_close_range, CONTROL + 1, ~0u, 0);
+	umask(077);
+	if (chdir("/") < 0)
+		_exit(111);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* Readings every 5 ms must not wait for the guest's own load; where we may not, they do. Returns the priority before. */
+static int raise_priority(void)
+{
+	int before;
+
+	errno = 0;
+	before = getpriority(PRIO_PROCESS, 0);
+	if (errno)
+		before = 0;
+	(void)setpriority(PRIO_PROCESS, 0, before - 10);
+	return before;
+}
+
+static void live(struct sup_run *s)
+{
+	bool queued = false;
+
+	if (sup_run_prepare(s) == 0) {
+		if (s->request.mode == SUP_MODE_SWEEP) {
+			int n = sup_dir_sweep(s->request.state_dir, &s->error);
+
+			s->removed = n > 0 ? (unsigned)n : 0;
+		} else if (sup_run_start(s) == 0) {
+			sup_loop_run(s);
+			if (s->started && s->request.mode == SUP_MODE_RUN) {
+				sup_meter_memory(&s->meter);
+				sup_meter_cpu(&s->meter);
+			}
+			/* A guest that ended by itself is quiet, and its caller need not wait for our kill; any other must
+			 * be stopped before its output can be called whole. */
+			if (s->child > 0 && !s->trace.ended)
+				(void)kill(s->child, SIGKILL);
+		}
+	}
+	sup_report_judge(s);
+	if (!s->host_gone) {
+		queued = sup_loop_drain(s) && sup_report(s);
+		(void)sup_host_flush(s->host);
+	}
+	sup_run_teardown(s);
+	sup_loop_linger(s, queued);
+}
+
+int main(void)
+{
+	static struct sup_host host;
+	static struct sup_run run;
+	struct stat st;
+
+	reset_process();
+	if (fstat(CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode) || sup_host_init(&host, CONTROL) < 0)
+		return 111;
+	sup_run_init(&run, &host, raise_priority());
+	live(&run);
+	sup_run_destroy(&run);
+	sup_host_destroy(&host);
+	return 0;
+}

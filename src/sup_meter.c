@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_meter.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sup_mount.h"
+
+void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *c,
+		    pid_t runsc)
+{
+	memset(m, 0, sizeof(*m));
+	m->runsc = runsc;
+	m->memfd = m->statm = -1;
+	m->cpu = -1;
+	m->request = r;
+	m->dir = d;
+	m->cgroup = c;
+}
+
+void sup_meter_destroy(struct sup_meter *m)
+{
+	if (m->memfd >= 0)
+		close(m->memfd);
+	if (m->statm >= 0)
+		close(m->statm);
+	m->memfd = m->statm = -1;
+}
+
+static void walk(pid_t pid, void (*f)(pid_t, void *), void *arg, int depth)
+{
+	char path[96], text[16384];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	DIR *dir = depth < 16 ? opendir(path) : NULL;
+
+	if (!dir)
+		return;
+	for (struct dirent *d; (d = readdir(dir));) {
+		if (d->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, d->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		text[n < 0 ? 0 : n] = '\0';
+		for (char *p = text, *end;; p = end) {
+			long child = strtol(p, &end, 10);
+
+			if (end == p)
+				break;
+			f((pid_t)child, arg);
+			walk((pid_t)child, f, arg, depth + 1);
+		}
+	}
+	closedir(dir);
+}
+
+void sup_meter_walk(pid_t pid, void (*f)(pid_t pid, void *arg), void *arg)
+{
+	walk(pid, f, arg, 0);
+}
+
+/* The sentry is the process that holds the guest's memory. */
+static void look_for_sentry(pid_t pid, void *arg)
+{
+	struct sup_meter *m = arg;
+	char path[64], link[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *dir = m->sentry ? NULL : opendir(path);
+
+	if (!dir)
+		return;
+	for (struct dirent *d; !m->sentry && (d = readdir(dir));) {
+		ssize_t n = readlinkat(dirfd(dir), d->d_name, link, sizeof(link) - 1);
+
+		if (n <= 0)
+			continue;
+		link[n] = '\0';
+		if (strncmp(link, "/memfd:runsc-memory", 19) != 0)
+			continue;
+		m->memfd = openat(dirfd(dir), d->d_name, O_PATH | O_CLOEXEC);
+		m->sentry = m->memfd >= 0 ? pid : 0;
+	}
+	closedir(dir);
+	if (!m->sentry)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	m->statm = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Bytes that the sentry holds: guest pages and its own heap. */
+static uint64_t held(struct sup_meter *m)
+{
+	char text[128];
+	struct stat st;
+	unsigned long long rss = 0, shared = 0, used = 0;
+	int full = 0;
+
+	if (m->memfd < 0 || fstat(m->memfd, &st) < 0)
+		return 0;
+	ssize_t n = m->statm < 0 ? -1 : pread(m->statm, text, sizeof(text) - 1, 0);
+
+	if (n > 0) {
+		text[n] = '\0';
+		(void)sscanf(text, "%*s %llu %llu", &rss, &shared);
+	}
+	if (sup_mount_usage(m->request, m->dir, &used, &full) == 0 && full && m->request->disk)
+		m->disk_full = true;
+	return (uint64_t)st.st_blocks * 512 + (rss > shared ? (rss - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0) + used;
+}
+
+void sup_meter_memory(struct sup_meter *m)
+{
+	if (!m->sentry)
+		look_for_sentry(m->runsc, m);
+	if (!m->sentry)
+		sup_meter_walk(m->runsc, look_for_sentry, m);
+	if (!m->sentry)
+		return;
+	uint64_t now = held(m);
+
+	if (!m->baseline) {
+		m->baseline = true;
+		m->memory_base = now;
+	}
+	m->memory = now > m->memory_base ? now - m->memory_base : 0;
+	if (m->memory > m->memory_peak)
+		m->memory_peak = m->memory;
+}
+
+static void add_cpu(pid_t pid, void *arg)
+{
+	char path[64], text[1024];
+	unsigned long u = 0, s = 0;
+	long cu = 0, cs = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	char *p = strrchr(text, ')');	/* the name may hold anything */
+
+	if (p && sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &u, &s, &cu, &cs) == 4)
+		*(double *)arg += (double)(u + s + (unsigned long)cu + (unsigned long)cs) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double total_cpu(struct sup_meter *m)
+{
+	double total = sup_cgroup_cpu_time(m->cgroup);
+
+	if (total >= 0)
+		return total;
+	total = m->reaped;
+	add_cpu(m->runsc, &total);
+	sup_meter_walk(m->runsc, add_cpu, &total);
+	return total;
+}
+
+void sup_meter_cpu(struct sup_meter *m)
+{
+	double now = total_cpu(m) - m->cpu_base;
+
+	if (now > m->cpu)	/* processes that ended take their ticks with them */
+		m->cpu = now;
+}
+
+void sup_meter_start(struct sup_meter *m)
+{
+	m->cpu_base = total_cpu(m);
+	m->cpu = 0;
+	sup_meter_memory(m);
+}

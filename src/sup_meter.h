@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_meter: what the guest uses, read from outside. Memory is the sentry's memfd plus the sentry's own heap plus the
+ * run's tmpfs, less the same sum at the guest's start: the memfd alone is evaded by 300,000 empty files.
+ */
+#ifndef SUP_METER_H
+#define SUP_METER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sup_cgroup.h"
+#include "sup_dir.h"
+#include "sup_request.h"
+
+struct sup_meter {
+	pid_t runsc;
+	pid_t sentry;		/* 0: not found yet */
+	int memfd, statm;	/* -1 */
+	bool baseline;
+	uint64_t memory_base, memory, memory_peak;
+	double cpu_base, cpu;	/* seconds; cpu < 0: not known */
+	double reaped;		/* CPU of zombies that the supervisor reaped */
+	bool disk_full;
+	const struct sup_request *request;
+	const struct sup_dir *dir;
+	const struct sup_cgroup *cgroup;
+};
+
+void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *c,
+		    pid_t runsc);
+void sup_meter_destroy(struct sup_meter *m);
+/* At the guest's start: what there is now is runsc's own. */
+void sup_meter_start(struct sup_meter *m);
+/* Reads memory and disk: some microseconds. */
+void sup_meter_memory(struct sup_meter *m);
+/* Reads CPU time: a file as root, a walk over the processes else. */
+void sup_meter_cpu(struct sup_meter *m);
+
+/* Calls f for each descendant of pid. */
+void sup_meter_walk(pid_t pid, void (*f)(pid_t pid, void *arg), void *arg);
+
+#endif

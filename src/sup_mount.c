@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY 0x1
+#define MOUNT_ATTR_NOSUID 0x2
+#define MOUNT_ATTR_NODEV 0x4
+struct mount_attr {
+	uint64_t attr_set, attr_clr, propagation, userns_fd;
+};
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+/* The composed root, its copies of /etc files and the mount points: kilobytes. */
+#define ROOT_SIZE "64m"
+
+static int write_proc(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+static int map_user(uid_t uid, gid_t gid)
+{
+	char map[64];
+
+	(void)snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid);
+	if (write_proc("/proc/self/uid_map", map) < 0)
+		return -1;
+	(void)snprintf(map, sizeof(map), "0 %u 1", (unsigned)gid);
+	return write_proc("/proc/self/setgroups", "deny") < 0 ? -1 : write_proc("/proc/self/gid_map", map);
+}
+
+int sup_mount_unshare(const struct sup_request *r, struct sup_error *e)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	int flags = CLONE_NEWNS | (r->host_network ? 0 : CLONE_NEWNET) | (r->rootless ? CLONE_NEWUSER : 0);
+
+	if (unshare(flags) < 0)
+		return sup_error(e, "not_supported",
+				 "the kernel refuses %s: %s%s", r->rootless ? "user namespaces to ordinary users" : "namespaces",
+				 strerror(errno),
+				 r->rootless ? " (see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone,"
+					       " kernel.apparmor_restrict_unprivileged_userns)" : "");
+	if (r->rootless && map_user(uid, gid) < 0)
+		return sup_error(e, "not_supported", "cannot map the user in a user namespace: %s", strerror(errno));
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return sup_error(e, "not_supported", "cannot make the mounts private: %s", strerror(errno));
+	return 0;
+}
+
+int sup_mount_open(int root, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	int fd;
+
+	while (*path == '/')
+		path++;
+	/* EAGAIN: a rename somewhere raced with the resolution (openat2(2)). */
+	do
+		fd = (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return fd;
+}
+
+/* Splits "a/b/c" into an open "a/b" and "c". */
+static int open_parent(int root, const char *path, char *parent, size_t size, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+
+	*name = slash ? slash + 1 : path;
+	parent[0] = '\0';
+	if (!**name || strlen(path) >= size) {
+		errno = EINVAL;
+		return -1;
+	}
+	(void)snprintf(parent, size, "%.*s", slash ? (int)(slash - path) : 0, path);
+	return sup_mount_open(root, parent, O_PATH | O_DIRECTORY, 0);
+}
+
+int sup_mount_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	char parent[4096];
+	const char *name;
+	int fd = sup_mount_open(root, path, O_PATH | O_DIRECTORY, 0);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno != ENOENT)
+		return -1;
+	fd = open_parent(root, path, parent, sizeof(parent), &name);
+	if (fd < 0 && errno == ENOENT && *parent) {
+		if (sup_mount_mkdir(root, parent, mode, uid, gid) < 0)
+			return -1;
+		fd = open_parent(root, path, parent, sizeof(parent), &name);
+	}
+	if (fd < 0)
+		return -1;
+	int rc = mkdirat(fd, name, mode);
+
+	if (rc == 0 && (fchmodat(fd, name, mode, 0) < 0 ||
+			(uid != (uid_t)-1 && fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)))
+		rc = -1;
+	close(fd);
+	return rc;
+}
+
+/* An empty file as the mount point of a file. */
+static int make_file(int root, const char *path)
+{
+	char parent[4096];
+	const char *slash = strrchr(path, '/');
+	int fd = sup_mount_open(root, path, O_PATH, 0);
+
+	if (fd < 0 && errno == ENOENT) {
+		(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
+		if (*parent && sup_mount_mkdir(root, parent, 0755, (uid_t)-1, (gid_t)-1) < 0)
+			return -1;
+		fd = sup_mount_open(root, path, O_CREAT | O_WRONLY, 0644);
+		if (fd >= 0)
+			(void)fchmod(fd, 0644);	/* our umask is for what is ours */
+	}
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+/* Read-only, with all that is mounted below it; only ever adds flags, so it works in a user namespace. */
+static int bind_readonly(const char *source, const char *target)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+
+	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return -1;
+	return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, AT_RECURSIVE, &attr, sizeof(attr));
+}
+
+static int copy_file(int root, const char *path)
+{
+	char buf[65536];
+	int in = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int out = in < 0 || make_file(root, path) < 0 ? -1 : sup_mount_open(root, path, O_WRONLY | O_TRUNC, 0);
+	ssize_t n = -1;
+
+	while (out >= 0 && (n = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, (size_t)n) != n)
+			break;
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return out >= 0 && n == 0 ? 0 : -1;
+}
+
+static int compose_host(const struct sup_request *r, int root, const char *path, struct sup_error *e)
+{
+	char target[4400];
+
+	for (size_t i = 0; i < r->binds.n; i++) {
+		struct stat st;
+		const char *source = r->binds.item[i];
+
+		(void)snprintf(target, sizeof(target), "%s%s", path, source);
+		if (stat(source, &st) < 0)
+			return sup_error(e, "bad_rootfs", "the host has no %s", source);
+		int rc = S_ISDIR(st.st_mode) ? sup_mount_mkdir(root, source, 0755, (uid_t)-1, (gid_t)-1) : make_file(root, source);
+
+		if (rc < 0 || bind_readonly(source, target) < 0)
+			return sup_error(e, "not_supported", "cannot bind %s read-only: %s (mount_setattr needs Linux 5.12)",
+					 source, strerror(errno));
+	}
+	for (size_t i = 0; i < r->etc.n; i++)
+		if (copy_file(root, r->etc.item[i]) < 0)
+			return sup_error(e, "bad_rootfs", "cannot copy %s: %s", r->etc.item[i], strerror(errno));
+	for (size_t i = 0; i < r->symlinks.n; i++) {
+		char link[256];
+		const char *space = strchr(r->symlinks.item[i], ' ');
+
+		if (!space)
+			return sup_error(e, "system", "a symlink without a target: %s", r->symlinks.item[i]);
+		(void)snprintf(link, sizeof(link), "%s%.*s", "", (int)(space - r->symlinks.item[i]), r->symlinks.item[i]);
+		if (symlinkat(space + 1, root, link + (link[0] == '/')) < 0)
+			return sup_error(e, "system", "cannot make the link %s: %s", link, strerror(errno));
+	}
+	return 0;
+}
+
+/*
+ * The oldest build remounts its root without the flags that it has, which a mapped gofer may not: nodev=0 leaves them out.
+ */
+static unsigned long root_flags(const struct sup_request *r)
+{
+	return r->nodev ? MS_NOSUID | MS_NODEV : 0;
+}
+
+/* A private overlay whose lower layer is the user's directory: it is never written. */
+static int compose_overlay(const struct sup_request *r, const struct sup_dir *d, const char *root, struct sup_error *e)
+{
+	char options[1024], upper[320], work[320];
+	int lower = open(r->rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (lower < 0)
+		return sup_error(e, "bad_rootfs", "rootfs %s: %s", r->rootfs_path, strerror(errno));
+	if (faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) < 0) {
+		close(lower);
+		return sup_error(e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(errno));
+	}
+	(void)mkdir(sup_dir_at(d, "m/upper", upper, sizeof(upper)), 0755);
+	(void)mkdir(sup_dir_at(d, "m/ovl", work, sizeof(work)), 0700);
+	(void)chmod(upper, 0755);
+	/* By descriptor: a path may hold what overlay's options take for their own. */
+	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", lower, upper, work,
+		       r->rootless ? ",userxattr" : "");
+	int rc = mount("overlay", root, "overlay", root_flags(r), options);
+	int saved = errno;
+
+	close(lower);
+	if (rc < 0)
+		return sup_error(e, "not_supported", "cannot mount an overlay over rootfs %s: %s (as an ordinary user that needs"
+				 " Linux 5.11, and a file system that overlayfs takes)", r->rootfs_path, strerror(saved));
+	return 0;
+}
+
+static int compose_store(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
+{
+	static const char *const names[] = { "work", "tmp" };
+	char store[320], options[96], from[400], to[400];
+	uid_t uid = r->rootless ? 0 : r->map_base + r->uid;
+	gid_t gid = r->rootless ? 0 : r->map_base + r->gid;
+	/* No limit of `disk`: memory is the bound, and half as much again lets its reading come first. */
+	unsigned long long size = r->disk ? r->disk : r->memory ? r->memory + r->memory / 2 + (16u << 20) : 0;
+
+	(void)mkdir(sup_dir_at(d, "m/d", store, sizeof(store)), 0711);
+	(void)snprintf(options, sizeof(options), "mode=0711,size=%llu,nr_inodes=%llu", size, size ? size / 1024 + 1024 : 0);
+	if (mount("tmpfs", store, "tmpfs", MS_NOSUID | MS_NODEV, size ? options : "mode=0711") < 0)
+		return sup_error(e, "not_supported", "cannot mount a tmpfs: %s", strerror(errno));
+	for (unsigned i = 0; i < 2; i++) {
+		(void)snprintf(from, sizeof(from), "%s/%s", store, names[i]);
+		(void)snprintf(to, sizeof(to), "%s/m/%s", d->path, names[i]);
+		if (mkdir(from, 0777) < 0 || chmod(from, 0777) < 0 || chown(from, uid, gid) < 0 || mkdir(to, 0777) < 0 ||
+		    mount(from, to, NULL, MS_BIND, NULL) < 0)
+			return sup_error(e, "not_supported", "cannot make %s: %s", to, strerror(errno));
+	}
+	return 0;
+}
+
+static bool below(const char *path, const char *place)
+{
+	size_t n = strlen(place);
+
+	return !strncmp(path, place, n) && (path[n] == '/' || path[n] == '\0');
+}
+
+/* The path lies in a place that comes with a mount, so the root need not have it. */
+static bool below_mount(const struct sup_request *r, const char *path)
+{
+	for (size_t i = 0; i < r->dirs.n; i++)
+		if (below(path, r->dirs.item[i]))
+			return true;
+	return false;
+}
+
+static int check_places(const struct sup_request *r, int root, struct sup_error *e)
+{
+	for (size_t i = 0; i < r->dirs.n; i++)
+		if (sup_mount_mkdir(root, r->dirs.item[i], 0755, (uid_t)-1, (gid_t)-1) < 0)
+			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->dirs.item[i], strerror(errno));
+	for (size_t i = 0; i < r->files.n; i++)
+		if (make_file(root, r->files.item[i]) < 0)
+			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->files.item[i], strerror(errno));
+	for (size_t i = 0; i < r->sources.n; i++)
+		if (access(r->sources.item[i], F_OK) < 0)
+			return sup_error(e, "bad_rootfs", "mount source %s: %s", r->sources.item[i], strerror(errno));
+	if (r->cwd && !below_mount(r, r->cwd)) {
+		int fd = sup_mount_open(root, r->cwd, O_PATH | O_DIRECTORY, 0);
+
+		if (fd < 0)
+			return sup_error(e, "bad_command", "cwd %s: %s in the guest", r->cwd, strerror(errno));
+		close(fd);
+	}
+	return 0;
+}
+
+int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
+{
+	char path[320], m[320];
+
+	if (mount("tmpfs", sup_dir_at(d, "m", m, sizeof(m)), "tmpfs", root_flags(r), "mode=0711,size=" ROOT_SIZE) < 0)
+		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s", strerror(errno));
+	(void)mkdir(sup_dir_at(d, "m/root", path, sizeof(path)), 0755);
+	(void)chmod(path, 0755);
+	bool host = !strcmp(r->rootfs, "host");
+
+	if (!host && compose_overlay(r, d, path, e) < 0)
+		return -1;
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return sup_error(e, "system", "cannot open %s: %s", path, strerror(errno));
+	int rc = host ? compose_host(r, root, path, e) : 0;
+
+	if (rc == 0)
+		rc = compose_store(r, d, e);
+	if (rc == 0)
+		rc = check_places(r, root, e);
+	close(root);
+	return rc;
+}
+
+int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full)
+{
+	char store[320];
+	struct statvfs s;
+
+	if (r->mode != SUP_MODE_RUN || !d->path[0] || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0 ||
+	    !s.f_blocks)
+		return -1;
+	*used = (unsigned long long)(s.f_blocks - s.f_bfree) * s.f_frsize;
+	*full = s.f_bavail == 0 || (s.f_files && s.f_favail == 0);
+	return 0;
+}

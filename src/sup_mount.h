@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_mount: the namespaces of a run, and the file system that its guest will see, composed in them. The user's
+ * directories are never written, the host's mount table never changes, and all of it goes with the last process.
+ */
+#ifndef SUP_MOUNT_H
+#define SUP_MOUNT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "sup_dir.h"
+#include "sup_error.h"
+#include "sup_request.h"
+
+/* Moves the supervisor into namespaces of its own: mount always, network unless the host's is wanted, user as a user. */
+int sup_mount_unshare(const struct sup_request *r, struct sup_error *e);
+/* Composes RUN/m: root, work, tmp. */
+int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e);
+
+/* Bytes used on, and whether nothing is left of, the file system that holds work and tmp; -1: there is none. */
+int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full);
+
+/* openat2 with RESOLVE_IN_ROOT: `path` is taken as the guest would take it. */
+int sup_mount_open(int root, const char *path, int flags, mode_t mode);
+/* Makes a directory and its parents below root, owner left as it is; 0 where it exists. */
+int sup_mount_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_pump: the guest's stdin, stdout and stderr.
+ *
+ * Below the output limit the guest is read only while the host reads (backpressure, not memory); beyond it the bytes are
+ * counted and dropped. With output_keep = "tail" the last bytes wait in a ring until the end. Pipes, never sockets:
+ * /dev/stdout cannot be opened on a socket.
+ */
+#ifndef SUP_PUMP_H
+#define SUP_PUMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sup_host.h"
+#include "sup_request.h"
+
+struct sup_stream {
+	int fd;			/* our end, -1: ended */
+	uint8_t type;
+	uint64_t bytes;		/* what the guest wrote */
+	uint64_t limit;		/* 0: none */
+	bool tail, truncated;
+	unsigned char *ring;	/* tail: limit bytes */
+	uint64_t sent;		/* tail, at the end: how much of the ring has been sent */
+};
+
+struct sup_pump {
+	struct sup_stream out[2];
+	int in_fd;		/* our end of stdin, -1: closed */
+	unsigned char *in;	/* SBX_WIRE_WINDOW bytes */
+	size_t in_len, in_off, credit;
+	bool in_end;
+};
+
+/* Makes the pipes; child[0..2] are the guest's ends, the caller closes them. */
+int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3]);
+void sup_pump_destroy(struct sup_pump *p);
+
+/* Takes stdin bytes from the host. -1: more than the window. */
+int sup_pump_feed(struct sup_pump *p, const unsigned char *bytes, size_t n);
+void sup_pump_feed_end(struct sup_pump *p);
+/* Writes what the guest takes and gives the host credit for it. */
+void sup_pump_stdin(struct sup_pump *p, struct sup_host *h);
+
+/* Whether the stream can be read now: somebody has room for it. */
+bool sup_pump_wants(const struct sup_stream *s, struct sup_host *h);
+/* Reads one piece. 1: some bytes; 0: nothing now or no room; -1: the stream has ended. */
+int sup_pump_read(struct sup_stream *s, struct sup_host *h);
+/* After the guest's end: sends of the tail what fits; true when all of it went. */
+bool sup_pump_tail(struct sup_stream *s, struct sup_host *h);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_run.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "sup_log.h"
+
+/* A list of "key=value\0" being written. */
+struct list {
+	char text[8192];
+	size_t n;
+};
+
+static void add(struct list *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct list *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(l->text + l->n, sizeof(l->text) - l->n, fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(l->text) - l->n)
+		l->n += (size_t)n + 1;
+}
+
+static void add_limit(struct list *l, const char *name, const char *by, int hit)
+{
+	if (by)
+		add(l, "enforced.%s=%s", name, by);
+	if (hit >= 0)
+		add(l, "hit.%s=%d", name, hit);
+}
+
+static const char *cgroup_name(const struct sup_run *s)
+{
+	return s->cgroup.version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
+}
+
+static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v)
+{
+	const struct sup_request *r = &s->request;
+	bool affinity = r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) == 0;
+
+	if (r->timeout > 0)
+		add_limit(l, "timeout", "supervisor", v.outcome == SUP_TIMED_OUT);
+	if (r->cpu_time > 0)
+		add_limit(l, "cpu_time", "supervisor", v.outcome == SUP_CPU_EXCEEDED);
+	if (r->memory)
+		add_limit(l, "memory", "supervisor", v.outcome == SUP_OOM_KILLED);
+	if (r->pids)
+		add_limit(l, "pids", "rlimit", s->trace.failed_forks > 0);
+	if (r->cpus > 0)
+		add_limit(l, "cpus", s->cgroup.cpus_held ? cgroup_name(s) : affinity ? "affinity" : NULL,
+			  s->cgroup.cpus_held ? sup_cgroup_throttled(&s->cgroup) : -1);
+	if (r->disk)
+		add_limit(l, "disk", r->rootless ? NULL : "tmpfs", r->rootless ? -1 : s->meter.disk_full);
+	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */
+	if (r->file_size)
+		add_limit(l, "file_size", "rlimit", v.outcome == SUP_SIGNALED && v.code == 25 ? 1 : -1);
+	if (r->open_files)
+		add_limit(l, "open_files", "rlimit", -1);
+}
+
+static void add_usage(struct list *l, struct sup_run *s)
+{
+	add(l, "boot_duration=%.6f", s->start - s->born);
+	add(l, "duration=%.6f", s->end > s->start ? s->end - s->start : 0.0);
+	if (s->meter.cpu >= 0)
+		add(l, "cpu_time=%.6f", s->meter.cpu);
+	if (s->meter.baseline)
+		add(l, "peak_memory=%llu", (unsigned long long)s->meter.memory_peak);
+	if (s->trace.peak)
+		add(l, "peak_pids=%d", s->trace.peak);
+	add(l, "pids_exceeded=%d", s->request.pids && s->trace.failed_forks > 0);
+	if (!s->request.disk)
+		add(l, "disk_exceeded=0");
+	else if (!s->request.rootless)
+		add(l, "disk_exceeded=%d", s->meter.disk_full);
+}
+
+static void add_outcome(struct list *l, struct sup_verdict v)
+{
+	add(l, "status=%s", sup_judge_status(v.outcome));
+	if (v.outcome == SUP_EXITED)
+		add(l, "exit_code=%d", v.code);
+	if (v.outcome == SUP_SIGNALED)
+		add(l, "signal=%d", v.code);
+}
+
+static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *logged)
+{
+	const char *platform = s->request.platform ? s->request.platform : "?";
+	int st = s->child_status;
+
+	if (o == SUP_BOOT_TIMEOUT)
+		(void)sup_error(&s->error, "boot_timeout", "the sandbox did not boot within %g s (platform %s)",
+				s->request.boot_timeout, platform);
+	else if (*logged)
+		sup_log_explain(logged, &s->error);
+	else if (o == SUP_CRASHED)
+		(void)sup_error(&s->error, "runsc_failed", "the sandbox died: it crashed, or was killed from outside");
+	else if (WIFSIGNALED(st))
+		(void)sup_error(&s->error, "runsc_failed", "runsc died of signal %d before the program started", WTERMSIG(st));
+	else if (WEXITSTATUS(st) == 126 && s->cgroup.n)
+		(void)sup_error(&s->error, "system", "could not enter the run's cgroups");
+	else
+		(void)sup_error(&s->error, "runsc_failed", "runsc ended with status %d before the program started",
+				WEXITSTATUS(st));
+}
+
+static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
+{
+	char log[16384];
+	struct sup_facts f = {
+		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended,
+		.guest_status = s->trace.status, .runsc_ended = s->child < 0, .runsc_status = s->child_status,
+	};
+
+	logged[0] = '\0';
+	if (s->request.mode == SUP_MODE_TOOL) {
+		int st = s->child_status;
+
+		if (s->reason != SUP_EXITED)
+			return (struct sup_verdict){ s->reason, 0 };
+		return WIFSIGNALED(st) ? (struct sup_verdict){ SUP_SIGNALED, WTERMSIG(st) }
+				       : (struct sup_verdict){ SUP_EXITED, WEXITSTATUS(st) };
+	}
+	f.oom_kills = sup_cgroup_oom_kills(&s->cgroup);
+	if (!f.guest_ended && f.reason == SUP_EXITED) {
+		size_t n = sup_dir_read(&s->dir, "log", log, sizeof(log));
+
+		f.runsc_failed = sup_log_panicked(&s->dir, logged, size) || sup_log_first_error(log, n, logged, size);
+	}
+	return sup_judge(&f);
+}
+
+/* What is known before the teardown takes its sources away; the streams may still be draining. */
+static struct list result;
+
+void sup_report_judge(struct sup_run *s)
+{
+	char logged[900];
+
+	result.n = 0;
+	if (sup_error_set(&s->error))
+		return;
+	if (s->request.mode == SUP_MODE_SWEEP) {
+		add(&result, "removed=%u", s->removed);
+		return;
+	}
+	struct sup_verdict v = judge(s, logged, sizeof(logged));
+
+	if (!sup_judge_status(v.outcome) || (v.outcome != SUP_KILLED && !s->started)) {
+		explain_failure(s, v.outcome, logged);
+		return;
+	}
+	add_outcome(&result, v);
+	add_usage(&result, s);
+	add_limits(&result, s, v);
+	add(&result, "cgroup=%s", s->cgroup.version == SUP_CGROUP_NONE ? "none" :
+	    s->cgroup.version == SUP_CGROUP_V1 ? "v1" : "v2");
+	add(&result, "rootless=%d", s->request.rootless);
+}
+
+static void add_streams(struct list *l, const struct sup_run *s)
+{
+	const struct sup_stream *out = s->pump.out;
+
+	for (unsigned i = 0; i < 2; i++) {
+		add(l, "%s_bytes=%llu", i ? "stderr" : "stdout", (unsigned long long)out[i].bytes);
+		add(l, "%s_truncated=%d", i ? "stderr" : "stdout", out[i].truncated);
+	}
+	if (s->request.output)
+		add_limit(l, "output", "supervisor", out[0].truncated || out[1].truncated);
+}
+
+bool sup_report(struct sup_run *s)
+{
+	struct list l = result;
+
+	if (sup_error_set(&s->error)) {
+		l.n = 0;
+		add(&l, "error=%s", s->error.code);
+		add(&l, "message=%s", s->error.message);
+	} else if (s->request.mode != SUP_MODE_SWEEP) {
+		add_streams(&l, s);
+	}
+	return sup_host_put(s->host, SBX_WIRE_RESULT, l.text, (uint32_t)l.n);
+}
+
+void sup_report_started(struct sup_run *s)
+{
+	struct list l = { .n = 0 };
+
+	add(&l, "boot_duration=%.6f", s->start - s->born);
+	add(&l, "pid=%d", (int)s->child);
+	(void)sup_host_put(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);
+}

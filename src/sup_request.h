@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_request: what a host asks for, read from the R frame. Strings point into the payload, which the request owns.
+ */
+#ifndef SUP_REQUEST_H
+#define SUP_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sup_error.h"
+
+enum sup_mode { SUP_MODE_RUN, SUP_MODE_TOOL, SUP_MODE_SWEEP };
+
+#define SUP_LIST_MAX 256
+
+struct sup_list {
+	const char *item[SUP_LIST_MAX];
+	size_t n;
+};
+
+struct sup_request {
+	char *payload;
+	enum sup_mode mode;
+	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent;
+	struct sup_list args, binds, symlinks, etc, dirs, files, sources;
+	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
+	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
+	uint32_t uid, gid, map_base;
+	/* limits; 0 = off */
+	double timeout, boot_timeout, cpu_time, cpus;
+	uint64_t memory, pids, output, disk, file_size, open_files;
+};
+
+/*
+ * Reads a payload, which is taken over in every case. -1 and the error where a key is unknown, a value is no such thing,
+ * or what a mode needs is absent.
+ */
+int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup_error *e);
+
+void sup_request_destroy(struct sup_request *r);
+
+#endif

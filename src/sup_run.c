@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+#include "sup_mount.h"
+
+/* Nothing of a killed sandbox lives this long (mechanics: 56 ms at most with 200 processes). */
+#define REAP_SECONDS 10.0
+
+void sup_run_init(struct sup_run *s, struct sup_host *host, int nice)
+{
+	sigset_t set;
+
+	memset(s, 0, sizeof(*s));
+	s->host = host;
+	s->born = sbx_time_now();
+	s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
+	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = -1;
+	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
+	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;
+	s->spawn.nice = nice;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The binary is read ahead from outside the memory cgroup: a small group would thrash on runsc's own pages. */
+static void read_ahead(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	close(fd);
+}
+
+static int limits_held(struct sup_run *s)
+{
+	const struct sup_request *r = &s->request;
+
+	if (r->best_effort)
+		return 0;
+	if (r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) < 0)
+		return sup_error(&s->error, "limit_unavailable",
+				 "limits.cpus = %g needs a cpu cgroup that this user may make groups in (without one only whole"
+				 " cores can be held); delegate one, or set limits.best_effort", r->cpus);
+	if (r->disk && r->rootless)
+		return sup_error(&s->error, "limit_unavailable",
+				 "limits.disk cannot be held for an ordinary user; run as root, or set limits.best_effort");
+	return 0;
+}
+
+static int prepare_run(struct sup_run *s)
+{
+	struct sup_request *r = &s->request;
+
+	if (sup_dir_make(&s->dir, r, &s->error) < 0)
+		return -1;
+	sup_cgroup_make(&s->cgroup, r, &s->dir);
+	if (s->cgroup.memory >= 0)
+		read_ahead(r->runsc);
+	if (limits_held(s) < 0 || sup_mount_unshare(r, &s->error) < 0 || sup_mount_compose(r, &s->dir, &s->error) < 0)
+		return -1;
+	return r->trace ? sup_trace_init(&s->trace, &s->dir, &s->error) : 0;
+}
+
+static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t n)
+{
+	char *copy = malloc((size_t)n + 1);
+
+	if (!copy || s->request.payload) {
+		free(copy);
+		(void)sup_error(&s->error, "system", "no memory for the request, or a second one");
+		return;
+	}
+	memcpy(copy, payload, n);
+	copy[n] = '\0';
+	if (sup_request_parse(&s->request, copy, n, &s->error) < 0)
+		return;
+	s->spawn.request = &s->request;
+	if (s->request.mode == SUP_MODE_RUN)
+		(void)prepare_run(s);
+}
+
+static void on_config(struct sup_run *s, const unsigned char *payload, uint32_t n)
+{
+	if (sup_dir_write(&s->dir, "b/config.json", payload, n) < 0)
+		(void)sup_error(&s->error, "system", "cannot write config.json: %s", strerror(errno));
+}
+
+/* After an error the frames up to G are taken and dropped: the host is still sending them. */
+static void on_frame(struct sup_run *s, uint8_t type, const unsigned char *payload, uint32_t n)
+{
+	if (sup_error_set(&s->error))
+		return;
+	switch (type) {
+	case SBX_WIRE_REQUEST:
+		on_request(s, payload, n);
+		break;
+	case SBX_WIRE_CONFIG:
+		on_config(s, payload, n);
+		break;
+	case SBX_WIRE_FILE:
+		(void)sup_place_open(&s->place, &s->request, &s->dir, (const char *)payload, n, &s->error);
+		break;
+	case SBX_WIRE_DATA:
+		if (s->place.fd >= 0)
+			(void)sup_place_write(&s->place, payload, n, &s->error);
+		break;
+	case SBX_WIRE_GO:
+		if (!s->request.payload)
+			(void)sup_error(&s->error, "system", "no request came");
+		break;
+	default:
+		(void)sup_error(&s->error, "system", "a frame out of turn: %c", type);
+	}
+}
+
+int sup_run_prepare(struct sup_run *s)
+{
+	uint8_t type = 0;
+
+	while (type != SBX_WIRE_GO) {
+		const unsigned char *payload;
+		uint32_t n;
+
+		if (sup_host_wait(s->host, &type, &payload, &n) < 0) {
+			s->host_gone = true;
+			return -1;
+		}
+		if (type == SBX_WIRE_KILL) {	/* given up before it began */
+			s->reason = SUP_KILLED;
+			(void)sup_error(&s->error, "closed", "killed before the start");
+		}
+		on_frame(s, type, payload, n);
+		sup_host_drop(s->host);
+	}
+	sup_place_close(&s->place);
+	return sup_error_set(&s->error) ? -1 : 0;
+}
+
+int sup_run_start(struct sup_run *s)
+{
+	bool tool = s->request.mode == SUP_MODE_TOOL;
+
+	if (sup_pump_init(&s->pump, &s->request, s->child_stdio) < 0)
+		return sup_error(&s->error, "system", "cannot make the pipes: %s", strerror(errno));
+	memcpy(s->spawn.stdio, s->child_stdio, sizeof(s->child_stdio));
+	s->spawn.cgroup = tool ? NULL : &s->cgroup;
+	pid_t pid = tool ? sup_spawn_tool(&s->spawn, &s->error) : sup_spawn_run(&s->spawn, &s->dir, &s->error);
+
+	for (unsigned i = 0; i < 3; i++) {
+		close(s->child_stdio[i]);
+		s->child_stdio[i] = -1;
+	}
+	if (pid < 0)
+		return -1;
+	s->child = pid;
+	s->spawned = sbx_time_now();
+	sup_meter_init(&s->meter, &s->request, &s->dir, &s->cgroup, pid);
+	return 0;
+}
+
+bool sup_run_reap(struct sup_run *s)
+{
+	for (;;) {
+		struct rusage u;
+		int status;
+		pid_t pid = wait4(-1, &status, WNOHANG, &u);
+
+		if (pid == 0 || (pid < 0 && errno == EINTR))
+			return true;
+		if (pid < 0)
+			return false;
+		if (pid == s->child) {
+			s->child = -1;
+			s->child_status = status;
+			continue;
+		}
+		/* A stub of the sandbox that was left to us, its subreaper: the guest's time. */
+		s->meter.reaped += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+				   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	}
+}
+
+static void kill_descendant(pid_t pid, void *arg)
+{
+	(void)arg;
+	if (pid > 1)
+		(void)kill(pid, SIGKILL);
+}
+
+void sup_run_teardown(struct sup_run *s)
+{
+	double limit = sbx_time_now() + REAP_SECONDS, harder = sbx_time_now() + 0.2;
+	sigset_t set;
+
+	if (s->child > 0)
+		(void)kill(s->child, SIGKILL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	/* We are the subreaper: while something of it lives, we have a child. */
+	while (sup_run_reap(s) && sbx_time_now() < limit) {
+		if (sbx_time_now() > harder)
+			sup_meter_walk(getpid(), kill_descendant, NULL);
+		(void)sigtimedwait(&set, NULL, &(struct timespec){ .tv_nsec = 5000000 });
+	}
+	sup_trace_destroy(&s->trace);
+	sup_meter_destroy(&s->meter);
+	sup_cgroup_remove(&s->cgroup);
+	sup_dir_remove(&s->dir);
+}
+
+void sup_run_destroy(struct sup_run *s)
+{
+	sup_place_close(&s->place);
+	sup_pump_destroy(&s->pump);
+	sup_request_destroy(&s->request);
+	if (s->signals >= 0)
+		close(s->signals);
+	s->signals = -1;
+}

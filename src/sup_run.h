@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_run: one run from its request to the last trace of it. sup_run.c sets it up and tears it down, sup_loop.c waits
+ * while it lives, sup_report.c writes its result. Everything here is owned by the run.
+ */
+#ifndef SUP_RUN_H
+#define SUP_RUN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sup_cgroup.h"
+#include "sup_dir.h"
+#include "sup_error.h"
+#include "sup_host.h"
+#include "sup_judge.h"
+#include "sup_meter.h"
+#include "sup_place.h"
+#include "sup_pump.h"
+#include "sup_request.h"
+#include "sup_spawn.h"
+#include "sup_trace.h"
+
+struct sup_run {
+	struct sup_host *host;
+	struct sup_request request;
+	struct sup_error error;
+	struct sup_dir dir;
+	struct sup_cgroup cgroup;
+	struct sup_place place;
+	struct sup_pump pump;
+	struct sup_trace trace;
+	struct sup_meter meter;
+	struct sup_spawn spawn;
+	int child_stdio[3];
+	int signals;			/* signalfd of SIGCHLD */
+	pid_t child;			/* runsc; 0: not started, -1: reaped */
+	int child_status;
+	enum sup_outcome reason;	/* why we kill it, SUP_EXITED: we do not */
+	bool started, host_gone;
+	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
+	double born, spawned, start, end, next_cpu;
+	unsigned removed;		/* sweep */
+};
+
+void sup_run_init(struct sup_run *s, struct sup_host *host, int nice);
+/* Takes the frames up to G and prepares all they ask for. -1: no run, s->error or s->host_gone says why. */
+int sup_run_prepare(struct sup_run *s);
+/* Starts runsc. */
+int sup_run_start(struct sup_run *s);
+/* Ends all of it, removes all of it. Every step is bounded. */
+void sup_run_teardown(struct sup_run *s);
+void sup_run_destroy(struct sup_run *s);
+/* Reaps what has ended, noting runsc's status; false when no child is left. */
+bool sup_run_reap(struct sup_run *s);
+
+/* Serves the run until the guest has ended, runsc has, a limit was hit or the host is gone. */
+void sup_loop_run(struct sup_run *s);
+/* Moves what the pipes still hold to the host; true when all of it is queued. Never waits. */
+bool sup_loop_drain(struct sup_run *s);
+/* After the end: the rest of the output and the result go out, for as long as the host lives. */
+void sup_loop_linger(struct sup_run *s, bool result_queued);
+
+/* Judges the run, while its log, its cgroups and its meters are still there. */
+void sup_report_judge(struct sup_run *s);
+/* Queues the X frame, once the streams are drained; false while there is no room. */
+bool sup_report(struct sup_run *s);
+/* Queues the S frame. */
+void sup_report_started(struct sup_run *s);
+
+#endif

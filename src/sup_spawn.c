@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define NATIVE_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define NATIVE_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "gVisor runs on x86_64 and aarch64"
+#endif
+
+#define ARGV_MAX (SUP_LIST_MAX + 16)
+
+static void deny_membarrier(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	/* Only speed depends on it: without it a boot is slower. */
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		(void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* The first n of the cores that we may use. */
+static int whole_cores(double cpus, cpu_set_t *set)
+{
+	cpu_set_t all;
+	int n = (int)cpus;
+
+	CPU_ZERO(set);
+	if (cpus < 1 || (double)n < cpus || sched_getaffinity(0, sizeof(all), &all) < 0)
+		return -1;
+	for (int i = 0; i < CPU_SETSIZE && n > 0; i++)
+		if (CPU_ISSET(i, &all)) {
+			CPU_SET(i, set);
+			n--;
+		}
+	return 0;
+}
+
+int sup_spawn_affinity(double cpus)
+{
+	cpu_set_t set;
+
+	return whole_cores(cpus, &set);
+}
+
+static void child(const struct sup_spawn *s, char *const argv[], pid_t parent)
+{
+	static char *const env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	struct rlimit files;
+	sigset_t none;
+	cpu_set_t cores;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
+	if (s->cgroup && sup_cgroup_join(s->cgroup) < 0)
+		_exit(126);
+	if (s->cgroup && s->request->cpus > 0 && !s->cgroup->cpus_held && whole_cores(s->request->cpus, &cores) == 0)
+		(void)sched_setaffinity(0, sizeof(cores), &cores);
+	for (int i = 0; i < 3; i++) {
+		int fd = s->stdio[i] >= 0 ? s->stdio[i] : open("/dev/null", O_RDWR);
+
+		if (fd < 0 || dup2(fd, i) < 0)
+			_exit(127);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;	/* the gofer holds a descriptor for each open file of the guest */
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	(void)setpriority(PRIO_PROCESS, 0, s->nice);
+	deny_membarrier();
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(argv[0], argv, env);
+	_exit(errno == ENOENT || errno == EACCES ? 127 : 126);
+}
+
+static pid_t start(const struct sup_spawn *s, char *const argv[], struct sup_error *e)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0)
+		child(s, argv, parent);
+	if (pid < 0)
+		return sup_error(e, "system", "cannot start a process: %s", strerror(errno));
+	return pid;
+}
+
+pid_t sup_spawn_run(const struct sup_spawn *s, const struct sup_dir *d, struct sup_error *e)
+{
+	const struct sup_request *r = s->request;
+	char text[6][400];
+	char *argv[ARGV_MAX];
+	size_t n = 0;
+	static const struct { const char *format; bool trace; } own[] = {
+		{ "--root=%s/r", false }, { "--log=%s/log", false }, { "--panic-log=%s/panic", false },
+		{ "--pod-init-config=%s/b/trace.json", true },
+	};
+
+	argv[n++] = (char *)r->runsc;
+	for (size_t i = 0; i < r->args.n; i++)
+		argv[n++] = (char *)r->args.item[i];
+	for (size_t i = 0; i < 4; i++)
+		if (!own[i].trace || r->trace) {
+			int len = snprintf(text[i], sizeof(text[i]), "%.*s%s%s", (int)(strchr(own[i].format, '%') - own[i].format),
+					   own[i].format, d->path, strchr(own[i].format, '%') + 2);
+
+			if (len >= (int)sizeof(text[i]))
+				return sup_error(e, "system", "state_dir is too long");
+			argv[n++] = text[i];
+		}
+	argv[n++] = (char *)"--log-format=json";
+	argv[n++] = (char *)"run";
+	(void)snprintf(text[4], sizeof(text[4]), "--bundle=%s/b", d->path);
+	argv[n++] = text[4];
+	argv[n++] = (char *)r->id;
+	argv[n] = NULL;
+	return start(s, argv, e);
+}
+
+pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e)
+{
+	char *argv[ARGV_MAX];
+	size_t n = 0;
+
+	argv[n++] = (char *)s->request->runsc;
+	for (size_t i = 0; i < s->request->args.n; i++)
+		argv[n++] = (char *)s->request->args.item[i];
+	argv[n] = NULL;
+	return start(s, argv, e);
+}
+
+pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int signo, struct sup_error *e)
+{
+	struct sup_spawn plain = { .request = s->request, .stdio = { -1, -1, -1 }, .nice = s->nice };
+	char root[400], number[16];
+	char *argv[] = { (char *)s->request->runsc, root, (char *)"kill", (char *)s->request->id, number, NULL };
+
+	(void)snprintf(root, sizeof(root), "--root=%s/r", d->path);
+	(void)snprintf(number, sizeof(number), "%d", signo);
+	return start(&plain, argv, e);
+}

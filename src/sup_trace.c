@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_trace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* points/common.proto, MessageType */
+enum { CONTAINER_START = 1, SENTRY_CLONE = 2, TASK_EXIT = 5, SYSCALL_RAW = 6 };
+
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char json[1024];
+
+	memset(t, 0, sizeof(*t));
+	t->conn = -1;
+	t->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.90s/trace.sock", d->path);
+	if (t->listener < 0 || bind(t->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(t->listener, 2) < 0)
+		return sup_error(e, "system", "cannot listen at %s: %s", a.sun_path, strerror(errno));
+	/* 56 clone, 57 fork, 58 vfork, 435 clone3: their exits tell which forks failed. */
+	int n = snprintf(json, sizeof(json),
+		"{\"trace_session\":{\"name\":\"Default\",\"points\":[{\"name\":\"container/start\"},"
+		"{\"name\":\"sentry/clone\"},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]},"
+		"{\"name\":\"syscall/sysno/56/exit\"},{\"name\":\"syscall/sysno/57/exit\"},{\"name\":\"syscall/sysno/58/exit\"},"
+		"{\"name\":\"syscall/sysno/435/exit\"}],"
+		"\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":3}}]}}", a.sun_path);
+	if (sup_dir_write(d, "b/trace.json", json, (size_t)n) < 0)
+		return sup_error(e, "system", "cannot write below %s: %s", d->path, strerror(errno));
+	return 0;
+}
+
+void sup_trace_destroy(struct sup_trace *t)
+{
+	if (t->listener >= 0)
+		close(t->listener);
+	if (t->conn >= 0)
+		close(t->conn);
+	t->listener = t->conn = -1;
+}
+
+/* One field of a protobuf message: a varint in *value, or bytes at *sub of *value length. 0 at the end or on garbage. */
+static unsigned next_field(const unsigned char **p, const unsigned char *end, uint64_t *value, const unsigned char **sub)
+{
+	uint64_t v[2] = { 0, 0 };
+	unsigned field = 0;
+
+	*sub = NULL;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned shift = 0;
+
+		for (;; shift += 7) {
+			if (*p == end || shift > 63)
+				return 0;
+			v[i] |= (uint64_t)(**p & 0x7f) << shift;
+			if (!(*(*p)++ & 0x80))
+				break;
+		}
+		if (i == 0) {
+			unsigned width = v[0] & 7, fixed = width == 1 ? 8 : width == 5 ? 4 : 0;
+
+			field = (unsigned)(v[0] >> 3);
+			if (fixed && (size_t)(end - *p) >= fixed) {
+				*p += fixed;
+				*value = 0;
+				return field;
+			}
+			if (width != 0 && width != 2)
+				return 0;
+		}
+	}
+	*value = v[1];
+	if ((v[0] & 7) == 2) {
+		if ((uint64_t)(end - *p) < v[1])
+			return 0;
+		*sub = *p;
+		*p += v[1];
+	}
+	return field;
+}
+
+/* The integer with number `inner` in the message that is field `outer`; outer 0: in the body itself. */
+static uint64_t lookup(const unsigned char *p, const unsigned char *end, unsigned outer, unsigned inner)
+{
+	uint64_t value, found = 0;
+	const unsigned char *sub;
+	unsigned field;
+
+	while (p < end && (field = next_field(&p, end, &value, &sub))) {
+		if (outer && field == outer && sub)
+			return lookup(sub, sub + value, 0, inner);
+		if (!outer && field == inner && !sub)
+			found = value;
+	}
+	return found;
+}
+
+static void on_exit_event(struct sup_trace *t, const unsigned char *p, const unsigned char *end)
+{
+	t->live--;
+	if (lookup(p, end, 1, 4) != 1)
+		return;
+	/* The group's end, not thread 1's: a main thread may end first, or another thread may exec. */
+	if (--t->group_live > 0)
+		return;
+	t->status = (int)lookup(p, end, 0, 2);
+	t->ended = true;
+}
+
+void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
+{
+	if (n < 8)
+		return;
+	size_t header = packet[0] | (size_t)packet[1] << 8;
+	unsigned type = packet[2] | (unsigned)packet[3] << 8;
+
+	if (header < 8 || header > n)
+		return;
+	const unsigned char *p = packet + header, *end = packet + n;
+
+	switch (type) {
+	case CONTAINER_START:
+		if (!t->started)
+			t->group_live = t->live = t->peak = 1;
+		t->started = true;
+		break;
+	case SENTRY_CLONE:
+		if (++t->live > t->peak)
+			t->peak = t->live;
+		if (lookup(p, end, 0, 4) == 1)
+			t->group_live++;
+		break;
+	case TASK_EXIT:
+		on_exit_event(t, p, end);
+		break;
+	case SYSCALL_RAW:
+		if (lookup(p, end, 2, 2) == EAGAIN)
+			t->failed_forks++;
+		break;
+	default:
+		break;
+	}
+}
+
+static void accept_conn(struct sup_trace *t)
+{
+	if (t->conn >= 0)
+		return;
+	t->conn = accept4(t->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+void sup_trace_read(struct sup_trace *t)
+{
+	static unsigned char packet[65536];
+	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
+
+	if (t->listener >= 0)
+		accept_conn(t);
+	while (t->conn >= 0) {
+		ssize_t n = recv(t->conn, packet, sizeof(packet), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			close(t->conn);
+			t->conn = -1;
+			t->closed = t->connected;
+			return;
+		}
+		if (!t->connected) {
+			t->connected = true;
+			(void)send(t->conn, answer, sizeof(answer), MSG_NOSIGNAL);
+			continue;
+		}
+		sup_trace_event(t, packet, (size_t)n);
+	}
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_trace: the sink of gVisor's trace session (pkg/sentry/seccheck/sinks/remote): a SEQPACKET socket that runsc connects
+ * to, one packet an event. It tells when the guest's first process really started and when its last thread ended. A sink
+ * that is not served hangs runsc, and one that is not read loses events.
+ */
+#ifndef SUP_TRACE_H
+#define SUP_TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sup_dir.h"
+#include "sup_error.h"
+
+struct sup_trace {
+	int listener, conn;	/* -1: none */
+	bool connected, started, ended, closed;
+	int status;		/* wait status of the guest's first process, once ended */
+	int group_live;		/* live threads of thread group 1 */
+	int live, peak;		/* tasks in the guest */
+	uint64_t failed_forks;	/* refused with EAGAIN: RLIMIT_NPROC */
+};
+
+/* Listens at RUN/trace.sock and writes RUN/b/trace.json for --pod-init-config. */
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e);
+void sup_trace_destroy(struct sup_trace *t);
+/* Accepts, answers the handshake and reads all that has come. */
+void sup_trace_read(struct sup_trace *t);
+/* One packet; exposed for the unit test. */
+void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n);
+
+#endif

@@ -1,0 +1,224 @@
+---@meta sandbox
+-- SPDX-License-Identifier: MIT
+-- Made by lua/sandbox/docs.lua from lua/sandbox/schema.lua; do not edit.
+
+---@class sandbox.Limits
+---@field timeout? number|false everything killed; counts from the guest's first instruction
+---@field cpu_time? number|false killed
+---@field cpus? number|false throttled
+---@field memory? integer|string|false killed (no swap)
+---@field pids? integer|false `fork` fails with EAGAIN in the guest
+---@field output? integer|string|false the rest is drained, counted and dropped
+---@field output_keep? "head"|"tail" which part is kept
+---@field output_kill? boolean at the output limit the run is killed
+---@field file_size? integer|string|false SIGXFSZ/EFBIG in the guest
+---@field disk? integer|string|false ENOSPC in the guest
+---@field open_files? integer|false EMFILE in the guest
+---@field best_effort? boolean a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which
+
+---@class sandbox.File
+---@field content? string
+---@field from? string
+---@field mode? string
+
+---@class sandbox.User
+---@field uid integer
+---@field gid? integer
+---@field groups? integer[]
+
+---@class sandbox.Mount
+---@field destination string
+---@field source? string
+---@field type? "bind"|"tmpfs"
+---@field readonly? boolean
+---@field size? integer|string
+
+---@class sandbox.LimitReport
+---@field requested? number
+---@field enforced_by? string
+---@field hit? boolean
+
+---@class sandbox.Options
+---@field stdin? string|fun():string?|{from:string} fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field collect? string[]|table regular files read back after the end: validated, and `not_supported` for now
+---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
+---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field hostname? string the guest's host name
+---@field stderr? "stdout" merges the two in the guest, in the order of writing
+---@field limits? sandbox.Limits what the run may use
+---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
+---@field on_stderr? fun(chunk:string):boolean? the same for stderr
+---@field on_exit? fun(result:sandbox.Result?, message:string?, code:string?) for `spawn` with no coroutine at all: called once, at the end
+---@field bundle? string run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded
+---@field [integer] string the program and its arguments
+
+---@class sandbox.InstanceOptions : sandbox.Options
+---@field runsc? string path of the binary
+---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
+---@field boot_timeout? number seconds a boot may take
+---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
+---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
+---@field cgroup_parent? string where sandbox cgroups are made, v1 or v2
+---@field max_concurrent? integer runs at once in this instance, so per nginx worker
+---@field queue? boolean|integer more wait their turn, in order; `false` or a length: beyond it `busy`. Waiting never counts towards `timeout`
+---@field queue_timeout? number seconds of waiting after which it is `busy`
+---@field logger? fun(level:string, message:string, fields:table) its errors never break a run
+---@field runsc_flags? string[] extra global flags, for experts
+---@field wait? fun(fd:integer, events:string, seconds:number?):boolean how to wait in a scheduler that is not known here
+
+---@class sandbox.Result
+---@field ok boolean the program ran, exited with 0 and hit no killing limit
+---@field status string `"exited"`, `"signaled"`, `"timed_out"`, `"oom_killed"`, `"cpu_exceeded"`, `"output_exceeded"`, `"killed"`
+---@field exit_code integer? number when `status` is `exited`, else nil
+---@field signal integer? number when `status` is `signaled`, else nil
+---@field signal_name string? `"SEGV"`, with `signal`
+---@field message string? one sentence for a person whenever not `ok`: `"killed: 128 MiB of memory used up"`
+---@field stdout string? complete up to the output limit, kept in every status; nil when it went to a callback or was read from the job
+---@field stderr string? the same
+---@field stdout_bytes integer what the guest wrote, also beyond the limit
+---@field stderr_bytes integer the same
+---@field files table<string, string> always a table; empty while `collect` is not supported
+---@field files_info table always a table: `{ mode=, size= }`
+---@field files_skipped table always a table: the reason
+---@field timed_out boolean
+---@field oom_killed boolean
+---@field cpu_exceeded boolean
+---@field output_exceeded boolean
+---@field pids_exceeded boolean
+---@field disk_exceeded boolean
+---@field stdout_truncated boolean
+---@field stderr_truncated boolean
+---@field limits table<string, sandbox.LimitReport> `{ memory = { requested=, enforced_by="cgroup2", hit=false }, … }` for every limit
+---@field duration number seconds from the guest's first instruction to its end: the clock of `timeout`
+---@field boot_duration number seconds until that first instruction
+---@field queue_duration number seconds of waiting for a turn
+---@field total_duration number the whole call
+---@field cpu_time number? seconds, measured as the limit measures; nil where the machine cannot tell
+---@field peak_memory integer? bytes, the same
+---@field peak_pids integer? tasks that lived at once, the same
+---@field id string the run's name
+---@field runtime table `{ runsc=, platform=, rootless=, cgroup= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version
+
+---@class sandbox.Job
+---@field id string
+local Job = {}
+---@param s string
+---@return boolean? ok, string? message, string? code
+function Job:write(s) end
+---@return boolean?
+function Job:close_stdin() end
+---@param stream? "stdout"|"stderr"
+---@return string? stream_or_chunk, string? chunk_or_message, string? code
+function Job:read(stream) end
+---@param stream? "stdout"|"stderr"
+---@return fun():string?
+function Job:lines(stream) end
+---@return fun():string?, string?
+function Job:chunks() end
+---@param seconds? number
+---@return sandbox.Result?, string? message, string? code
+function Job:wait(seconds) end
+---@param signal? string|integer
+---@return boolean?
+function Job:kill(signal) end
+function Job:close() end
+---@return integer?
+function Job:pid() end
+---@return integer
+function Job:pollfd() end
+---@return string?
+function Job:events() end
+---@return number?
+function Job:timeout() end
+
+---@class sandbox.Instance
+local Instance = {}
+---@param options sandbox.Options
+---@return sandbox.Result?, string? message, string? code
+function Instance:run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function Instance:spawn(options) end
+---@param options sandbox.Options
+---@return table?, string? message, string? code
+function Instance:spec(options) end
+---@param options sandbox.Options
+---@return boolean?, string? message, string? code
+function Instance:check(options) end
+---@param limits? sandbox.Limits
+---@return { file: string, value: string, version: string }[]
+function Instance:cgroup_entries(limits) end
+---@return table?, string? message, string? code
+function Instance:version() end
+---@return integer
+function Instance:active() end
+---@return integer?, string? message, string? code
+function Instance:cleanup_stale() end
+---@return table
+function Instance:metrics() end
+---@return table
+function Instance:doctor() end
+---@param grace? number
+---@return boolean
+function Instance:shutdown(grace) end
+function Instance:close() end
+
+---@class sandbox
+---@field _VERSION string
+local sandbox = {}
+---@param options? sandbox.InstanceOptions
+---@return sandbox.Instance
+function sandbox.new(options) end
+---@param options sandbox.Options
+---@return sandbox.Result?, string? message, string? code
+function sandbox.run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function sandbox.spawn(options) end
+---@param options sandbox.Options
+---@return table?, string? message, string? code
+function sandbox.spec(options) end
+---@param options sandbox.Options
+---@return boolean?, string? message, string? code
+function sandbox.check(options) end
+---@param limits? sandbox.Limits
+---@return { file: string, value: string, version: string }[]
+function sandbox.cgroup_entries(limits) end
+---@return table?, string? message, string? code
+function sandbox.version() end
+---@return integer
+function sandbox.active() end
+---@return integer?, string? message, string? code
+function sandbox.cleanup_stale() end
+---@return table
+function sandbox.metrics() end
+---@return table
+function sandbox.doctor() end
+---@param grace? number
+---@return boolean
+function sandbox.shutdown(grace) end
+function sandbox.close() end
+---@generic T
+---@param f fun():T
+---@return T
+function sandbox.loop(f) end
+---@param f fun(...)
+---@return table task
+function sandbox.go(f, ...) end
+---@param seconds number
+function sandbox.sleep(seconds) end
+---@param list any[]
+---@param n integer
+---@param f fun(item:any):any
+---@return any[]
+function sandbox.map(list, n, f) end
+
+return sandbox
