@@ -297,7 +297,11 @@ local function pair(steps)
   function t.wait(_, seconds)
     t.at = t.at + 1
     local step = t.steps[t.at]
-    if step then step(peer) return true end
+    if step then step(peer, t) return true end
+    if t.over then -- after a result comes the end of the connection
+      t.eof = true
+      return true
+    end
     if seconds then
       core.poll(-1, "r", seconds)
       return false
@@ -325,7 +329,10 @@ end
 
 local function ends(text)
   local payload = (text or "status=exited exit_code=0 "):gsub(" ", "\0")
-  return function(peer) peer:send("X", payload) end
+  return function(peer, t)
+    peer:send("X", payload)
+    t.over = true
+  end
 end
 
 local function credit(n)
