@@ -175,7 +175,55 @@ static int copy_file(int root, const char *path)
 	return out >= 0 && n == 0 ? 0 : -1;
 }
 
-static int compose_host(const struct sup_request *r, int root, const char *path, struct sup_error *e)
+/*
+ * The oldest build remounts its root without the flags that it has, which a mapped gofer may not: nodev=0 leaves them out.
+ */
+static unsigned long root_flags(const struct sup_request *r)
+{
+	return r->nodev ? MS_NOSUID | MS_NODEV : 0;
+}
+
+/* A private overlay over a directory, which is never written. What is written lies in layer-NAME of m, or of the store. */
+static int overlay(const struct sup_request *r, const struct sup_dir *d, int lower, const char *name, const char *target)
+{
+	char options[1200], layer[400], upper[420], work[420], base[32];
+	struct stat st;
+
+	(void)snprintf(base, sizeof(base), "%s/layer-%.12s", r->store_root ? "m/d" : "m", name);
+	(void)sup_dir_at(d, base, layer, sizeof(layer));
+	(void)snprintf(upper, sizeof(upper), "%s/u", layer);
+	(void)snprintf(work, sizeof(work), "%s/w", layer);
+	/* What is above shows its mode, too: of the root each user may make entries where it may be written at all. */
+	mode_t mode = fstat(lower, &st) < 0 ? 0755 : st.st_mode & 07777;
+
+	if (mkdir(layer, 0711) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0700) < 0 ||
+	    chmod(upper, r->writable && !strcmp(name, "root") ? 0777 : mode | 0555) < 0)
+		return -1;
+	/* By descriptor: a path may hold what overlay's options take for their own. */
+	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", lower, upper, work,
+		       r->rootless ? ",userxattr" : "");
+	return mount("overlay", target, "overlay", root_flags(r), options);
+}
+
+/* Read-only, or under a layer of its own where what is written there has to be counted. */
+static int place_bind(const struct sup_request *r, const struct sup_dir *d, size_t i, bool directory, const char *target)
+{
+	char name[16];
+
+	if (!r->store_root || !directory)
+		return bind_readonly(r->binds.item[i], target);
+	int lower = open(r->binds.item[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	(void)snprintf(name, sizeof(name), "%zu", i);
+	int rc = lower < 0 ? -1 : overlay(r, d, lower, name, target), saved = errno;
+
+	if (lower >= 0)
+		close(lower);
+	errno = saved;
+	return rc;
+}
+
+static int compose_host(const struct sup_request *r, const struct sup_dir *d, int root, const char *path, struct sup_error *e)
 {
 	char target[4400];
 
@@ -188,9 +236,9 @@ static int compose_host(const struct sup_request *r, int root, const char *path,
 			return sup_error(e, "bad_rootfs", "the host has no %s", source);
 		int rc = S_ISDIR(st.st_mode) ? sup_mount_mkdir(root, source, 0755, (uid_t)-1, (gid_t)-1) : make_file(root, source);
 
-		if (rc < 0 || bind_readonly(source, target) < 0)
-			return sup_error(e, "not_supported", "cannot bind %s read-only: %s (mount_setattr needs Linux 5.12)",
-					 source, strerror(errno));
+		if (rc < 0 || place_bind(r, d, i, S_ISDIR(st.st_mode), target) < 0)
+			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", source, strerror(errno),
+					 r->store_root ? "" : " (mount_setattr needs Linux 5.12)");
 	}
 	for (size_t i = 0; i < r->etc.n; i++)
 		if (copy_file(root, r->etc.item[i]) < 0)
@@ -208,18 +256,8 @@ static int compose_host(const struct sup_request *r, int root, const char *path,
 	return 0;
 }
 
-/*
- * The oldest build remounts its root without the flags that it has, which a mapped gofer may not: nodev=0 leaves them out.
- */
-static unsigned long root_flags(const struct sup_request *r)
-{
-	return r->nodev ? MS_NOSUID | MS_NODEV : 0;
-}
-
-/* A private overlay whose lower layer is the user's directory: it is never written. */
 static int compose_overlay(const struct sup_request *r, const struct sup_dir *d, const char *root, struct sup_error *e)
 {
-	char options[1024], upper[320], work[320];
 	int lower = open(r->rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (lower < 0)
@@ -228,19 +266,14 @@ static int compose_overlay(const struct sup_request *r, const struct sup_dir *d,
 		close(lower);
 		return sup_error(e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(errno));
 	}
-	(void)mkdir(sup_dir_at(d, "m/upper", upper, sizeof(upper)), 0755);
-	(void)mkdir(sup_dir_at(d, "m/ovl", work, sizeof(work)), 0700);
-	(void)chmod(upper, 0755);
-	/* By descriptor: a path may hold what overlay's options take for their own. */
-	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", lower, upper, work,
-		       r->rootless ? ",userxattr" : "");
-	int rc = mount("overlay", root, "overlay", root_flags(r), options);
-	int saved = errno;
+	int rc = overlay(r, d, lower, "root", root), saved = errno;
 
 	close(lower);
 	if (rc < 0)
-		return sup_error(e, "not_supported", "cannot mount an overlay over rootfs %s: %s (as an ordinary user that needs"
-				 " Linux 5.11, and a file system that overlayfs takes)", r->rootfs_path, strerror(saved));
+		return sup_error(e, "not_supported", "cannot mount an overlay over rootfs %s: %s%s", r->rootfs_path, strerror(saved),
+				 !r->rootless ? "" : saved == EINVAL ?
+				 " (as an ordinary user a rootfs must not have other file systems mounted in it)" :
+				 " (as an ordinary user that needs Linux 5.11, and a file system that overlayfs takes)");
 	return 0;
 }
 
@@ -254,6 +287,7 @@ static int compose_store(const struct sup_request *r, const struct sup_dir *d, s
 	unsigned long long size = r->disk ? r->disk : r->memory ? r->memory + r->memory / 2 + (16u << 20) : 0;
 
 	(void)mkdir(sup_dir_at(d, "m/d", store, sizeof(store)), 0711);
+	(void)chmod(store, 0711);	/* our umask is for what is ours */
 	(void)snprintf(options, sizeof(options), "mode=0711,size=%llu,nr_inodes=%llu", size, size ? size / 1024 + 1024 : 0);
 	if (mount("tmpfs", store, "tmpfs", MS_NOSUID | MS_NODEV, size ? options : "mode=0711") < 0)
 		return sup_error(e, "not_supported", "cannot mount a tmpfs: %s", strerror(errno));
@@ -304,30 +338,85 @@ static int check_places(const struct sup_request *r, int root, struct sup_error 
 	return 0;
 }
 
-int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
+/* The root of the host's own parts: a directory of m, or of the store where its size counts. */
+static int make_root(const struct sup_request *r, const struct sup_dir *d, const char *path)
 {
-	char path[320], m[320];
+	char stored[320];
+	mode_t mode = r->writable ? 0777 : 0755;
 
-	if (mount("tmpfs", sup_dir_at(d, "m", m, sizeof(m)), "tmpfs", root_flags(r), "mode=0711,size=" ROOT_SIZE) < 0)
-		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s", strerror(errno));
-	(void)mkdir(sup_dir_at(d, "m/root", path, sizeof(path)), 0755);
-	(void)chmod(path, 0755);
-	bool host = !strcmp(r->rootfs, "host");
-
-	if (!host && compose_overlay(r, d, path, e) < 0)
+	if (mkdir(path, mode) < 0 || chmod(path, mode) < 0)
 		return -1;
+	if (!r->store_root)
+		return 0;
+	(void)sup_dir_at(d, "m/d/root", stored, sizeof(stored));
+	return mkdir(stored, mode) < 0 || chmod(stored, mode) < 0 ? -1 : mount(stored, path, NULL, MS_BIND, NULL);
+}
+
+/* /work and /tmp as parts of the root. gVisor would mount a tmpfs of any size over a /tmp that is empty (runsc/boot/vfs.go). */
+static int place_inside(const struct sup_request *r, const struct sup_dir *d)
+{
+	static const char *const names[] = { "work", "tmp" };
+	const bool wanted[] = { r->work, r->tmp_host };
+	char from[320], to[320], name[16];
+	int keep = open(sup_dir_at(d, "m/tmp/.keep", from, sizeof(from)), O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+
+	if (keep < 0)
+		return -1;
+	close(keep);
+	for (unsigned i = 0; i < 2; i++) {
+		(void)snprintf(name, sizeof(name), "m/%s", names[i]);
+		(void)sup_dir_at(d, name, from, sizeof(from));
+		(void)snprintf(name, sizeof(name), "m/root/%s", names[i]);
+		if (wanted[i] && mount(from, sup_dir_at(d, name, to, sizeof(to)), NULL, MS_BIND, NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The layers' own needs are not the guest's: the store's size begins where it begins to write. */
+static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
+{
+	char store[320], options[64];
+	unsigned long long used;
+	int full;
+
+	if (!r->store_root || !r->disk || sup_mount_usage(r, d, &used, &full) < 0)
+		return 0;
+	(void)snprintf(options, sizeof(options), "size=%llu", r->disk + used);
+	return mount(NULL, sup_dir_at(d, "m/d", store, sizeof(store)), NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
+}
+
+static int compose_root(const struct sup_request *r, const struct sup_dir *d, const char *path, bool host, struct sup_error *e)
+{
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0)
 		return sup_error(e, "system", "cannot open %s: %s", path, strerror(errno));
-	int rc = host ? compose_host(r, root, path, e) : 0;
+	int rc = host ? compose_host(r, d, root, path, e) : 0;
 
-	if (rc == 0)
-		rc = compose_store(r, d, e);
 	if (rc == 0)
 		rc = check_places(r, root, e);
 	close(root);
 	return rc;
+}
+
+int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
+{
+	char path[320], m[320];
+	bool host = !strcmp(r->rootfs, "host");
+
+	if (mount("tmpfs", sup_dir_at(d, "m", m, sizeof(m)), "tmpfs", root_flags(r), "mode=0711,size=" ROOT_SIZE) < 0)
+		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s", strerror(errno));
+	if (compose_store(r, d, e) < 0)
+		return -1;
+	(void)sup_dir_at(d, "m/root", path, sizeof(path));
+	if (host ? make_root(r, d, path) < 0 : mkdir(path, 0755) < 0)
+		return sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
+	if ((!host && compose_overlay(r, d, path, e) < 0) || compose_root(r, d, path, host, e) < 0)
+		return -1;
+	if ((r->inside && place_inside(r, d) < 0) || make_up_for(r, d) < 0)
+		return sup_error(e, "system", "cannot complete the root: %s", strerror(errno));
+	return 0;
 }
 
 int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full)

@@ -35,6 +35,12 @@ static void add_limit(struct list *l, const char *name, const char *by, int hit)
 		add(l, "hit.%s=%d", name, hit);
 }
 
+/* A host tmpfs tells whether it is full; a layer in the sentry's memory does not. */
+static bool exact_disk(const struct sup_request *r)
+{
+	return r->disk_by && !strcmp(r->disk_by, "tmpfs");
+}
+
 static const char *cgroup_name(const struct sup_run *s)
 {
 	return s->cgroup.version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
@@ -57,7 +63,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v)
 		add_limit(l, "cpus", s->cgroup.cpus_held ? cgroup_name(s) : affinity ? "affinity" : NULL,
 			  s->cgroup.cpus_held ? sup_cgroup_throttled(&s->cgroup) : -1);
 	if (r->disk)
-		add_limit(l, "disk", r->rootless ? NULL : "tmpfs", r->rootless ? -1 : s->meter.disk_full);
+		add_limit(l, "disk", r->disk_by, exact_disk(r) ? s->meter.disk_full : -1);
 	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */
 	if (r->file_size)
 		add_limit(l, "file_size", "rlimit", v.outcome == SUP_SIGNALED && v.code == 25 ? 1 : -1);
@@ -78,7 +84,7 @@ static void add_usage(struct list *l, struct sup_run *s)
 	add(l, "pids_exceeded=%d", s->request.pids && s->trace.failed_forks > 0);
 	if (!s->request.disk)
 		add(l, "disk_exceeded=0");
-	else if (!s->request.rootless)
+	else if (exact_disk(&s->request))
 		add(l, "disk_exceeded=%d", s->meter.disk_full);
 }
 

@@ -24,9 +24,12 @@ struct sup_list {
 struct sup_request {
 	char *payload;
 	enum sup_mode mode;
-	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent;
+	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent, *disk_by;
 	struct sup_list args, binds, symlinks, etc, dirs, files, sources;
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
+	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
+	bool writable;			/* the guest may write to its root */
+	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
 	uint32_t uid, gid, map_base;
 	/* limits; 0 = off */

@@ -56,9 +56,6 @@ static int limits_held(struct sup_run *s)
 		return sup_error(&s->error, "limit_unavailable",
 				 "limits.cpus = %g needs a cpu cgroup that this user may make groups in (without one only whole"
 				 " cores can be held); delegate one, or set limits.best_effort", r->cpus);
-	if (r->disk && r->rootless)
-		return sup_error(&s->error, "limit_unavailable",
-				 "limits.disk cannot be held for an ordinary user; run as root, or set limits.best_effort");
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 local core = require "sandbox.core"
 local schema = require "sandbox.schema"
 local request = require "sandbox.request"
+local oci = require "sandbox.oci"
 local runtime = require "sandbox.runtime"
 local capabilities = require "sandbox.capabilities"
 local queue = require "sandbox.queue"
@@ -132,6 +133,18 @@ local function check_supported(plan)
   return true
 end
 
+local function check_disk(plan, rt)
+  if not plan.limits.disk or oci.disk_by(plan, rt) then return true end
+  if plan.limits.best_effort then
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced.disk = true
+    return true
+  end
+  return nil, "limits.disk cannot be held: " .. (plan.bundle and "a bundle brings file systems of its own; give them sizes"
+    or "as an ordinary user that needs user = 0 (which is yourself, without capabilities), or runsc of release-20250611.0 or later")
+    .. "; or set limits.best_effort", "limit_unavailable"
+end
+
 local function check_runtime(plan, rt)
   if plan.network == "host" and not rt.flags.directfs then
     return nil, ("network = \"host\" needs runsc of release-20230920.0 or later, for older ones leave their control socket open"
@@ -145,7 +158,7 @@ local function check_runtime(plan, rt)
       end
     end
   end
-  return true
+  return check_disk(plan, rt)
 end
 
 -- Launching -------------------------------------------------------------------------------------------------------------

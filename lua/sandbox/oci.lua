@@ -35,6 +35,29 @@ function M.tmp_on_host(plan)
   return plan.cwd == "/tmp" or plan.cwd:sub(1, 5) == "/tmp/"
 end
 
+--- How `disk` is held: "store", one host tmpfs in which everything that may be written lies; "overlay", one layer of that size
+-- in the sentry's memory (an ordinary user's guest that is not uid 0 cannot write to a host directory); nil, it cannot be.
+-- @tparam table plan
+-- @tparam table rt
+-- @treturn string
+function M.disk_by(plan, rt)
+  if not plan.limits.disk or plan.bundle then return nil end
+  if not rt.rootless or plan.user.uid == 0 then return "store" end
+  return rt.flags and rt.flags.overlay_size and "overlay" or nil
+end
+
+-- Of an overlay's size, what /dev/shm gets: it is a file system of its own there.
+local function shm_size(disk)
+  return math.min(MIB, math.floor(disk / 4 / 4096) * 4096)
+end
+
+--- What the overlay may hold.
+-- @int disk
+-- @treturn integer
+function M.overlay_size(disk)
+  return disk - shm_size(disk)
+end
+
 local function mounted(plan, destination)
   for _, m in ipairs(plan.mounts) do
     if m.destination == destination then return true end
@@ -49,26 +72,30 @@ function M.has_work(plan)
   return not plan.bundle and not mounted(plan, "/work")
 end
 
-local function mounts(plan, run_dir)
+local function mounts(plan, rt, run_dir)
   local limits = plan.limits
   local size = limits.disk or limits.memory
+  local by = M.disk_by(plan, rt)
+  local inside = by == "overlay" -- the supervisor puts /work and /tmp into the root
   local on_host = M.tmp_on_host(plan)
   local list = {
     { destination = "/proc", type = "proc", source = "proc", options = { "nosuid", "nodev", "noexec" } },
     tmpfs("/dev", "755", math.min(size or 64 * MIB, 64 * MIB)),
   }
-  if on_host and limits.disk then
+  if inside then
+    list[#list + 1] = tmpfs("/dev/shm", "1777", shm_size(limits.disk), { "nodev" })
+  elseif on_host and by == "store" then
     -- One more writable place would be one more `disk`: shared memory and /tmp are one directory here.
     list[#list + 1] = bind("/dev/shm", run_dir .. "/m/tmp", false)
   else
     list[#list + 1] = tmpfs("/dev/shm", "1777", size, { "nodev" })
   end
   if on_host then
-    list[#list + 1] = bind("/tmp", run_dir .. "/m/tmp", false)
+    if not inside then list[#list + 1] = bind("/tmp", run_dir .. "/m/tmp", false) end
   elseif not mounted(plan, "/tmp") then
     list[#list + 1] = tmpfs("/tmp", "1777", size, { "nodev" })
   end
-  if M.has_work(plan) then list[#list + 1] = bind("/work", run_dir .. "/m/work", false) end
+  if M.has_work(plan) and not inside then list[#list + 1] = bind("/work", run_dir .. "/m/work", false) end
   for _, m in ipairs(plan.mounts) do
     if m.type == "bind" then
       list[#list + 1] = bind(m.destination, m.source, m.readonly)
@@ -136,9 +163,9 @@ function M.build(plan, rt, run_dir)
       rlimits = rlimits(plan.limits),
       noNewPrivileges = true,
     },
-    root = { path = run_dir .. "/m/root", readonly = plan.readonly },
+    root = { path = run_dir .. "/m/root", readonly = plan.readonly and M.disk_by(plan, rt) ~= "overlay" },
     hostname = plan.hostname,
-    mounts = mounts(plan, run_dir),
+    mounts = mounts(plan, rt, run_dir),
     linux = namespaces(plan, rt),
   }
 end

@@ -134,8 +134,15 @@ function M.flags(plan, rt, spec)
   if rt.rootless then flags[#flags + 1] = "--rootless" end
   -- As a user the store of /work is written to as one uid only: an overlay in memory lets every guest uid write. It would
   -- discard what goes to a writable bind, so that needs guest uid 0 and goes without.
-  local all = rt.rootless and not has_writable_bind(plan, spec)
-  flags[#flags + 1] = "--overlay2=" .. (all and "all:memory" or "root:memory")
+  local by, overlay = oci.disk_by(plan, rt), "root:memory"
+  if by == "overlay" then
+    overlay = ("root:memory,size=%.0f"):format(oci.overlay_size(plan.limits.disk))
+  elseif by == "store" and not plan.readonly then
+    overlay = "none" -- the supervisor's own overlay keeps its upper layer in the store
+  elseif rt.rootless and not by and not has_writable_bind(plan, spec) then
+    overlay = "all:memory"
+  end
+  flags[#flags + 1] = "--overlay2=" .. overlay
   if rt.flags.directfs then flags[#flags + 1] = "--directfs=false" end
   for _, flag in ipairs(rt.runsc_flags or {}) do flags[#flags + 1] = flag end
   return flags
@@ -153,11 +160,11 @@ local function add_limits(p, plan)
   p:add("best_effort", limits.best_effort)
 end
 
-local function add_places(p, plan, spec, core)
+local function add_places(p, plan, rt, spec, core)
   local dirs, files = { "/proc", "/dev", "/sys", "/tmp" }, {}
   if oci.has_work(plan) then dirs[#dirs + 1] = "/work" end
   -- A bind below /dev needs its place before gVisor mounts its own /dev over it.
-  if plan.limits.disk and oci.tmp_on_host(plan) then dirs[#dirs + 1] = "/dev/shm" end
+  if oci.disk_by(plan, rt) == "store" and oci.tmp_on_host(plan) then dirs[#dirs + 1] = "/dev/shm" end
   local seen = { ["/proc"] = true, ["/dev"] = true, ["/sys"] = true, ["/tmp"] = true, ["/work"] = true }
   for _, m in ipairs(spec.mounts or {}) do
     local place = m.destination
@@ -255,10 +262,15 @@ function M.build(plan, rt, id, core)
   p:add("rootless", rt.rootless)
   p:add("network", plan.network == "host" and "host" or "none")
   add_rootfs(p, plan, spec, core)
-  add_places(p, plan, spec, core)
+  add_places(p, plan, rt, spec, core)
   p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
   p:add("work", oci.has_work(plan))
   p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")
+  local by = oci.disk_by(plan, rt)
+  p:add("disk_by", by == "store" and "tmpfs" or by)
+  p:add("inside", by == "overlay")
+  p:add("writable", not plan.bundle and not plan.readonly)
+  p:add("store_root", by == "store" and not plan.readonly)
   p:add("uid", user.uid or 0)
   p:add("gid", user.gid or 0)
   p:add("map_base", oci.MAP_BASE)

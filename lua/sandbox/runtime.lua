@@ -202,6 +202,8 @@ local function probe(env, path)
   if not list then return nil, why, kind end
   local all, flags = M.parse_flags(list), {}
   for _, name in ipairs(interesting) do flags[name] = all[name] or nil end
+  -- A layer of limited size exists since release-20250611.0; a build without a version says so in the flag's own words.
+  flags.overlay_size = (list:match("%-overlay2 value(.-)\n%s+%-") or ""):find("size=", 1, true) and true or nil
   if not flags.overlay2 then
     return nil, ("runsc: %s (%s) is older than what this module supports: it has no --overlay2"):format(path, M.parse_version(output)), "not_supported"
   end
