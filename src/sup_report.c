@@ -82,10 +82,6 @@ static void add_usage(struct list *l, struct sup_run *s)
 	if (s->trace.peak)
 		add(l, "peak_pids=%d", s->trace.peak);
 	add(l, "pids_exceeded=%d", s->request.pids && s->trace.failed_forks > 0);
-	if (!s->request.disk)
-		add(l, "disk_exceeded=0");
-	else if (exact_disk(&s->request))
-		add(l, "disk_exceeded=%d", s->meter.disk_full);
 }
 
 static void add_outcome(struct list *l, struct sup_verdict v)

@@ -93,7 +93,7 @@
 ---@field cpu_exceeded boolean
 ---@field output_exceeded boolean
 ---@field pids_exceeded boolean
----@field disk_exceeded boolean
+---@field disk_exceeded boolean? boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)
 ---@field stdout_truncated boolean
 ---@field stderr_truncated boolean
 ---@field limits table<string, sandbox.LimitReport> `{ memory = { requested=, enforced_by="cgroup2", hit=false }, … }` for every limit

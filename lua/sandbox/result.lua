@@ -127,7 +127,8 @@ function M.build(x, job, plan)
   end
   for status, flag in pairs(flags) do r[flag] = x.status == status end
   r.pids_exceeded = truth(x.pids_exceeded) or false
-  r.disk_exceeded = truth(x.disk_exceeded) or false
+  r.disk_exceeded = false
+  if plan.limits and plan.limits.disk then r.disk_exceeded = truth(x["hit.disk"]) end -- nil: nobody can tell
   for _, stream in ipairs{ "stdout", "stderr" } do
     r[stream] = job and job[stream]
     r[stream .. "_bytes"] = number(x[stream .. "_bytes"]) or 0

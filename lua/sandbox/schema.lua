@@ -107,7 +107,7 @@ M.result = {
   { "files_info", "table", "always a table: `{ mode=, size= }`" },
   { "files_skipped", "table", "always a table: the reason" },
   { "timed_out", "boolean", "" }, { "oom_killed", "boolean", "" }, { "cpu_exceeded", "boolean", "" }, { "output_exceeded", "boolean", "" },
-  { "pids_exceeded", "boolean", "" }, { "disk_exceeded", "boolean", "" }, { "stdout_truncated", "boolean", "" }, { "stderr_truncated", "boolean", "" },
+  { "pids_exceeded", "boolean", "" }, { "disk_exceeded", "boolean?", "boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)" }, { "stdout_truncated", "boolean", "" }, { "stderr_truncated", "boolean", "" },
   { "limits", "table<string, sandbox.LimitReport>", "`{ memory = { requested=, enforced_by=\"cgroup2\", hit=false }, … }` for every limit" },
   { "duration", "number", "seconds from the guest's first instruction to its end: the clock of `timeout`" },
   { "boot_duration", "number", "seconds until that first instruction" },
