@@ -213,6 +213,44 @@ valgrind_row() {
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/fault
 }
 
+# vm_row CGROUP WHO YEAR: the limits on a kernel that this machine is not, in a machine under emulation (spec/support/vm.sh).
+vm_row() {
+  local name=vm-$1-$2-$3 tree=$WORK/vm-$3 slow=(--exclude-tags=slow)
+  wanted "$name" || return 0
+  if [ ! -x "build/runsc/$3/runsc" ]; then
+    echo "not ok 1 - build/runsc/$3/runsc is missing: make runsc" >"$LOG/$name.log"
+    finish "$name" 1 0
+    return
+  fi
+  if [ ! -d "$tree" ]; then
+    mkdir -p "$tree/build"
+    cp -r lua spec bin "$tree/" && cp -r build/5.4 build/sandbox-supervisor "$tree/build/" && cp "build/runsc/$3/runsc" "$tree/"
+  fi
+  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then slow=(); fi
+  row_env 5.4
+  # Emulated, all is some twenty times slower; a limit is hit once.
+  row "$name" "${SANDBOX_TEST_SECONDS:-600}" spec/support/vm.sh --cgroup "$1" --as "$2" --tree "$tree" --timeout "${SANDBOX_TEST_SECONDS:-590}" -- \
+    "${ENV[@]}" HOME=/tmp SANDBOX_TEST_HITS="${SANDBOX_TEST_VM_HITS:-1}" SANDBOX_TEST_SLOW=20 SANDBOX_TEST_BUILD="$3" SANDBOX_RUNSC=/tmp/tree/runsc \
+    lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/limit_spec.lua "${slow[@]}"
+}
+vm_rows() {
+  local year
+  if [ -z "${SANDBOX_TEST_ALL:-}" ]; then
+    vm_row v2 root 2024
+    vm_row v2 delegate 2026
+    vm_row v2 user 2022
+    vm_row none root 2026
+    return
+  fi
+  for year in $YEARS; do
+    vm_row v2 root "$year"
+    vm_row v2 delegate "$year"
+    vm_row v2 user "$year"
+    vm_row none root "$year"
+    vm_row none user "$year"
+  done
+}
+
 # The quiet lane: what needs a processor but no sandbox runs on the second core meanwhile.
 lane() {
   local lua
@@ -223,6 +261,7 @@ lane() {
   fi
   row oom 180 bash -c oom_test
   row lint 300 scripts/lint.sh
+  vm_rows
 }
 set -m
 lane >"$LOG/lane.out" 2>&1 &

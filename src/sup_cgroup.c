@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +52,41 @@ static int write_at(int dir, const char *name, const char *fmt, ...)
 
 	close(fd);
 	return w == n ? 0 : -1;
+}
+
+/* Notes the first thing that stood in the way; always -1. */
+static int because(struct sup_cgroup *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static int because(struct sup_cgroup *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->why[0])
+		return -1;
+	va_start(ap, fmt);
+	(void)vsnprintf(c->why, sizeof(c->why), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* What an errno of the cgroup file system means to a person (measured on v1 and v2). */
+static const char *remedy(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return "it is not delegated to this user (systemd-run --user --scope -p Delegate=yes, or Delegate=yes and"
+		       " DelegateSubgroup= in the service)";
+	case EROFS:
+		return "it is mounted read-only (as containers do; mount it writable)";
+	case EBUSY:
+		return "there are processes in it (move them to a group below it, as systemd's DelegateSubgroup= does, or give"
+		       " an empty one as cgroup_parent)";
+	case ENOENT:
+		return "a controller is not enabled above it";
+	default:
+		return strerror(error);
+	}
 }
 
 /* The number behind a key of a flat-keyed file; 0 when there is none. */
@@ -131,12 +167,13 @@ static int add_group(struct sup_cgroup *c, const char *parent, const char *id)
 	    snprintf(c->path[i], sizeof(c->path[i]), "%s/" NAME "%s", parent, id) >= (int)sizeof(c->path[i]))
 		return -1;
 	if (mkdir(c->path[i], 0755) < 0)
-		return -1;
+		return because(c, "no group can be made in %.100s: %s", parent, remedy(errno));
 	c->fd[i] = open(c->path[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* A mkdir that worked proves nothing: may we move ourselves in there? */
 	int procs = c->fd[i] < 0 ? -1 : openat(c->fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
 
 	if (procs < 0) {
+		(void)because(c, "no process may be put in a group of %.100s: %s", parent, remedy(errno));
 		if (c->fd[i] >= 0)
 			close(c->fd[i]);
 		(void)rmdir(c->path[i]);
@@ -192,6 +229,20 @@ static void make_v1(struct sup_cgroup *c, const struct sup_request *r)
 		c->version = SUP_CGROUP_V1;
 }
 
+/* The kernel wants a process to have the common ancestor, too: whether it may enter is found out by a child that tries. */
+static bool may_enter(const struct sup_cgroup *c)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(write_at(c->fd[0], "cgroup.procs", "0") < 0 ? errno & 0x7f : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return false;
+	errno = WEXITSTATUS(status);
+	return errno == 0;
+}
+
 static bool has_controllers(const char *parent)
 {
 	char text[512];
@@ -204,52 +255,58 @@ static bool has_controllers(const char *parent)
 	return has;
 }
 
-static bool enable_controllers(const char *parent)
+static bool enable_controllers(struct sup_cgroup *c, const char *parent)
 {
-	static const char *const wanted[] = { "+memory", "+pids", "+cpu" };
-	int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	static const char *const wanted[] = { "+cpu", "+pids", "+memory" };
+	int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC), error = fd < 0 ? errno : 0;
 
 	for (unsigned i = 0; fd >= 0 && i < 3; i++)
-		(void)write_at(fd, "cgroup.subtree_control", "%s", wanted[i]);
+		if (write_at(fd, "cgroup.subtree_control", "%s", wanted[i]) < 0)
+			error = errno;
 	if (fd >= 0)
 		close(fd);
-	return has_controllers(parent);
+	if (has_controllers(parent))
+		return true;
+	(void)because(c, "memory and pids are not enabled below %.100s: %s", parent, remedy(error));
+	return false;
 }
 
 /* v2: below the given parent; else as root below a group of ours at the top, else beside our own group (delegation). */
-static int find_v2_parent(const struct sup_request *r, char *out, size_t size)
+static int find_v2_parent(struct sup_cgroup *c, const struct sup_request *r, char *out, size_t size)
 {
 	char point[512], own[512];
 
 	if (mount_point("", point, sizeof(point)) < 0 || own_path("", own, sizeof(own)) < 0)
-		return -1;
+		return because(c, "no cgroup file system is mounted (mount -t cgroup2 cgroup2 /sys/fs/cgroup)");
 	if (r->cgroup_parent && r->cgroup_parent[0] == '/') {
 		(void)snprintf(out, size, "%s%s", point, r->cgroup_parent);
-		return enable_controllers(out) ? 0 : -1;
+		return enable_controllers(c, out) ? 0 : -1;
 	}
-	if (geteuid() == 0 && enable_controllers(point)) {
+	if (geteuid() == 0 && enable_controllers(c, point)) {
 		(void)snprintf(out, size, "%s/lua-sandbox", point);
-		if ((mkdir(out, 0755) == 0 || errno == EEXIST) && enable_controllers(out))
+		if ((mkdir(out, 0755) == 0 || errno == EEXIST) && enable_controllers(c, out))
 			return 0;
 	}
 	char *slash = strrchr(own, '/');
 
-	if (!slash)
-		return -1;
-	*slash = '\0';
+	if (slash)	/* in the group at the top there is nothing beside us */
+		*slash = '\0';
 	(void)snprintf(out, size, "%s%s", point, own);
-	return access(out, W_OK) == 0 && enable_controllers(out) ? 0 : -1;
+	if (access(out, W_OK) < 0)
+		return because(c, "no group can be made in %.100s: %s", out, remedy(errno));
+	return enable_controllers(c, out) ? 0 : -1;
 }
 
 static void make_v2(struct sup_cgroup *c, const struct sup_request *r)
 {
 	char parent[1100];
 
-	if (find_v2_parent(r, parent, sizeof(parent)) < 0 || add_group(c, parent, r->id) < 0)
+	if (find_v2_parent(c, r, parent, sizeof(parent)) < 0 || add_group(c, parent, r->id) < 0)
 		return;
 	int fd = c->fd[0];
 
-	if (faccessat(fd, "memory.max", W_OK, 0) < 0) {
+	if (faccessat(fd, "memory.max", W_OK, 0) < 0 || !may_enter(c)) {
+		(void)because(c, "%.100s cannot be used: %s", parent, remedy(errno));
 		drop_group(c);
 		return;
 	}
@@ -290,7 +347,14 @@ void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const st
 	if (c->pids >= 0 && r->pids)
 		(void)write_at(c->fd[c->pids], "pids.max", "%llu",
 			       512 + (unsigned long long)r->pids * (strcmp(r->platform, "systrap") ? 24 : 8));
+	if (c->n)
+		c->why[0] = '\0';
 	note_paths(c, d);
+}
+
+int sup_cgroup_birthplace(const struct sup_cgroup *c)
+{
+	return c->version == SUP_CGROUP_V2 ? c->fd[0] : -1;
 }
 
 int sup_cgroup_join(const struct sup_cgroup *c)
@@ -323,9 +387,19 @@ double sup_cgroup_cpu_time(const struct sup_cgroup *c)
 	return (double)strtoull(text, NULL, 10) / 1e9;
 }
 
+static uint64_t throttled(const struct sup_cgroup *c)
+{
+	return c->cpu < 0 ? 0 : keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled");
+}
+
+void sup_cgroup_started(struct sup_cgroup *c)
+{
+	c->boot_throttled = throttled(c);
+}
+
 int sup_cgroup_throttled(const struct sup_cgroup *c)
 {
-	return c->cpu < 0 ? -1 : keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled") > 0;
+	return c->cpu < 0 ? -1 : throttled(c) > c->boot_throttled;
 }
 
 uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c)

@@ -25,17 +25,23 @@ struct sup_cgroup {
 	int fd[SUP_CGROUP_MAX];		/* O_PATH of each */
 	int memory, cpu, cpuacct, pids;	/* index of the group that has the controller, -1: none */
 	bool cpus_held;
+	uint64_t boot_throttled;	/* the boot's share of nr_throttled: not the guest's */
+	char why[256];			/* without a group: what stands in the way, and what would help */
 };
 
 /* Makes the groups and sets the limits. Groups that cannot be had are left out; only `cpus` decides on an error later. */
 void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const struct sup_dir *d);
+/* The descriptor of the one group of v2, for a child to be born in (CLONE_INTO_CGROUP); -1: v1 or none. */
+int sup_cgroup_birthplace(const struct sup_cgroup *c);
 /* In the child: moves itself in. -1: not all of them. */
 int sup_cgroup_join(const struct sup_cgroup *c);
 /* The number of kills by the kernel for want of memory in the group. */
 uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c);
 /* Seconds of CPU used so far by all that was ever in it; -1: not known. */
 double sup_cgroup_cpu_time(const struct sup_cgroup *c);
-/* 1: the run was throttled by its quota, 0: it was not, -1: not known. */
+/* At the guest's start: what was throttled until now was the boot. */
+void sup_cgroup_started(struct sup_cgroup *c);
+/* 1: the guest was throttled by its quota, 0: it was not, -1: not known. */
 int sup_cgroup_throttled(const struct sup_cgroup *c);
 /* Times the backstop of pids refused a task. */
 uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c);

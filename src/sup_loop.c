@@ -73,8 +73,10 @@ static void serve_start(struct sup_run *s)
 		return;
 	s->started = true;
 	s->start = sbx_time_now();
+	sup_slot_release(&s->slot);
 	if (s->request.mode == SUP_MODE_RUN) {
 		sup_meter_start(&s->meter);
+		sup_cgroup_started(&s->cgroup);
 		sup_report_started(s);
 	}
 	for (int signo = 1; signo < 64; signo++)
@@ -178,7 +180,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 
 	if (p[P_TRACE].revents || p[P_LISTEN].revents)
 		sup_trace_read(&s->trace);
-	serve_start(s);
+	if (s->child)
+		serve_start(s);
 	if (p[P_HOST].revents & (POLLIN | POLLHUP | POLLERR))
 		serve_host(s);
 	if (p[P_HOST_PID].revents)
@@ -195,8 +198,25 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		(void)sup_run_reap(s);
 		if (s->child < 0 && s->request.trace)	/* what it told before it ended counts */
 			sup_trace_read(&s->trace);
-		serve_start(s);
+		if (s->child)
+			serve_start(s);
 	}
+}
+
+bool sup_loop_turn(struct sup_run *s)
+{
+	struct pollfd p[P_COUNT];
+	double began = sbx_time_now();
+
+	take_frames(s);
+	while (!s->host_gone && s->reason == SUP_EXITED && !sup_slot_try(s->request.state_dir, &s->slot)) {
+		fill(s, p);
+		if (poll(p, P_COUNT, SUP_SLOT_RETRY) < 0 && errno != EINTR)
+			break;
+		serve(s, p);
+	}
+	s->queued = sbx_time_now() - began;
+	return !s->host_gone && s->reason == SUP_EXITED;
 }
 
 void sup_loop_run(struct sup_run *s)

@@ -56,6 +56,12 @@ static int raise_priority(void)
 	return before;
 }
 
+/* Tools boot nothing. */
+static bool take_turn(struct sup_run *s)
+{
+	return s->request.mode != SUP_MODE_RUN || sup_loop_turn(s);
+}
+
 static void live(struct sup_run *s)
 {
 	bool queued = false;
@@ -65,7 +71,7 @@ static void live(struct sup_run *s)
 			int n = sup_dir_sweep(s->request.state_dir, &s->error);
 
 			s->removed = n > 0 ? (unsigned)n : 0;
-		} else if (sup_run_start(s) == 0) {
+		} else if (sup_run_pipes(s) == 0 && take_turn(s) && sup_run_start(s) == 0) {
 			sup_loop_run(s);
 			if (s->started && s->request.mode == SUP_MODE_RUN) {
 				sup_meter_memory(&s->meter);

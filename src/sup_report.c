@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "sbx_time.h"
 #include "sup_log.h"
 
 /* A list of "key=value\0" being written. */
@@ -71,9 +72,15 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v)
 		add_limit(l, "open_files", "rlimit", -1);
 }
 
+static double boot_duration(const struct sup_run *s)
+{
+	return (s->started ? s->start : sbx_time_now()) - s->born - s->queued;
+}
+
 static void add_usage(struct list *l, struct sup_run *s)
 {
-	add(l, "boot_duration=%.6f", s->start - s->born);
+	add(l, "boot_duration=%.6f", boot_duration(s));
+	add(l, "queue_duration=%.6f", s->queued);
 	add(l, "duration=%.6f", s->end > s->start ? s->end - s->start : 0.0);
 	if (s->meter.cpu >= 0)
 		add(l, "cpu_time=%.6f", s->meter.cpu);
@@ -165,6 +172,8 @@ void sup_report_judge(struct sup_run *s)
 	add_limits(&result, s, v);
 	add(&result, "cgroup=%s", s->cgroup.version == SUP_CGROUP_NONE ? "none" :
 	    s->cgroup.version == SUP_CGROUP_V1 ? "v1" : "v2");
+	if (s->cgroup.why[0])
+		add(&result, "cgroup_reason=%s", s->cgroup.why);
 	add(&result, "rootless=%d", s->request.rootless);
 }
 
@@ -198,7 +207,7 @@ void sup_report_started(struct sup_run *s)
 {
 	struct list l = { .n = 0 };
 
-	add(&l, "boot_duration=%.6f", s->start - s->born);
+	add(&l, "boot_duration=%.6f", boot_duration(s));
 	add(&l, "pid=%d", (int)s->child);
 	(void)sup_host_put(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);
 }

@@ -25,7 +25,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host, int nice)
 	memset(s, 0, sizeof(*s));
 	s->host = host;
 	s->born = sbx_time_now();
-	s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
+	s->slot = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;
@@ -54,8 +54,8 @@ static int limits_held(struct sup_run *s)
 		return 0;
 	if (r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) < 0)
 		return sup_error(&s->error, "limit_unavailable",
-				 "limits.cpus = %g needs a cpu cgroup that this user may make groups in (without one only whole"
-				 " cores can be held); delegate one, or set limits.best_effort", r->cpus);
+				 "limits.cpus = %g needs a cpu cgroup (without one only whole cores can be held): %s; or set"
+				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why : "the cpu controller is not enabled");
 	return 0;
 }
 
@@ -148,12 +148,17 @@ int sup_run_prepare(struct sup_run *s)
 	return sup_error_set(&s->error) ? -1 : 0;
 }
 
+int sup_run_pipes(struct sup_run *s)
+{
+	if (sup_pump_init(&s->pump, &s->request, s->child_stdio) < 0)
+		return sup_error(&s->error, "system", "cannot make the pipes: %s", strerror(errno));
+	return 0;
+}
+
 int sup_run_start(struct sup_run *s)
 {
 	bool tool = s->request.mode == SUP_MODE_TOOL;
 
-	if (sup_pump_init(&s->pump, &s->request, s->child_stdio) < 0)
-		return sup_error(&s->error, "system", "cannot make the pipes: %s", strerror(errno));
 	memcpy(s->spawn.stdio, s->child_stdio, sizeof(s->child_stdio));
 	s->spawn.cgroup = tool ? NULL : &s->cgroup;
 	pid_t pid = tool ? sup_spawn_tool(&s->spawn, &s->error) : sup_spawn_run(&s->spawn, &s->dir, &s->error);
@@ -214,6 +219,7 @@ void sup_run_teardown(struct sup_run *s)
 			sup_meter_walk(getpid(), kill_descendant, NULL);
 		(void)sigtimedwait(&set, NULL, &(struct timespec){ .tv_nsec = 5000000 });
 	}
+	sup_slot_release(&s->slot);
 	sup_trace_destroy(&s->trace);
 	sup_meter_destroy(&s->meter);
 	sup_cgroup_remove(&s->cgroup);

@@ -18,6 +18,7 @@
 #include "sup_place.h"
 #include "sup_pump.h"
 #include "sup_request.h"
+#include "sup_slot.h"
 #include "sup_spawn.h"
 #include "sup_trace.h"
 
@@ -39,13 +40,16 @@ struct sup_run {
 	enum sup_outcome reason;	/* why we kill it, SUP_EXITED: we do not */
 	bool started, host_gone;
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
-	double born, spawned, start, end, next_cpu;
+	double born, queued, spawned, start, end, next_cpu;	/* queued: seconds of waiting for a turn to boot */
+	int slot;			/* the turn, -1: none */
 	unsigned removed;		/* sweep */
 };
 
 void sup_run_init(struct sup_run *s, struct sup_host *host, int nice);
 /* Takes the frames up to G and prepares all they ask for. -1: no run, s->error or s->host_gone says why. */
 int sup_run_prepare(struct sup_run *s);
+/* Makes the guest's stdin, stdout and stderr. */
+int sup_run_pipes(struct sup_run *s);
 /* Starts runsc. */
 int sup_run_start(struct sup_run *s);
 /* Ends all of it, removes all of it. Every step is bounded. */
@@ -54,6 +58,8 @@ void sup_run_destroy(struct sup_run *s);
 /* Reaps what has ended, noting runsc's status; false when no child is left. */
 bool sup_run_reap(struct sup_run *s);
 
+/* Waits for a turn to boot, serving the host meanwhile; false when the run was given up. */
+bool sup_loop_turn(struct sup_run *s);
 /* Serves the run until the guest has ended, runsc has, a limit was hit or the host is gone. */
 void sup_loop_run(struct sup_run *s);
 /* Moves what the pipes still hold to the host; true when all of it is queued. Never waits. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -68,7 +69,7 @@ int sup_spawn_affinity(double cpus)
 	return whole_cores(cpus, &set);
 }
 
-static void child(const struct sup_spawn *s, char *const argv[], pid_t parent)
+static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, bool born_inside)
 {
 	static char *const env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	struct rlimit files;
@@ -78,7 +79,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
-	if (s->cgroup && sup_cgroup_join(s->cgroup) < 0)
+	if (s->cgroup && !born_inside && sup_cgroup_join(s->cgroup) < 0)
 		_exit(126);
 	if (s->cgroup && s->request->cpus > 0 && !s->cgroup->cpus_held && whole_cores(s->request->cpus, &cores) == 0)
 		(void)sched_setaffinity(0, sizeof(cores), &cores);
@@ -100,12 +101,24 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent)
 	_exit(errno == ENOENT || errno == EACCES ? 127 : 126);
 }
 
+/* A fork whose child is in the cgroup from its first instruction (v2, Linux 5.7); -1: it cannot be had. */
+static pid_t fork_into(int cgroup)
+{
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup };
+
+	return cgroup < 0 ? -1 : (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
 static pid_t start(const struct sup_spawn *s, char *const argv[], struct sup_error *e)
 {
-	pid_t parent = getpid(), pid = fork();
+	int place = s->cgroup ? sup_cgroup_birthplace(s->cgroup) : -1;
+	pid_t parent = getpid(), pid = fork_into(place);
+	bool inside = pid >= 0;
 
+	if (pid < 0)
+		pid = fork();
 	if (pid == 0)
-		child(s, argv, parent);
+		child(s, argv, parent, inside);
 	if (pid < 0)
 		return sup_error(e, "system", "cannot start a process: %s", strerror(errno));
 	return pid;

@@ -3,6 +3,7 @@
 -- @module sandbox.doctor
 local core = require "sandbox.core"
 local runtime = require "sandbox.runtime"
+local text_room = require "sandbox.text"
 
 local M = {}
 
@@ -20,7 +21,7 @@ Report.__index = Report
 --- The report as text, a line or two for each check.
 -- @treturn string
 function Report:text()
-  local marks = { ok = "ok  ", warn = "WARN", fail = "FAIL" }
+  local marks = { ok = "ok  ", note = "note", warn = "WARN", fail = "FAIL" }
   local out = {}
   for _, c in ipairs(self.checks) do
     out[#out + 1] = ("%s  %-12s %s"):format(marks[c.status], c.name, c.text)
@@ -86,8 +87,39 @@ local function check_runsc(report, sb)
   else
     add(report, "ok", "version", version.runsc)
   end
-  add(report, "ok", "platform", version.platform .. (version.platform == "ptrace" and " (systrap, which is faster, did not boot or is unknown here)" or ""))
   return version
+end
+
+-- Each one tried: which boots, and how long it took.
+local function check_platforms(report, sb, chosen)
+  local options = {}
+  for k, v in pairs(sb.given) do options[k] = v end
+  options.boot_timeout = math.min(sb.options.boot_timeout, 5)
+  for _, platform in ipairs{ "systrap", "ptrace", "kvm" } do
+    options.platform = platform
+    local other = sb.new(options)
+    local r, message, code = other:run{ "/bin/true", limits = { timeout = 20 } }
+    local mark = platform == chosen and " (in use)" or ""
+    if r and r.ok then
+      add(report, "ok", "platform", ("%-8s boots in %.0f ms%s"):format(platform, r.boot_duration * 1000, mark))
+    else
+      message = message or r.message
+      add(report, platform == chosen and "fail" or "note", "platform", ("%-8s %s%s"):format(platform, text_room.line(message), code and " (" .. code .. ")" or ""),
+        platform == chosen and "choose another one: option platform" or nil)
+    end
+    other:close()
+  end
+end
+
+local function check_networks(report, sb)
+  add(report, "ok", "network", "none     loopback only; the default")
+  local r, message = sb:run{ "/bin/true", network = "host", limits = { timeout = 20 } }
+  if r and r.ok then
+    add(report, "ok", "network", "host     works; the guest reaches what this machine reaches, its 127.0.0.1 included")
+  else
+    add(report, "note", "network", "host     " .. text_room.line(message or r.message))
+  end
+  add(report, "note", "network", "sandbox  not supported in this version")
 end
 
 local function check_userns(report)
@@ -115,7 +147,7 @@ end
 
 local remedies = {
   cpus = "a cpu cgroup that this user may write (systemd: Delegate=yes), or whole cores",
-  disk = "run as root; as an ordinary user memory is the bound of what is written",
+  disk = "user = 0, root, or a current runsc; else memory is the bound of what is written",
 }
 
 local function try_limit(report, sb, name, value)
@@ -129,14 +161,19 @@ local function try_limit(report, sb, name, value)
   add(report, by and "ok" or "warn", "limits", ("%-10s %s"):format(name, by and "enforced by " .. by or "nobody enforces it"), not by and remedies[name] or nil)
 end
 
+local function check_cgroup(report, rt)
+  if rt.cgroup ~= "none" then
+    return add(report, "ok", "cgroup", rt.cgroup .. ": cpus are throttled, the kernel backs the limits of memory and pids")
+  end
+  add(report, "warn", "cgroup", "none: the supervisor alone reads and holds memory and CPU time, cpus are whole cores only", rt.cgroup_reason)
+end
+
 local function check_run(report, sb)
   local r, message, code = sb:run{ "/bin/sh", "-c", "echo hello", limits = { timeout = 20 } }
   if not r then return add(report, "fail", "run", ("%s (%s)"):format(message, code)) end
   if r.stdout ~= "hello\n" then return add(report, "fail", "run", "a shell in the sandbox said " .. tostring(r.stdout) .. tostring(r.stderr)) end
   add(report, "ok", "run", ("a shell said hello; boot %.0f ms, in all %.0f ms"):format(r.boot_duration * 1000, r.total_duration * 1000))
-  add(report, r.runtime.cgroup == "none" and "warn" or "ok", "cgroup", r.runtime.cgroup == "none" and
-    "none that this user may write: memory and CPU time are read and held by the supervisor alone" or r.runtime.cgroup,
-    r.runtime.cgroup == "none" and "a delegated cgroup (systemd-run --user --scope -p Delegate=yes …), or cgroup_parent" or nil)
+  check_cgroup(report, r.runtime)
   for _, limit in ipairs{ { "timeout", 20 }, { "memory", "64M" }, { "pids", 32 }, { "cpu_time", 10 }, { "cpus", 0.5 }, { "output", "1M" },
                           { "disk", "8M" }, { "file_size", "1M" }, { "open_files", 64 } } do
     try_limit(report, sb, limit[1], limit[2])
@@ -152,7 +189,12 @@ function M.examine(sb)
   check_kernel(report)
   check_userns(report)
   check_supervisor(report, sb)
-  if check_runsc(report, sb) then check_run(report, sb) end
+  local version = check_runsc(report, sb)
+  if version then
+    check_run(report, sb)
+    check_platforms(report, sb, version.platform)
+    check_networks(report, sb)
+  end
   return report
 end
 

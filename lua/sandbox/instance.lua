@@ -26,7 +26,7 @@ function M.new(options, level)
   local checked, message = schema.instance_options(options or {})
   if not checked then error(message, (level or 1) + 1) end
   local self = {
-    options = checked, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
+    options = checked, given = options or {}, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
     queue = queue.new(checked, core.now), counts = metrics.new(),
   }
   return setmetatable(self, Instance)

@@ -6,10 +6,13 @@ local M = {}
 local Metrics = {}
 Metrics.__index = Metrics
 
-local bounds = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 }
+local seconds = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 }
 
-local function new_histogram(help)
-  local h = { help = help, count = 0, sum = 0, buckets = {} }
+local bytes = {}
+for power = 20, 34 do bytes[#bytes + 1] = 2 ^ power end -- 1 MiB to 16 GiB
+
+local function new_histogram(name, help, bounds)
+  local h = { name = name, help = help, bounds = bounds, count = 0, sum = 0, buckets = {} }
   for i = 1, #bounds do h.buckets[i] = 0 end
   return h
 end
@@ -20,16 +23,17 @@ function M.new()
   return setmetatable({
     runs = {}, errors = {}, started = 0,
     histograms = {
-      boot = new_histogram("Seconds until the guest's first instruction."),
-      run = new_histogram("Seconds from the guest's first instruction to its end."),
-      queue = new_histogram("Seconds of waiting for a turn."),
+      boot = new_histogram("boot_duration_seconds", "Seconds until the guest's first instruction.", seconds),
+      run = new_histogram("run_duration_seconds", "Seconds from the guest's first instruction to its end.", seconds),
+      queue = new_histogram("queue_duration_seconds", "Seconds of waiting for a turn.", seconds),
+      memory = new_histogram("peak_memory_bytes", "The most memory that a run used.", bytes),
     },
   }, Metrics)
 end
 
 local function observe(h, value)
   h.count, h.sum = h.count + 1, h.sum + value
-  for i, bound in ipairs(bounds) do
+  for i, bound in ipairs(h.bounds) do
     if value <= bound then h.buckets[i] = h.buckets[i] + 1 end
   end
 end
@@ -52,6 +56,7 @@ function Metrics:finish(result, code)
   observe(self.histograms.boot, result.boot_duration)
   observe(self.histograms.run, result.duration)
   observe(self.histograms.queue, result.queue_duration)
+  if result.peak_memory then observe(self.histograms.memory, result.peak_memory) end
 end
 
 local Snapshot = {}
@@ -69,9 +74,10 @@ end
 -- @treturn table { started=, active=, waiting=, runs = { exited=… }, errors = { busy=… }, histograms = {…} }; `:prometheus()` and
 -- tostring give the text
 function Metrics:snapshot(active, waiting)
-  local s = { started = self.started, active = active, waiting = waiting, runs = copy(self.runs), errors = copy(self.errors), histograms = copy(self.histograms) }
-  for _, h in pairs(s.histograms) do h.bounds = bounds end
-  return setmetatable(s, Snapshot)
+  return setmetatable({
+    started = self.started, active = active, waiting = waiting, runs = copy(self.runs), errors = copy(self.errors),
+    histograms = copy(self.histograms),
+  }, Snapshot)
 end
 
 local function sorted(t)
@@ -91,9 +97,10 @@ local function labelled(out, name, help, label, t)
   for _, key in ipairs(sorted(t)) do out[#out + 1] = ('%s{%s="%s"} %d'):format(name, label, key, t[key]) end
 end
 
-local function histogram_lines(out, name, h)
+local function histogram_lines(out, h)
+  local name = "sandbox_" .. h.name
   head(out, name, "histogram", h.help)
-  for i, bound in ipairs(bounds) do out[#out + 1] = ('%s_bucket{le="%g"} %d'):format(name, bound, h.buckets[i]) end
+  for i, bound in ipairs(h.bounds) do out[#out + 1] = ('%s_bucket{le="%.12g"} %d'):format(name, bound, h.buckets[i]) end
   out[#out + 1] = ('%s_bucket{le="+Inf"} %d'):format(name, h.count)
   out[#out + 1] = ("%s_sum %.9g"):format(name, h.sum)
   out[#out + 1] = ("%s_count %d"):format(name, h.count)
@@ -111,9 +118,7 @@ function Snapshot:prometheus()
   out[#out + 1] = ("sandbox_waiting %d"):format(self.waiting)
   labelled(out, "sandbox_runs_total", "Runs that ended, by status.", "status", self.runs)
   labelled(out, "sandbox_errors_total", "Runs that had no result, by code.", "code", self.errors)
-  for _, key in ipairs(sorted(self.histograms)) do
-    histogram_lines(out, "sandbox_" .. key .. "_duration_seconds", self.histograms[key])
-  end
+  for _, key in ipairs(sorted(self.histograms)) do histogram_lines(out, self.histograms[key]) end
   return table.concat(out, "\n") .. "\n"
 end
 

@@ -97,14 +97,15 @@ end
 local function usage(r, x, plan, job)
   r.duration = number(x.duration) or 0
   r.boot_duration = number(x.boot_duration) or 0
-  r.queue_duration = plan.queue_duration or 0
+  r.queue_duration = (plan.queue_duration or 0) + (number(x.queue_duration) or 0) -- for a turn to run, and one to boot
   r.total_duration = plan.clock and plan.clock() - plan.began or r.queue_duration + r.boot_duration + r.duration
   r.cpu_time = number(x.cpu_time)
   r.peak_memory = number(x.peak_memory)
   r.peak_pids = number(x.peak_pids)
   r.id = plan.id or job and job.id
   local rt = plan.runtime or {}
-  r.runtime = { runsc = rt.version or "unknown", platform = rt.platform, rootless = truth(x.rootless) or false, cgroup = x.cgroup or "none" }
+  r.runtime = { runsc = rt.version or "unknown", platform = rt.platform, rootless = truth(x.rootless) or false, cgroup = x.cgroup or "none",
+                cgroup_reason = x.cgroup_reason }
 end
 
 --- Builds a result.

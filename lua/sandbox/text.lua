@@ -50,6 +50,14 @@ function M.scrub(s)
   return table.concat(out)
 end
 
+--- One line of at most 200 bytes, for tables.
+-- @string s
+-- @treturn string
+function M.line(s)
+  s = M.scrub(tostring(s)):gsub("%s+", " ")
+  return #s > 200 and s:sub(1, 197):gsub("[\128-\191]*$", "") .. "..." or s
+end
+
 --- Bytes for a person: "128 MiB", "1.5 KiB", "12 bytes".
 -- @number n
 -- @treturn string
