@@ -220,11 +220,6 @@ static void make_v1(struct sup_cgroup *c, const struct sup_request *r)
 		c->pids = add_v1(c, r, "pids");
 	if (r->cpus > 0)
 		c->cpu = add_v1(c, r, "cpu");
-	if (c->cpu >= 0) {
-		long quota = (long)(r->cpus * 100000);
-
-		c->cpus_held = write_at(c->fd[c->cpu], "cpu.cfs_quota_us", "%ld", quota < 1000 ? 1000 : quota) == 0;
-	}
 	if (c->n)
 		c->version = SUP_CGROUP_V1;
 }
@@ -241,6 +236,18 @@ static bool may_enter(const struct sup_cgroup *c)
 		return false;
 	errno = WEXITSTATUS(status);
 	return errno == 0;
+}
+
+/* Microseconds of CPU in each period of 100 ms; the kernel takes no less than one. */
+static int set_quota(const struct sup_cgroup *c, bool on)
+{
+	long quota = (long)(c->cpus * 100000);
+	int fd = c->fd[c->cpu];
+
+	quota = quota < 1000 ? 1000 : quota;
+	if (c->version == SUP_CGROUP_V1)
+		return write_at(fd, "cpu.cfs_quota_us", "%ld", on ? quota : -1);
+	return on ? write_at(fd, "cpu.max", "%ld 100000", quota) : write_at(fd, "cpu.max", "max 100000");
 }
 
 static bool has_controllers(const char *parent)
@@ -317,12 +324,8 @@ static void make_v2(struct sup_cgroup *c, const struct sup_request *r)
 		(void)write_at(fd, "memory.swap.max", "0");
 	}
 	(void)write_at(fd, "memory.oom.group", "1");
-	if (r->cpus > 0 && faccessat(fd, "cpu.max", W_OK, 0) == 0) {
-		long quota = (long)(r->cpus * 100000);
-
+	if (r->cpus > 0 && faccessat(fd, "cpu.max", W_OK, 0) == 0)
 		c->cpu = 0;
-		c->cpus_held = write_at(fd, "cpu.max", "%ld 100000", quota < 1000 ? 1000 : quota) == 0;
-	}
 }
 
 static void note_paths(const struct sup_cgroup *c, const struct sup_dir *d)
@@ -339,9 +342,12 @@ void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const st
 {
 	memset(c, 0, sizeof(*c));
 	c->memory = c->cpu = c->cpuacct = c->pids = -1;
+	c->cpus = r->cpus;
 	make_v1(c, r);
 	if (!c->n)
 		make_v2(c, r);
+	/* Whether the quota can be held is found out by setting it; it is lifted again for the boot. */
+	c->cpus_held = c->cpu >= 0 && set_quota(c, true) == 0 && set_quota(c, false) == 0;
 	/* gVisor needs some 12 host tasks a guest process under ptrace, 4 under systrap, more while a fork bomb's stubs
 	 * come and go: a bomb that gets past RLIMIT_NPROC meets this, not the host's limit. */
 	if (c->pids >= 0 && r->pids)
@@ -387,19 +393,15 @@ double sup_cgroup_cpu_time(const struct sup_cgroup *c)
 	return (double)strtoull(text, NULL, 10) / 1e9;
 }
 
-static uint64_t throttled(const struct sup_cgroup *c)
+void sup_cgroup_started(const struct sup_cgroup *c)
 {
-	return c->cpu < 0 ? 0 : keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled");
-}
-
-void sup_cgroup_started(struct sup_cgroup *c)
-{
-	c->boot_throttled = throttled(c);
+	if (c->cpus_held)
+		(void)set_quota(c, true);
 }
 
 int sup_cgroup_throttled(const struct sup_cgroup *c)
 {
-	return c->cpu < 0 ? -1 : throttled(c) > c->boot_throttled;
+	return c->cpu < 0 ? -1 : keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled") > 0;
 }
 
 uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c)

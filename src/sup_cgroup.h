@@ -25,7 +25,7 @@ struct sup_cgroup {
 	int fd[SUP_CGROUP_MAX];		/* O_PATH of each */
 	int memory, cpu, cpuacct, pids;	/* index of the group that has the controller, -1: none */
 	bool cpus_held;
-	uint64_t boot_throttled;	/* the boot's share of nr_throttled: not the guest's */
+	double cpus;
 	char why[256];			/* without a group: what stands in the way, and what would help */
 };
 
@@ -39,8 +39,8 @@ int sup_cgroup_join(const struct sup_cgroup *c);
 uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c);
 /* Seconds of CPU used so far by all that was ever in it; -1: not known. */
 double sup_cgroup_cpu_time(const struct sup_cgroup *c);
-/* At the guest's start: what was throttled until now was the boot. */
-void sup_cgroup_started(struct sup_cgroup *c);
+/* At the guest's start: its quota begins to hold. A boot under a small one would take seconds, and count as throttled. */
+void sup_cgroup_started(const struct sup_cgroup *c);
 /* 1: the guest was throttled by its quota, 0: it was not, -1: not known. */
 int sup_cgroup_throttled(const struct sup_cgroup *c);
 /* Times the backstop of pids refused a task. */

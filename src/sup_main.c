@@ -79,8 +79,11 @@ static void live(struct sup_run *s)
 			}
 			/* A guest that ended by itself is quiet, and its caller need not wait for our kill; any other must
 			 * be stopped before its output can be called whole. */
-			if (s->child > 0 && !s->trace.ended)
+			if (s->child > 0 && !s->trace.ended) {
 				(void)kill(s->child, SIGKILL);
+				if (s->reason == SUP_OOM_KILLED)	/* at full speed each ms is some MB more */
+					sup_meter_kill(&s->meter);
+			}
 		}
 	}
 	sup_report_judge(s);

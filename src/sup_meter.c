@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sup_mount.h"
@@ -16,7 +19,7 @@ void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const stru
 {
 	memset(m, 0, sizeof(*m));
 	m->runsc = runsc;
-	m->memfd = m->statm = -1;
+	m->memfd = m->statm = m->pidfd = -1;
 	m->cpu = -1;
 	m->request = r;
 	m->dir = d;
@@ -29,7 +32,9 @@ void sup_meter_destroy(struct sup_meter *m)
 		close(m->memfd);
 	if (m->statm >= 0)
 		close(m->statm);
-	m->memfd = m->statm = -1;
+	if (m->pidfd >= 0)
+		close(m->pidfd);
+	m->memfd = m->statm = m->pidfd = -1;
 }
 
 static void walk(pid_t pid, void (*f)(pid_t, void *), void *arg, int depth)
@@ -95,6 +100,7 @@ static void look_for_sentry(pid_t pid, void *arg)
 		return;
 	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	m->statm = open(path, O_RDONLY | O_CLOEXEC);
+	m->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 /* Bytes that the sentry holds: guest pages and its own heap. */
@@ -135,6 +141,19 @@ void sup_meter_memory(struct sup_meter *m)
 	m->memory = now > m->memory_base ? now - m->memory_base : 0;
 	if (m->memory > m->memory_peak)
 		m->memory_peak = m->memory;
+}
+
+/* A killed process with hundreds of MB to give back is gone within some milliseconds. */
+#define SENTRY_END 100
+
+void sup_meter_kill(struct sup_meter *m)
+{
+	struct pollfd p = { .fd = m->pidfd, .events = POLLIN };
+
+	if (m->pidfd < 0 || syscall(SYS_pidfd_send_signal, m->pidfd, SIGKILL, NULL, 0) < 0)
+		return;
+	(void)poll(&p, 1, SENTRY_END);
+	sup_meter_memory(m);
 }
 
 static void add_cpu(pid_t pid, void *arg)

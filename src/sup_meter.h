@@ -17,7 +17,7 @@
 struct sup_meter {
 	pid_t runsc;
 	pid_t sentry;		/* 0: not found yet */
-	int memfd, statm;	/* -1 */
+	int memfd, statm, pidfd;	/* of the sentry; -1 */
 	bool baseline;
 	uint64_t memory_base, memory, memory_peak;
 	double cpu_base, cpu;	/* seconds; cpu < 0: not known */
@@ -37,6 +37,9 @@ void sup_meter_start(struct sup_meter *m);
 void sup_meter_memory(struct sup_meter *m);
 /* Reads CPU time: a file as root, a walk over the processes else. */
 void sup_meter_cpu(struct sup_meter *m);
+
+/* Kills the sentry, waits for its end, and reads what it held then: the memfd outlives it by our descriptor. */
+void sup_meter_kill(struct sup_meter *m);
 
 /* Calls f for each descendant of pid. */
 void sup_meter_walk(pid_t pid, void (*f)(pid_t pid, void *arg), void *arg);

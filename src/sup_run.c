@@ -26,7 +26,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host, int nice)
 	s->host = host;
 	s->born = sbx_time_now();
 	s->slot = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
-	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = -1;
+	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;
 	s->spawn.nice = nice;
