@@ -208,7 +208,7 @@ static int overlay(const struct sup_request *r, const struct sup_dir *d, int low
 /* Read-only, or under a layer of its own where what is written there has to be counted. */
 static int place_bind(const struct sup_request *r, const struct sup_dir *d, size_t i, bool directory, const char *target)
 {
-	char name[16];
+	char name[24];
 
 	if (!r->store_root || !directory)
 		return bind_readonly(r->binds.item[i], target);
