@@ -47,6 +47,8 @@ OBJ      := $(BUILD)/obj
 SBX_OBJ  := $(SBX_SRC:src/%.c=$(OBJ)/%.o)
 SUP_OBJ  := $(SUP_SRC:src/%.c=$(OBJ)/%.o)
 SUP      := $(BUILD)/sandbox-supervisor
+# What runs inside a box: static in every build, for the guest's rootfs may have no libc.
+GUEST    := $(BUILD)/sandbox-guest
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(wildcard lua/sandbox/*.lua)
 HOST_FILES  := $(wildcard lua/sandbox/hosts/*.lua)
@@ -55,7 +57,11 @@ HOST_FILES  := $(wildcard lua/sandbox/hosts/*.lua)
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
-supervisor: $(SUP)
+supervisor: $(SUP) $(GUEST)
+
+$(GUEST): src/guest_main.c src/guest_files.c src/sbx_wire.c src/guest_files.h src/sbx_wire.h
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
 
 $(SUP): $(SUP_OBJ) $(SBX_OBJ)
 	@mkdir -p $(@D)
@@ -95,7 +101,7 @@ install:
 	install -m 755 bin/sandbox $(DESTDIR)$(BINDIR)/sandbox
 install-abi:
 	install -d $(DESTDIR)$(LIBDIR)/sandbox $(DESTDIR)$(LUADIR)/sandbox/hosts
-	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(DESTDIR)$(LIBDIR)/sandbox/
+	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(DESTDIR)$(LIBDIR)/sandbox/
 	install -m 644 $(LUA_FILES) $(DESTDIR)$(LUADIR)/sandbox/
 	$(if $(HOST_FILES),install -m 644 $(HOST_FILES) $(DESTDIR)$(LUADIR)/sandbox/hosts/)
 	install -m 644 lua/sandbox_gvisor.lua $(DESTDIR)$(LUADIR)/
@@ -124,6 +130,6 @@ docs:
 	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
 # The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
 clean:
-	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
+	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(GUEST) $(BUILD)/guest.d $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
 
 -include $(wildcard $(OBJ)/*.d $(OBJ)/*/*.d)

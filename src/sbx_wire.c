@@ -21,6 +21,7 @@ int64_t sbx_wire_limit(uint8_t type)
 	case SBX_WIRE_CREDIT:
 		return 4;
 	case SBX_WIRE_KILL:
+	case SBX_WIRE_BUSY:
 		return 1;
 	case SBX_WIRE_GO:
 	case SBX_WIRE_STDIN_END:

@@ -173,3 +173,18 @@ int sup_host_flush(struct sup_host *h)
 	h->out_off = h->out_len ? h->out_off : 0;
 	return h->fd < 0 ? -1 : 0;
 }
+
+int sup_host_drain(struct sup_host *h)
+{
+	while (h->out_len) {
+		struct pollfd p[2] = { { .fd = h->fd, .events = POLLOUT }, { .fd = h->pidfd, .events = POLLIN } };
+
+		if (sup_host_flush(h) < 0)
+			return -1;
+		if (h->out_len && poll(p, 2, -1) < 0 && errno != EINTR)
+			return -1;
+		if (h->out_len && p[1].revents)
+			return -1;
+	}
+	return 0;
+}

@@ -55,4 +55,7 @@ bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_
 /* Sends what can be sent now. -1: the host is gone. */
 int sup_host_flush(struct sup_host *h);
 
+/* Waits until the host has taken all that is queued. -1: it is gone. */
+int sup_host_drain(struct sup_host *h);
+
 #endif

@@ -12,6 +12,7 @@
 
 #define MEMORY_TICK 0.005
 #define CPU_TICK 0.010
+#define IDLE_TICK 0.25
 /* 1 MiB of pipe in pieces of at least a page. */
 #define DRAIN_READS 256
 
@@ -37,6 +38,15 @@ static void send_signal(struct sup_run *s, int signo)
 		s->pending_signals |= 1ull << signo;
 	else if (s->request.mode == SUP_MODE_RUN)
 		(void)sup_spawn_kill(&s->spawn, &s->dir, signo, &ignored);
+	else if (s->request.mode == SUP_MODE_EXEC)
+		sup_exec_signal(&s->exec, signo);
+}
+
+static void count_programs(struct sup_run *s, bool begins)
+{
+	s->used = s->used || begins;
+	s->programs += begins ? 1u : s->programs ? -1u : 0u;
+	s->idle_since = sbx_time_now();
 }
 
 /* What has already been received, perhaps together with the request. */
@@ -54,6 +64,8 @@ static void take_frames(struct sup_run *s)
 			sup_pump_feed_end(&s->pump);
 		else if (type == SBX_WIRE_KILL)
 			send_signal(s, n ? payload[0] : 0);
+		else if (type == SBX_WIRE_BUSY)
+			count_programs(s, n && payload[0]);
 		sup_host_drop(s->host);
 	}
 	if (rc < 0)		/* no frame of ours: not our host */
@@ -67,18 +79,38 @@ static void serve_host(struct sup_run *s)
 	take_frames(s);
 }
 
+/* What tells of the guest's start and end: the trace, or the box's control socket. */
+static void serve_guest(struct sup_run *s)
+{
+	if (s->request.mode == SUP_MODE_EXEC)
+		sup_exec_serve(&s->exec, &s->trace, &s->error);
+	else
+		sup_trace_read(&s->trace);
+}
+
+/* Whether the guest goes on, as far as is known. */
+static bool goes_on(const struct sup_run *s)
+{
+	if (sup_error_set(&s->error))
+		return false;
+	if (s->stats >= 0)	/* a box */
+		return s->child > 0;
+	return !s->trace.ended && (s->request.mode == SUP_MODE_EXEC ? !s->exec.gone : s->child > 0);
+}
+
 static void serve_start(struct sup_run *s)
 {
-	if (s->started || (s->request.trace && !s->trace.started))
+	if (s->started || ((s->request.trace || s->request.mode == SUP_MODE_EXEC) && !s->trace.started))
 		return;
 	s->started = true;
-	s->start = sbx_time_now();
+	s->start = s->idle_since = sbx_time_now();
 	sup_slot_release(&s->slot);
 	if (s->request.mode == SUP_MODE_RUN) {
 		sup_meter_start(&s->meter);
 		sup_cgroup_started(&s->cgroup);
-		sup_report_started(s);
 	}
+	if (s->request.mode != SUP_MODE_TOOL)
+		sup_report_started(s);
 	for (int signo = 1; signo < 64; signo++)
 		if (s->pending_signals >> signo & 1)
 			send_signal(s, signo);
@@ -95,9 +127,9 @@ static bool drop_talk(struct sup_run *s, struct sup_stream *stream)
 
 	if (s->started || ioctl(stream->fd, FIONREAD, &n) < 0)
 		return false;
-	sup_trace_read(&s->trace);
+	serve_guest(s);
 	serve_start(s);
-	if (s->started || n == 0)
+	if (s->started || n == 0 || s->request.mode == SUP_MODE_EXEC)
 		return false;
 	while (n > 0) {
 		ssize_t got = read(stream->fd, scratch, n < (int)sizeof(scratch) ? (size_t)n : sizeof(scratch));
@@ -131,6 +163,13 @@ static void serve_limits(struct sup_run *s, double now)
 	}
 	if (r->timeout > 0 && now >= s->start + r->timeout)
 		take_reason(s, SUP_TIMED_OUT);
+	if (r->mode == SUP_MODE_EXEC && r->whole_box && r->cpu_time > 0 && now >= s->next_cpu) {
+		s->next_cpu = now + CPU_TICK;
+		if (sup_stats_read(s->exec.stats).cpu - s->exec.before.cpu > r->cpu_time)
+			take_reason(s, SUP_CPU_EXCEEDED);
+	}
+	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
+		take_reason(s, SUP_TIMED_OUT);
 	if (r->mode != SUP_MODE_RUN)
 		return;
 	sup_meter_memory(&s->meter);
@@ -142,6 +181,14 @@ static void serve_limits(struct sup_run *s, double now)
 		if (s->meter.cpu > r->cpu_time)
 			take_reason(s, SUP_CPU_EXCEEDED);
 	}
+	if (s->stats >= 0)
+		sup_report_stats(s, false);
+}
+
+/* Nothing happens in a box until its first program: its memory need not be read so often. */
+static double tick(const struct sup_run *s)
+{
+	return s->stats >= 0 && !s->used ? IDLE_TICK : MEMORY_TICK;
 }
 
 /* Milliseconds until something is due by the clock, rounded up. */
@@ -150,7 +197,9 @@ static int until_next(const struct sup_run *s, double now)
 	double due = s->started ? now + 3600 : s->spawned + s->request.boot_timeout;
 
 	if (s->started && s->request.mode == SUP_MODE_RUN)
-		due = now + MEMORY_TICK;
+		due = now + tick(s);
+	if (s->started && s->request.mode == SUP_MODE_EXEC && s->request.cpu_time > 0)
+		due = now + CPU_TICK;
 	if (s->started && s->request.timeout > 0 && s->start + s->request.timeout < due)
 		due = s->start + s->request.timeout;
 	return due <= now ? 0 : (int)((due - now) * 1000) + 1;
@@ -172,6 +221,10 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_LISTEN].fd = s->request.trace && s->trace.conn < 0 && !s->trace.closed ? s->trace.listener : -1;
 	p[P_TRACE].fd = s->request.trace ? s->trace.conn : -1;
 	p[P_SIGNALS].fd = s->signals;
+	if (s->request.mode == SUP_MODE_EXEC) {
+		p[P_LISTEN].fd = s->exec.report;
+		p[P_TRACE].fd = s->exec.wait.fd;
+	}
 }
 
 static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
@@ -179,8 +232,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 	struct signalfd_siginfo info;
 
 	if (p[P_TRACE].revents || p[P_LISTEN].revents)
-		sup_trace_read(&s->trace);
-	if (s->child)
+		serve_guest(s);
+	if (s->spawned > 0)
 		serve_start(s);
 	if (p[P_HOST].revents & (POLLIN | POLLHUP | POLLERR))
 		serve_host(s);
@@ -198,7 +251,7 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		(void)sup_run_reap(s);
 		if (s->child < 0 && s->request.trace)	/* what it told before it ended counts */
 			sup_trace_read(&s->trace);
-		if (s->child)
+		if (s->spawned > 0)
 			serve_start(s);
 	}
 }
@@ -225,12 +278,12 @@ void sup_loop_run(struct sup_run *s)
 
 	take_frames(s);
 	sup_pump_stdin(&s->pump, s->host);
-	while (!s->host_gone && s->child > 0 && !s->trace.ended && s->reason == SUP_EXITED) {
+	while (!s->host_gone && goes_on(s) && s->reason == SUP_EXITED) {
 		fill(s, p);
 		if (poll(p, P_COUNT, until_next(s, sbx_time_now())) < 0 && errno != EINTR)
 			break;
 		serve(s, p);
-		if (s->child > 0 && !s->trace.ended)	/* an end that was told comes before a deadline of that moment */
+		if (goes_on(s))	/* an end that was told comes before a deadline of that moment */
 			serve_limits(s, sbx_time_now());
 	}
 	s->end = sbx_time_now();

@@ -373,6 +373,18 @@ static int place_inside(const struct sup_request *r, const struct sup_dir *d)
 	return 0;
 }
 
+/* Our helper, where a mapped gofer can reach it: its own place on the host may be below a private directory. */
+static int place_guest(const struct sup_request *r, const struct sup_dir *d)
+{
+	char path[320];
+	int fd = open(sup_dir_at(d, "m/guest", path, sizeof(path)), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
+
+	if (fd < 0)
+		return -1;
+	(void)close(fd);
+	return bind_readonly(r->guest, path);
+}
+
 /* The layers' own needs are not the guest's: the store's size begins where it begins to write. */
 static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
 {
@@ -414,7 +426,7 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 		return sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
 	if ((!host && compose_overlay(r, d, path, e) < 0) || compose_root(r, d, path, host, e) < 0)
 		return -1;
-	if ((r->inside && place_inside(r, d) < 0) || make_up_for(r, d) < 0)
+	if ((r->guest && place_guest(r, d) < 0) || (r->inside && place_inside(r, d) < 0) || make_up_for(r, d) < 0)
 		return sup_error(e, "system", "cannot complete the root: %s", strerror(errno));
 	return 0;
 }

@@ -77,6 +77,19 @@ static double boot_duration(const struct sup_run *s)
 	return (s->started ? s->start : sbx_time_now()) - s->born - s->queued;
 }
 
+/* Of a program in a box: what the box alone knows, and only where the box was all its own. */
+static void borrow_usage(struct sup_run *s)
+{
+	struct sup_stats now = sup_stats_read(s->exec.stats);
+
+	s->trace.failed_forks = now.failed_forks - s->exec.before.failed_forks;
+	if (!s->request.whole_box)
+		return;
+	s->meter.baseline = true;
+	s->meter.memory_peak = now.memory_peak;
+	s->meter.cpu = now.cpu > s->exec.before.cpu ? now.cpu - s->exec.before.cpu : 0;
+}
+
 static void add_usage(struct list *l, struct sup_run *s)
 {
 	add(l, "boot_duration=%.6f", boot_duration(s));
@@ -139,12 +152,36 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 				       : (struct sup_verdict){ SUP_EXITED, WEXITSTATUS(st) };
 	}
 	f.oom_kills = sup_cgroup_oom_kills(&s->cgroup);
-	if (!f.guest_ended && f.reason == SUP_EXITED) {
+	if (s->request.mode == SUP_MODE_EXEC)
+		f.traced = true;
+	else if (!f.guest_ended && f.reason == SUP_EXITED) {
 		size_t n = sup_dir_read(&s->dir, "log", log, sizeof(log));
 
 		f.runsc_failed = sup_log_panicked(&s->dir, logged, size) || sup_log_first_error(log, n, logged, size);
 	}
 	return sup_judge(&f);
+}
+
+/* A program whose box has gone: out of memory together with it, or an error that says what the box died of. */
+static void judge_box(struct sup_run *s)
+{
+	static const char *const words[] = {
+		[SUP_TIMED_OUT] = "its lifetime or idle_timeout is over", [SUP_CPU_EXCEEDED] = "its cpu_time is used up",
+		[SUP_KILLED] = "it was stopped",
+	};
+
+	if (!s->exec.gone || s->reason != SUP_EXITED)
+		return;
+	struct sup_stats now = sup_stats_read(s->exec.stats);
+	unsigned end = now.ended ? now.ended - 1 : SUP_CRASHED;
+
+	if (end == SUP_OOM_KILLED) {
+		s->reason = SUP_OOM_KILLED;
+		s->started = true;
+		return;
+	}
+	(void)sup_error(&s->error, "closed", "the box has died: %s", end < sizeof(words) / sizeof(words[0]) && words[end] ?
+			words[end] : "it crashed, or was killed from outside");
 }
 
 /* What is known before the teardown takes its sources away; the streams may still be draining. */
@@ -161,12 +198,18 @@ void sup_report_judge(struct sup_run *s)
 		add(&result, "removed=%u", s->removed);
 		return;
 	}
+	if (s->request.mode == SUP_MODE_EXEC)
+		judge_box(s);
+	if (sup_error_set(&s->error))
+		return;
 	struct sup_verdict v = judge(s, logged, sizeof(logged));
 
 	if (!sup_judge_status(v.outcome) || (v.outcome != SUP_KILLED && !s->started)) {
 		explain_failure(s, v.outcome, logged);
 		return;
 	}
+	if (s->request.mode == SUP_MODE_EXEC)
+		borrow_usage(s);
 	add_outcome(&result, v);
 	add_usage(&result, s);
 	add_limits(&result, s, v);
@@ -174,6 +217,8 @@ void sup_report_judge(struct sup_run *s)
 	    s->cgroup.version == SUP_CGROUP_V1 ? "v1" : "v2");
 	if (s->cgroup.why[0])
 		add(&result, "cgroup_reason=%s", s->cgroup.why);
+	if (s->exec.destroyed)
+		add(&result, "box_destroyed=1");
 	add(&result, "rootless=%d", s->request.rootless);
 }
 
@@ -203,11 +248,29 @@ bool sup_report(struct sup_run *s)
 	return sup_host_put(s->host, SBX_WIRE_RESULT, l.text, (uint32_t)l.n);
 }
 
+void sup_report_stats(struct sup_run *s, bool ended)
+{
+	double now = sbx_time_now();
+
+	/* A file as root, a walk over all processes else. */
+	if (s->used && now >= s->next_cpu) {
+		s->next_cpu = now + (s->cgroup.cpuacct >= 0 ? 0.01 : 0.05);
+		sup_meter_cpu(&s->meter);
+	}
+	sup_stats_write(s->stats, &(struct sup_stats){
+		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks,
+		.cpu = s->meter.cpu,
+		.ended = ended ? (uint32_t)(s->reason == SUP_EXITED ? SUP_CRASHED : s->reason) + 1 : 0,
+	});
+}
+
 void sup_report_started(struct sup_run *s)
 {
 	struct list l = { .n = 0 };
 
 	add(&l, "boot_duration=%.6f", boot_duration(s));
 	add(&l, "pid=%d", (int)s->child);
+	if (s->exec.pid)
+		add(&l, "guest_pid=%d", s->exec.pid);
 	(void)sup_host_put(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);
 }

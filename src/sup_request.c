@@ -25,6 +25,14 @@ static const struct field {
 	{ "rootfs", TEXT, AT(rootfs), 0, 0 },
 	{ "rootfs_path", TEXT, AT(rootfs_path), 0, 0 },
 	{ "cwd", TEXT, AT(cwd), 0, 0 },
+	{ "container", TEXT, AT(container), 0, 0 },
+	{ "guest", TEXT, AT(guest), 0, 0 },
+	{ "box", TEXT, AT(box), 0, 0 },
+	{ "call", TEXT, AT(call), 0, 0 },
+	{ "box_pid", ID, AT(box_pid), 0, 0 },
+	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
+	{ "abstract", FLAG, AT(abstract), "1", "0" },
+	{ "idle_timeout", SECONDS, AT(idle_timeout), 0, 0 },
 	{ "disk_by", TEXT, AT(disk_by), 0, 0 },
 	{ "cgroup_parent", TEXT, AT(cgroup_parent), 0, 0 },
 	{ "arg", LIST, AT(args), 0, 0 },
@@ -115,9 +123,9 @@ static int parse_value(const struct field *f, const char *value, void *out)
 
 static int parse_mode(struct sup_request *r, const char *value)
 {
-	static const char *const names[] = { "run", "tool", "sweep" };
+	static const char *const names[] = { "run", "tool", "sweep", "exec" };
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (!strcmp(value, names[i])) {
 			r->mode = (enum sup_mode)i;
 			return 0;
@@ -148,12 +156,24 @@ static bool absolute(const char *path)
 	return path && path[0] == '/';
 }
 
+/* It becomes part of a path and of JSON. */
+static bool good_container(const char *name)
+{
+	size_t n = strspn(name, "0123456789abcdefghijklmnopqrstuvwxyz");
+
+	return n >= 1 && n <= 64 && !name[n];
+}
+
 static bool complete(const struct sup_request *r)
 {
 	if (r->mode == SUP_MODE_TOOL)
 		return absolute(r->runsc);
 	if (r->mode == SUP_MODE_SWEEP)
 		return absolute(r->state_dir);
+	if (!good_container(r->container))
+		return false;
+	if (r->mode == SUP_MODE_EXEC)
+		return absolute(r->box) && r->box_pid > 1 && r->box_pid <= INT32_MAX;
 	return absolute(r->runsc) && absolute(r->state_dir) && good_id(r->id) && r->rootfs && r->platform &&
 	       (!strcmp(r->rootfs, "host") || absolute(r->rootfs_path));
 }
@@ -171,6 +191,8 @@ int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup
 	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0)
 		if (parse_item(r, key, klen, value) < 0)
 			return sup_error(e, "system", "the supervisor does not understand %.*s=%s", (int)klen, key, value);
+	if (!r->container)
+		r->container = r->id ? r->id : "";
 	if (rc < 0 || !complete(r))
 		return sup_error(e, "system", "the supervisor got an incomplete request");
 	return 0;

@@ -12,7 +12,7 @@
 
 #include "sup_error.h"
 
-enum sup_mode { SUP_MODE_RUN, SUP_MODE_TOOL, SUP_MODE_SWEEP };
+enum sup_mode { SUP_MODE_RUN, SUP_MODE_TOOL, SUP_MODE_SWEEP, SUP_MODE_EXEC };
 
 #define SUP_LIST_MAX 256
 
@@ -25,15 +25,21 @@ struct sup_request {
 	char *payload;
 	enum sup_mode mode;
 	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent, *disk_by;
+	const char *container;		/* runsc's name of the sandbox; the id where none is given */
+	const char *guest;		/* a box: our helper on the host, which is its first process */
+	const char *box;		/* exec: the box's directory */
+	const char *call;		/* exec: not a program but one call of the sentry's control protocol, answered on stdout */
 	struct sup_list args, binds, symlinks, etc, dirs, files, sources;
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
 	bool writable;			/* the guest may write to its root */
 	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
-	uint32_t uid, gid, map_base;
+	bool whole_box;			/* exec: the only program that this box will ever run: what the box used is its own */
+	bool abstract;			/* the sentry's control socket is an abstract one */
+	uint32_t uid, gid, map_base, box_pid;
 	/* limits; 0 = off */
-	double timeout, boot_timeout, cpu_time, cpus;
+	double timeout, boot_timeout, cpu_time, cpus, idle_timeout;
 	uint64_t memory, pids, output, disk, file_size, open_files;
 };
 

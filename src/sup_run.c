@@ -25,6 +25,9 @@ void sup_run_init(struct sup_run *s, struct sup_host *host, int nice)
 	memset(s, 0, sizeof(*s));
 	s->host = host;
 	s->born = sbx_time_now();
+	sup_exec_init(&s->exec, &s->request);
+	s->meter.cpu = -1;
+	s->stats = -1;
 	s->slot = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
@@ -65,12 +68,17 @@ static int prepare_run(struct sup_run *s)
 
 	if (sup_dir_make(&s->dir, r, &s->error) < 0)
 		return -1;
+	if (r->guest && ((s->stats = sup_stats_make(s->dir.path)) < 0 || !(s->tree = sup_tree_make(s->dir.path))))
+		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
 	sup_cgroup_make(&s->cgroup, r, &s->dir);
 	if (s->cgroup.memory >= 0)
 		read_ahead(r->runsc);
 	if (limits_held(s) < 0 || sup_mount_unshare(r, &s->error) < 0 || sup_mount_compose(r, &s->dir, &s->error) < 0)
 		return -1;
-	return r->trace ? sup_trace_init(&s->trace, &s->dir, &s->error) : 0;
+	if (r->trace && sup_trace_init(&s->trace, &s->dir, &s->error) < 0)
+		return -1;
+	s->trace.tree = s->tree;
+	return 0;
 }
 
 static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t n)
@@ -93,6 +101,11 @@ static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t
 
 static void on_config(struct sup_run *s, const unsigned char *payload, uint32_t n)
 {
+	if (s->request.mode == SUP_MODE_EXEC) {
+		free(s->exec_arg);
+		s->exec_arg = strndup((const char *)payload, n);
+		return;
+	}
 	if (sup_dir_write(&s->dir, "b/config.json", payload, n) < 0)
 		(void)sup_error(&s->error, "system", "cannot write config.json: %s", strerror(errno));
 }
@@ -157,11 +170,14 @@ int sup_run_pipes(struct sup_run *s)
 
 int sup_run_start(struct sup_run *s)
 {
-	bool tool = s->request.mode == SUP_MODE_TOOL;
+	bool tool = s->request.mode == SUP_MODE_TOOL, exec = s->request.mode == SUP_MODE_EXEC;
 
 	memcpy(s->spawn.stdio, s->child_stdio, sizeof(s->child_stdio));
 	s->spawn.cgroup = tool ? NULL : &s->cgroup;
-	pid_t pid = tool ? sup_spawn_tool(&s->spawn, &s->error) : sup_spawn_run(&s->spawn, &s->dir, &s->error);
+	s->spawned = sbx_time_now();
+	pid_t pid = tool ? sup_spawn_tool(&s->spawn, &s->error) : exec ?
+		    sup_exec_start(&s->exec, s->exec_arg ? s->exec_arg : "null", s->child_stdio, &s->error) :
+		    sup_spawn_run(&s->spawn, &s->dir, &s->error);
 
 	for (unsigned i = 0; i < 3; i++) {
 		close(s->child_stdio[i]);
@@ -171,7 +187,8 @@ int sup_run_start(struct sup_run *s)
 		return -1;
 	s->child = pid;
 	s->spawned = sbx_time_now();
-	sup_meter_init(&s->meter, &s->request, &s->dir, &s->cgroup, pid);
+	if (!exec)
+		sup_meter_init(&s->meter, &s->request, &s->dir, &s->cgroup, pid);
 	return 0;
 }
 
@@ -209,7 +226,7 @@ void sup_run_teardown(struct sup_run *s)
 	double limit = sbx_time_now() + REAP_SECONDS, harder = sbx_time_now() + 0.2;
 	sigset_t set;
 
-	if (s->child > 0)
+	if (s->child > 0 && s->request.mode != SUP_MODE_EXEC)
 		(void)kill(s->child, SIGKILL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -224,6 +241,12 @@ void sup_run_teardown(struct sup_run *s)
 	sup_meter_destroy(&s->meter);
 	sup_cgroup_remove(&s->cgroup);
 	sup_dir_remove(&s->dir);
+	sup_exec_destroy(&s->exec);
+	if (s->stats >= 0)
+		(void)close(s->stats);
+	s->stats = -1;
+	sup_tree_close(s->tree);
+	s->tree = s->trace.tree = NULL;
 }
 
 void sup_run_destroy(struct sup_run *s)
@@ -231,6 +254,8 @@ void sup_run_destroy(struct sup_run *s)
 	sup_place_close(&s->place);
 	sup_pump_destroy(&s->pump);
 	sup_request_destroy(&s->request);
+	free(s->exec_arg);
+	s->exec_arg = NULL;
 	if (s->signals >= 0)
 		close(s->signals);
 	s->signals = -1;

@@ -12,6 +12,7 @@
 #include "sup_cgroup.h"
 #include "sup_dir.h"
 #include "sup_error.h"
+#include "sup_exec.h"
 #include "sup_host.h"
 #include "sup_judge.h"
 #include "sup_meter.h"
@@ -33,6 +34,13 @@ struct sup_run {
 	struct sup_trace trace;
 	struct sup_meter meter;
 	struct sup_spawn spawn;
+	struct sup_exec exec;
+	char *exec_arg;			/* exec: the JSON of gVisor's ExecArgs */
+	int stats;			/* a box: RUN/stats, -1: no box */
+	struct sup_tree *tree;
+	unsigned programs;		/* a box: that its host says to be at work */
+	bool used;			/* a box: a program has begun in it */
+	double idle_since;
 	int child_stdio[3];
 	int signals;			/* signalfd of SIGCHLD */
 	pid_t child;			/* runsc; 0: not started, -1: reaped */
@@ -71,6 +79,8 @@ void sup_loop_linger(struct sup_run *s, bool result_queued);
 void sup_report_judge(struct sup_run *s);
 /* Queues the X frame, once the streams are drained; false while there is no room. */
 bool sup_report(struct sup_run *s);
+/* A box: writes RUN/stats; ended: for the last time. */
+void sup_report_stats(struct sup_run *s, bool ended);
 /* Queues the S frame. */
 void sup_report_started(struct sup_run *s);
 

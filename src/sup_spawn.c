@@ -151,7 +151,7 @@ pid_t sup_spawn_run(const struct sup_spawn *s, const struct sup_dir *d, struct s
 	argv[n++] = (char *)"run";
 	(void)snprintf(text[4], sizeof(text[4]), "--bundle=%s/b", d->path);
 	argv[n++] = text[4];
-	argv[n++] = (char *)r->id;
+	argv[n++] = (char *)r->container;
 	argv[n] = NULL;
 	return start(s, argv, e);
 }
@@ -172,7 +172,7 @@ pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int sig
 {
 	struct sup_spawn plain = { .request = s->request, .stdio = { -1, -1, -1 }, .nice = s->nice };
 	char root[400], number[16];
-	char *argv[] = { (char *)s->request->runsc, root, (char *)"kill", (char *)s->request->id, number, NULL };
+	char *argv[] = { (char *)s->request->runsc, root, (char *)"kill", (char *)s->request->container, number, NULL };
 
 	(void)snprintf(root, sizeof(root), "--root=%s/r", d->path);
 	(void)snprintf(number, sizeof(number), "%d", signo);

@@ -26,7 +26,7 @@ int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_erro
 	/* 56 clone, 57 fork, 58 vfork, 435 clone3: their exits tell which forks failed. */
 	int n = snprintf(json, sizeof(json),
 		"{\"trace_session\":{\"name\":\"Default\",\"points\":[{\"name\":\"container/start\"},"
-		"{\"name\":\"sentry/clone\"},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]},"
+		"{\"name\":\"sentry/clone\",\"context_fields\":[\"group_id\"]},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]},"
 		"{\"name\":\"syscall/sysno/56/exit\"},{\"name\":\"syscall/sysno/57/exit\"},{\"name\":\"syscall/sysno/58/exit\"},"
 		"{\"name\":\"syscall/sysno/435/exit\"}],"
 		"\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":3}}]}}", a.sun_path);
@@ -102,8 +102,12 @@ static uint64_t lookup(const unsigned char *p, const unsigned char *end, unsigne
 
 static void on_exit_event(struct sup_trace *t, const unsigned char *p, const unsigned char *end)
 {
+	int group = (int)lookup(p, end, 1, 4);
+
 	t->live--;
-	if (lookup(p, end, 1, 4) != 1)
+	if (t->tree)
+		sup_tree_exit(t->tree, group);
+	if (group != 1)
 		return;
 	/* The group's end, not thread 1's: a main thread may end first, or another thread may exec. */
 	if (--t->group_live > 0)
@@ -134,6 +138,8 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 			t->peak = t->live;
 		if (lookup(p, end, 0, 4) == 1)
 			t->group_live++;
+		if (t->tree)
+			sup_tree_clone(t->tree, (int)lookup(p, end, 1, 4), (int)lookup(p, end, 0, 4));
 		break;
 	case TASK_EXIT:
 		on_exit_event(t, p, end);

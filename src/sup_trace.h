@@ -13,6 +13,7 @@
 
 #include "sup_dir.h"
 #include "sup_error.h"
+#include "sup_tree.h"
 
 struct sup_trace {
 	int listener, conn;	/* -1: none */
@@ -21,6 +22,7 @@ struct sup_trace {
 	int group_live;		/* live threads of thread group 1 */
 	int live, peak;		/* tasks in the guest */
 	uint64_t failed_forks;	/* refused with EAGAIN: RLIMIT_NPROC */
+	struct sup_tree *tree;	/* a box: who comes from whom; not ours to free. NULL else */
 };
 
 /* Listens at RUN/trace.sock and writes RUN/b/trace.json for --pod-init-config. */

@@ -12,6 +12,7 @@ local metrics = require "sandbox.metrics"
 local result = require "sandbox.result"
 local job_room = require "sandbox.job"
 local wait = require "sandbox.wait"
+local box_room = require "sandbox.box"
 
 local M = {}
 
@@ -49,8 +50,8 @@ local function sleep(self, seconds)
 end
 
 -- Starts a job for a request that is ready.
-local function start(self, plan, req)
-  local conn, message, code = wait.connect()
+local function start(self, plan, req, plain)
+  local conn, message, code = wait.connect(plain)
   if not conn then return nil, message, code or "system" end
   plan.wait = self.options.wait
   local job
@@ -388,26 +389,63 @@ end
 
 Instance.__close = Instance.close
 
--- Sections of the API that this version does not have ---------------------------------------------------------------------
+-- Boxes and pools -------------------------------------------------------------------------------------------------------
 
-local function not_yet(what)
-  return function()
-    return nil, what .. " in this version: every program runs in a sandbox of its own, see sandbox.run and sandbox.spawn", "not_supported"
-  end
+-- What boxes and pools need of an instance.
+local function doors(self)
+  return {
+    defaults = self.options.defaults,
+    prepare = function(options, level)
+      local plan, rt, code = prepare(self, options, level)
+      return plan, rt, code
+    end,
+    launch = function(plan, req, plain)
+      if self.closed then return nil, "the instance is closed", "closed" end
+      local done = plan.done
+      plan.done = function(r, message, code)
+        if not plan.quiet then self.counts:finish(r, code) end
+        if done then done(r, message, code) end
+      end
+      local job, message, code = start(self, plan, req, plain)
+      if not job then return nil, message, code end
+      if not plan.quiet then self.counts:start() end
+      self.jobs[job] = plan.id
+      return job
+    end,
+  }
 end
 
---- Boxes: not supported yet.
--- @function Instance:start
--- @return nil, message, "not_supported"
-Instance.start = not_yet("boxes (sandbox.start) are not supported")
+--- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
+-- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
+-- @treturn Box or nil, message, code
+function Instance:start(options, level)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local box, message, code = box_room.begin(doors(self), options, (level or 1) + 1)
+  if not box then return nil, message, code end
+  local ok
+  ok, message, code = box:wait_ready()
+  if not ok then
+    box:close()
+    return nil, message, code
+  end
+  return box
+end
+
+--- Keeps sandboxes ready. Never waits.
+-- @tparam table options those of `start`, and size, min, max, max_uses, warm_up, queue, queue_timeout, idle_timeout
+-- @treturn Pool or nil, message, code
+function Instance:pool(options, level)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local pool, message, code = require("sandbox.pool").new(doors(self), options, (level or 1) + 1)
+  return pool, message, code
+end
+
 --- Restoring a box: not supported yet.
 -- @function Instance:restore
 -- @return nil, message, "not_supported"
-Instance.restore = not_yet("snapshots (sandbox.restore) are not supported")
---- Pools: not supported yet.
--- @function Instance:pool
--- @return nil, message, "not_supported"
-Instance.pool = not_yet("pools (sandbox.pool) are not supported")
+function Instance.restore()
+  return nil, "snapshots (sandbox.restore) are not supported in this version", "not_supported"
+end
 
 --- Number of a signal by name, for hosts.
 M.signal_number = result.signal_number

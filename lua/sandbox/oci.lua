@@ -9,6 +9,10 @@ local MIB = 1024 * 1024
 M.MAP_BASE = 100000
 M.MAP_SIZE = 65536
 
+--- Where our helper is in a box, and what runsc calls the sandbox.
+M.HELPER = "/.sandbox-guest"
+M.BOX = "box"
+
 local function tmpfs(destination, mode, size, extra)
   local options = { "nosuid", "mode=" .. mode }
   for _, option in ipairs(extra or {}) do options[#options + 1] = option end
@@ -95,6 +99,7 @@ local function mounts(plan, rt, run_dir)
   elseif not mounted(plan, "/tmp") then
     list[#list + 1] = tmpfs("/tmp", "1777", size, { "nodev" })
   end
+  if plan.box then list[#list + 1] = bind(M.HELPER, run_dir .. "/m/guest", true) end
   if M.has_work(plan) and not inside then list[#list + 1] = bind("/work", run_dir .. "/m/work", false) end
   for _, m in ipairs(plan.mounts) do
     if m.type == "bind" then

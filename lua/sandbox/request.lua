@@ -3,6 +3,7 @@
 -- @module sandbox.request
 local oci = require "sandbox.oci"
 local json = require "sandbox.json"
+local capabilities = require "sandbox.capabilities"
 
 local M = {}
 
@@ -171,7 +172,7 @@ local function add_places(p, plan, rt, spec, core)
     if type(place) == "string" and not seen[place] and place:sub(1, 5) ~= "/dev/" and place:sub(1, 6) ~= "/proc/" and place:sub(1, 5) ~= "/sys/" then
       seen[place] = true
       local st = m.type == "bind" and core.stat(m.source)
-      if st and st.type == "file" then files[#files + 1] = place else dirs[#dirs + 1] = place end
+      if st and st.type == "file" or place == oci.HELPER then files[#files + 1] = place else dirs[#dirs + 1] = place end
     end
   end
   p:add_all("mkdir", dirs)
@@ -279,9 +280,85 @@ function M.build(plan, rt, id, core)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   p:add("cgroup_parent", rt.cgroup_parent)
+  if plan.box then
+    p:add("guest", M.helper())
+    p:add("container", oci.BOX)
+    p:add("idle_timeout", plan.idle_timeout)
+  end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
   return { r = p:bytes(), config = config, files = guest_files(plan), id = id }
+end
+
+--- Our helper on the host: it lies beside the supervisor.
+-- @treturn string
+function M.helper()
+  local path = require("sandbox.core").supervisor()
+  return path and (path:gsub("sandbox%-supervisor$", "sandbox-guest")) or nil
+end
+
+local function of_box(plan, box, pid)
+  local p = new_pairs()
+  p:add("mode", "exec")
+  p:add("id", plan.id)
+  p:add("runsc", box.rt.runsc)
+  p:add("platform", box.rt.platform)
+  p:add("rootless", box.rt.rootless)
+  p:add("box", box.dir)
+  p:add("box_pid", pid)
+  p:add("container", oci.BOX)
+  p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
+  p:add("boot_timeout", box.rt.boot_timeout)
+  return p
+end
+
+local function capability_mask(names)
+  local mask = 0
+  for _, name in ipairs(names) do mask = mask + 2 ^ capabilities.number(name) end
+  return ("%.0f"):format(mask)
+end
+
+-- gVisor's control.ExecArgs. Null capabilities would be all there are.
+local function exec_args(plan, argv)
+  local mask, groups = capability_mask(plan.capabilities), {}
+  for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
+  local function list(strings)
+    local out = {}
+    for i, s in ipairs(strings) do out[i] = json.encode(s) end
+    return "[" .. table.concat(out, ",") .. "]"
+  end
+  return ('{"filename":%s,"argv":%s,"envv":%s,"wd":"/","KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
+    .. '"Capabilities":{"PermittedCaps":%s,"InheritableCaps":%s,"EffectiveCaps":%s,"BoundingCaps":%s,"AmbientCaps":%s},'
+    .. '"StdioIsPty":false,"GuestFDs":[0,1,2,3],"ContainerID":"%s"}'):format(
+    json.encode(oci.HELPER), list(argv), list(plan.env), plan.user.uid, plan.user.gid, table.concat(groups, ","), mask, mask, mask, mask, mask, oci.BOX)
+end
+
+--- The request for a program in a box.
+-- @tparam table plan
+-- @tparam table box
+-- @tparam {string,...} argv of our helper
+-- @int pid of the box's runsc
+-- @treturn table
+function M.exec(plan, box, argv, pid)
+  local p = of_box(plan, box, pid)
+  add_limits(p, plan)
+  p:add("whole_box", box.single)
+  p:add("stderr", plan.stderr or "pipe")
+  p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
+  return { r = p:bytes(), config = exec_args(plan, argv), files = {}, id = plan.id }
+end
+
+--- The request for one call of the sentry's control protocol, or "stats".
+-- @tparam table plan
+-- @tparam table box
+-- @string method
+-- @string argument JSON
+-- @int pid of the box's runsc
+-- @treturn table
+function M.call(plan, box, method, argument, pid)
+  local p = of_box(plan, box, pid)
+  p:add("call", method)
+  return { r = p:bytes(), config = argument, files = {}, id = plan.id }
 end
 
 --- The request that runs `runsc arg…` on the host, as for its version.

@@ -139,6 +139,7 @@ function M.build(x, job, plan)
   usage(r, x, plan, job)
   r.ok = r.status == "exited" and r.exit_code == 0
   if not r.ok then r.message = M.message(r, plan.limits or {}) end
+  if x.box_destroyed then r.message = r.message .. "; its descendants could not be killed alone, so the box was destroyed" end
   return r
 end
 

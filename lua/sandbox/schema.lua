@@ -701,6 +701,14 @@ function M.instance_options(options)
   return out, message, code
 end
 
+--- A size in bytes of what may be one.
+-- @param value
+-- @treturn integer or nil, message, "bad_option"
+function M.size(name, value)
+  local out, message, code = errors.try(kinds.size, name, value)
+  return out, message, code
+end
+
 --- Checks a table of limits alone and fills in the defaults.
 -- @tparam table limits
 -- @tparam[opt] table defaults

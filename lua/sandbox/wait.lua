@@ -152,7 +152,11 @@ function Descriptor:wait(seconds, wait)
     local host = M.host()
     self.forget = host.forget
     self.waiting = (self.waiting or 0) + 1
-    ready = host.wait(fd, self:events(), seconds)
+    if host.cosockets then -- it can only look again after a while
+      host.wait(-1, "r", math.min(seconds or 0.005, 0.005))
+    else
+      ready = host.wait(fd, self:events(), seconds)
+    end
     self.waiting = self.waiting - 1
   end
   return ready ~= false
@@ -169,12 +173,13 @@ function Descriptor:close()
 end
 
 --- Starts a supervisor and gives the transport to it.
+-- @bool[opt] plain a descriptor of our own in every host: for what belongs to no request
 -- @treturn table, or nil, message, code
-function M.connect()
+function M.connect(plain_descriptor)
   local path, message, code = core.supervisor()
   if not path then return nil, message, code end
   local host = M.host()
-  if host.connect then
+  if host.connect and not plain_descriptor then
     local transport, why, kind = host.connect(path)
     return transport, why, kind
   end

@@ -5,7 +5,7 @@
 local ngx = rawget(_G, "ngx")
 local core = require "sandbox.core"
 
-local M = { name = "nginx" }
+local M = { name = "nginx", cosockets = true }
 
 local FOREVER = 2147483647 -- ms, the longest that a cosocket takes
 

@@ -1,0 +1,492 @@
+-- SPDX-License-Identifier: MIT
+--- A sandbox that stays: programs are started in it one after the other or at once, files go in and out.
+--
+-- Its first process is our helper. Each program has a supervisor of its own, which speaks to the sentry directly; the box has
+-- one, too, which holds what is the box's. That one's connection is a plain descriptor in every host, for a box belongs to no
+-- request and no coroutine.
+-- @module sandbox.box
+local core = require "sandbox.core"
+local errors = require "sandbox.errors"
+local files = require "sandbox.files"
+local json = require "sandbox.json"
+local oci = require "sandbox.oci"
+local request = require "sandbox.request"
+local schema = require "sandbox.schema"
+local wait = require "sandbox.wait"
+
+local M = {}
+
+local Box = {}
+Box.__index = Box
+
+-- What belongs to the box, and what to each program in it.
+local box_limits = { memory = true, pids = true, cpus = true, disk = true, best_effort = true }
+local program_limits = { timeout = true, cpu_time = true, output = true, output_keep = true, output_kill = true, file_size = true, open_files = true }
+local program_options = { stdin = true, files = true, collect = true, env = true, cwd = true, stderr = true, limits = true, on_stdout = true,
+                          on_stderr = true, on_exit = true }
+local own_options = { lifetime = true, idle_timeout = true }
+
+local function seconds(options, name)
+  local value = options[name]
+  if value ~= nil and (type(value) ~= "number" or not (value > 0 and value <= 1e9)) then
+    return nil, ("bad option '%s': expected seconds, got %s"):format(name, errors.show(value))
+  end
+  return value or false
+end
+
+-- Options of `start` as those of a run of our helper, and the defaults of its programs.
+local function split(options, defaults)
+  if type(options) ~= "table" then return nil, "bad option 'options': expected a table, got " .. errors.show(options) end
+  local box, programs = { oci.HELPER, "init" }, { limits = {} }
+  for _, name in ipairs{ "lifetime", "idle_timeout" } do
+    local value, message = seconds(options, name)
+    if value == nil then return nil, message end
+    box[name] = value
+  end
+  for k, v in pairs(options) do
+    if type(k) == "number" then return nil, "bad option 'argv': a box has none; its programs do" end
+    if k == "stdin" or k == "files" or k == "collect" or k == "bundle" or k == "on_stdout" or k == "on_stderr" or k == "on_exit" or k == "stderr" then
+      return nil, ("bad option '%s': it belongs to a program in the box, not to the box"):format(k)
+    end
+    if not own_options[k] and k ~= "env" and k ~= "cwd" then box[k] = v end
+  end
+  -- Checked as a whole before it is taken apart.
+  local whole = { "true" }
+  for k, v in pairs(options) do
+    if not own_options[k] then whole[k] = v end
+  end
+  local plan, message = schema.try(whole, defaults)
+  if not plan then return nil, message end
+  programs.env, programs.cwd = plan.env, plan.cwd
+  local limits = {}
+  for name, value in pairs(plan.limits) do
+    if program_limits[name] then programs.limits[name] = value end
+  end
+  for name in pairs(program_limits) do limits[name] = false end
+  for name in pairs(box_limits) do limits[name] = plan.limits[name] end
+  for name in pairs(box_limits) do
+    if limits[name] == nil and name ~= "best_effort" then limits[name] = false end
+  end
+  limits.output_keep, limits.output_kill = nil, nil
+  limits.timeout = box.lifetime or false
+  -- What a program inherits from the box's first process; one may have less, by the helper.
+  limits.open_files, limits.file_size = plan.limits.open_files or false, plan.limits.file_size or false
+  box.limits, box.cwd = limits, "/"
+  local idle = box.idle_timeout
+  box.lifetime, box.idle_timeout = nil, nil
+  return box, programs, idle
+end
+
+--- Starts to boot a box; never waits.
+-- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
+-- @tparam table options
+-- @int level of the error for a wrong option
+-- @treturn Box or nil, message, code
+function M.begin(host, options, level)
+  local box, programs, idle = split(options, host.defaults)
+  if not box then error(programs, level + 1) end
+  local plan, rt, code = host.prepare(box, level + 1)
+  if not plan then return nil, rt, code end
+  plan.box, plan.idle_timeout, plan.quiet = true, idle, true
+  local req, message
+  req, message, code = request.build(plan, rt, plan.id)
+  if not req then return nil, message, code end
+  local job
+  job, message, code = host.launch(plan, req, true)
+  if not job then return nil, message, code end
+  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id, uses = 0 }, Box)
+end
+
+--- Whether it has booted: true, false while it does, or nil, message, code.
+-- @treturn boolean
+function Box:ready()
+  if self.stopped then return nil, "the box is stopped", "closed" end
+  self.job:step()
+  if self.job.ended then
+    local r = self.job.result
+    if not r then return nil, self.job.message, self.job.code end
+    return nil, "the box has died: " .. tostring(r.message or r.status), "closed"
+  end
+  return self.job.started ~= nil
+end
+
+--- Waits until it has booted.
+-- @number[opt] timeout
+-- @treturn boolean true, or nil, message, code
+function Box:wait_ready(timeout)
+  local limit = timeout and core.now() + timeout
+  while true do
+    local ready, message, code = self:ready()
+    if ready then return true end
+    if ready == nil then return nil, message, code end
+    local left = limit and limit - core.now()
+    if left and left <= 0 then return nil, "the box still boots", "timeout" end
+    self.job.transport:wait(math.min(left or 1, 1), self.job.plan.wait)
+  end
+end
+
+-- Programs --------------------------------------------------------------------------------------------------------------
+
+local function check_program(options)
+  if type(options) ~= "table" then return "bad option 'options': expected a table, got " .. errors.show(options) end
+  for k in pairs(options) do
+    if type(k) ~= "number" and not program_options[k] then
+      return ("bad option '%s': it belongs to the box; a program takes argv, stdin, files, collect, env, cwd, stderr, limits and callbacks"):format(tostring(k))
+    end
+  end
+  for k in pairs(type(options.limits) == "table" and options.limits or {}) do
+    if box_limits[k] and k ~= "best_effort" then
+      return ("bad option 'limits.%s': it holds for the box as a whole, and is given to start"):format(tostring(k))
+    end
+  end
+end
+
+-- A program's plan; the environment of the box is merged below its own.
+local function program_plan(self, options, spawning)
+  local message = check_program(options)
+  if message then return nil, message end
+  local env = {}
+  for _, pair in ipairs(self.programs.env) do
+    local name, value = pair:match "^([^=]*)=(.*)$"
+    env[name] = value
+  end
+  local limits = {}
+  for k, v in pairs(self.programs.limits) do limits[k] = v end
+  if limits.timeout == nil then limits.timeout = false end
+  if spawning and not (type(options.limits) == "table" and options.limits.timeout) then limits.timeout = false end
+  local plan
+  plan, message = schema.try(options, { limits = limits, cwd = self.programs.cwd })
+  if not plan then return nil, message end
+  -- A default that was taken away stays away: the schema's own do not come back.
+  local given = {}
+  for k, v in pairs(type(options.env) == "table" and options.env or {}) do given[k] = v end
+  for name, value in pairs(given) do env[name] = value or nil end
+  plan.env = {}
+  for name, value in pairs(env) do plan.env[#plan.env + 1] = name .. "=" .. value end
+  table.sort(plan.env)
+  plan.user, plan.capabilities, plan.runtime = self.plan.user, self.plan.capabilities, self.rt
+  for name in pairs(box_limits) do
+    if name ~= "best_effort" then plan.limits[name] = self.plan.limits[name] end
+  end
+  plan.clock, plan.began, plan.id = core.now, core.now(), core.random_hex(16)
+  return plan
+end
+
+local function own(self, name, plan)
+  local value = plan.limits[name] or nil
+  return value ~= (self.plan.limits[name] or nil) and value and ("%.0f"):format(value) or "-"
+end
+
+-- The connection of a box is another's to wait for; a word to it never waits.
+local function tell(self, busy)
+  self.job.transport:send("B", busy and "\1" or "\0")
+end
+
+local function exec(self, plan, argv)
+  local pid = tonumber(self.job.started.pid)
+  local req = request.exec(plan, self, argv, pid)
+  tell(self, true)
+  self.uses = self.uses + 1
+  local told = false
+  plan.done = function(...)
+    if not told then
+      told = true
+      if not self.stopped then tell(self, false) end
+    end
+    if plan.count then plan.count(...) end
+  end
+  local job, message, code = self.host.launch(plan, req, false)
+  if not job then plan.done(nil, message, code) end
+  return job, message, code
+end
+
+local function ready(self)
+  local ok, message, code = self:wait_ready()
+  return ok, message, code
+end
+
+-- The helper as a program: what it answers, bounded, or nil, message, code.
+local function helper(self, input, limit)
+  local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
+  plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
+  plan.clock, plan.began, plan.id, plan.quiet = core.now, core.now(), core.random_hex(16), true
+  local job, message, code = exec(self, plan, { oci.HELPER, "exec", plan.cwd, "-", "-", oci.HELPER, "files" })
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  if not r then return nil, message, code end
+  if not r.ok then return nil, "the box's files cannot be reached: " .. tostring(r.message), r.status == "oom_killed" and "closed" or "system" end
+  if r.stdout_truncated then return nil, "more than " .. limit .. " bytes came", "too_big" end
+  return r.stdout
+end
+
+local function put_files(self, list)
+  if #list == 0 then return true end
+  local input, message, code = files.put(list)
+  if not input then return nil, message, code end
+  local answer
+  answer, message, code = helper(self, input, 1024 * 1024)
+  if not answer then return nil, message, code end
+  local entries
+  entries, message, code = files.parse(answer)
+  if not entries then return nil, message, code end
+  for _, entry in ipairs(entries) do
+    if entry.kind == "E" then return nil, ("cannot put file %s in place: %s"):format(entry.path, entry.reason), "bad_rootfs" end
+  end
+  return true
+end
+
+local function start_program(self, options, level, spawning)
+  local plan, message = program_plan(self, options, spawning)
+  if not plan then error(message, level + 1) end
+  local ok, code
+  ok, message, code = ready(self)
+  if not ok then return nil, message, code end
+  if plan.limits.cpu_time and not self.single then
+    if not plan.limits.best_effort then
+      return nil, "limits.cpu_time cannot be held for one program of a box that others share; use a pool, or sandbox.run, or set limits.best_effort",
+        "limit_unavailable"
+    end
+    plan.unenforced = { cpu_time = true }
+  end
+  for _, file in ipairs(plan.files) do
+    if file.from then file.from = core.realpath(file.from) or file.from end
+  end
+  ok, message, code = put_files(self, plan.files)
+  if not ok then return nil, message, code end
+  if spawning and plan.stdin == nil then plan.stdin_open = true end
+  plan.spawn = spawning
+  local argv = { oci.HELPER, "exec", plan.cwd, own(self, "open_files", plan), own(self, "file_size", plan) }
+  for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
+  local job
+  job, message, code = exec(self, plan, argv)
+  return job, message, code, plan
+end
+
+--- Runs a program in the box to its end.
+-- @tparam table options argv, stdin, files, collect, env, cwd, stderr, callbacks, and the limits of one program
+-- @treturn table result, or nil, message, code
+function Box:run(options, level)
+  local job, message, code, plan = start_program(self, options, (level or 1) + 1, false)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  if r and plan.collect then
+    local ok
+    ok, message, code = self:collect_into(r, plan.collect)
+    if not ok and r.status == "exited" then return nil, message, code end
+  end
+  return r, message, code
+end
+
+--- Starts a program in the box and gives its job. There is no default timeout.
+-- @tparam table options as of `run`, without collect
+-- @treturn Job or nil, message, code
+function Box:spawn(options, level)
+  if type(options) == "table" and options.collect ~= nil then error("bad option 'collect': a job's files are read with box:read_file", (level or 1) + 1) end
+  local job, message, code = start_program(self, options, (level or 1) + 1, true)
+  return job, message, code
+end
+
+-- Files -----------------------------------------------------------------------------------------------------------------
+
+--- Reads what a program left into a result: files, files_info, files_skipped.
+-- @tparam table r
+-- @tparam table collect as the schema made it
+-- @treturn boolean true, or nil, message, code
+function Box:collect_into(r, collect)
+  local answer, message, code = helper(self, files.collect(collect), collect.max_bytes + collect.max_files * 8192 + 1024 * 1024)
+  if not answer then return nil, message, code end
+  local ok
+  ok, message, code = files.take(answer, collect, r)
+  return ok, message, code
+end
+
+local function check_path(name, path)
+  if type(path) ~= "string" or path == "" or path:find "%z" then error(("bad argument to '%s' (expected a path)"):format(name), 4) end
+end
+
+-- One request to the helper and its entries.
+local function ask(self, name, path, input, limit)
+  check_path(name, path)
+  local ok, message, code = ready(self)
+  if not ok then return nil, message, code end
+  local answer
+  answer, message, code = helper(self, input, limit)
+  if not answer then return nil, message, code end
+  local entries
+  entries, message, code = files.parse(answer)
+  if not entries then return nil, message, code end
+  for _, entry in ipairs(entries) do
+    if entry.kind == "E" then
+      return nil, ("%s: %s"):format(path, entry.reason), entry.reason == "missing" and "not_found" or entry.reason == "too big" and "too_big" or "system"
+    end
+  end
+  return entries
+end
+
+--- Writes a file as the box's user; directories above are made.
+-- @string path relative to the box's cwd, or absolute
+-- @string content
+-- @tparam[opt] table options { mode = "666" }
+-- @treturn boolean true, or nil, message, code
+function Box:write_file(path, content, options)
+  if type(content) ~= "string" then error("bad argument #2 to 'write_file' (string expected, got " .. type(content) .. ")", 2) end
+  local mode = options and options.mode or "666"
+  if type(mode) ~= "string" or not mode:find "^0?[0-7][0-7][0-7]$" then error("bad option 'mode': expected an octal string such as \"644\"", 2) end
+  check_path("write_file", path)
+  local entries, message, code = ask(self, "write_file", path, (files.put{ { path = path, mode = mode, content = content } }), 65536)
+  if not entries then return nil, message, code end
+  return true
+end
+
+--- Reads a regular file.
+-- @string path
+-- @tparam[opt] table options { max = "64M" }
+-- @treturn string or nil, message, code: "not_found", "too_big", "system" for what is no regular file
+function Box:read_file(path, options)
+  local max = schema.size("max", options and options.max or "64M")
+  if not max then error("bad option 'max': expected a size such as \"64M\"", 2) end
+  local entries, message, code = ask(self, "read_file", path, files.get(path, max), max + 65536)
+  if not entries then return nil, message, code end
+  local entry = entries[1]
+  if not entry or entry.kind ~= "F" then return nil, path .. ": it could not be read", "system" end
+  return entry.content
+end
+
+--- Lists a directory.
+-- @string[opt="."] path
+-- @treturn {table,...} of { name=, type=, mode=, size= } in order of their names, or nil, message, code
+function Box:list(path)
+  path = path or "."
+  local entries, message, code = ask(self, "list", path, files.list(path), 16 * 1024 * 1024)
+  if not entries then return nil, message, code end
+  local out = {}
+  for _, entry in ipairs(entries) do
+    if entry.kind == "N" then out[#out + 1] = { name = entry.path, type = entry.type, mode = entry.mode, size = entry.size } end
+  end
+  table.sort(out, function(a, b) return a.name < b.name end)
+  return out
+end
+
+--- Removes a file, or a directory with all that is in it.
+-- @string path
+-- @treturn boolean true, or nil, message, code
+function Box:remove(path)
+  local entries, message, code = ask(self, "remove", path, files.remove(path), 65536)
+  if not entries then return nil, message, code end
+  return true
+end
+
+-- The box itself --------------------------------------------------------------------------------------------------------
+
+-- One call of the sentry's control protocol.
+local function call(self, method, argument)
+  local ok, message, code = ready(self)
+  if not ok then return nil, message, code end
+  local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt, clock = core.now, began = core.now(), id = core.random_hex(16) }
+  local job
+  job, message, code = self.host.launch(plan, request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  if not r then return nil, message, code end
+  local value = json.decode(r.stdout or "")
+  if type(value) == "userdata" then value = true end -- null: done
+  return value
+end
+
+--- What the box used so far.
+-- @treturn table { peak_memory= bytes, cpu_time= seconds, processes=, programs= started in it }, or nil, message, code
+function Box:stats()
+  local s, message, code = call(self, "stats", "null")
+  if not s then return nil, message, code end
+  local list
+  list, message, code = self:processes()
+  if not list then return nil, message, code end
+  return { peak_memory = s.peak_memory, cpu_time = s.cpu_time >= 0 and s.cpu_time or nil, processes = #list, programs = self.uses }
+end
+
+--- The processes in the box, without our helper.
+-- @treturn {table,...} of { pid=, ppid=, uid=, command=, threads= }, or nil, message, code
+function Box:processes()
+  local list, message, code = call(self, "containerManager.Processes", '"' .. oci.BOX .. '"')
+  if not list then return nil, message, code end
+  local out = {}
+  for _, p in ipairs(type(list) == "table" and list or {}) do
+    if type(p) == "table" and p.pid ~= 1 then
+      out[#out + 1] = { pid = p.pid, ppid = p.ppid, uid = p.uid, command = p.cmd, threads = type(p.threads) == "table" and #p.threads or 1 }
+    end
+  end
+  return out
+end
+
+--- Signals a process of the box.
+-- @int pid as `processes` has it
+-- @param[opt="KILL"] signal a name or number
+-- @treturn boolean true, or nil, message, code
+function Box:signal(pid, signal)
+  local number = require("sandbox.result").signal_number(signal or "KILL")
+  if not number then error("bad argument #2 to 'signal' (expected a signal)", 2) end
+  if type(pid) ~= "number" or pid <= 1 or pid % 1 ~= 0 then error("bad argument #1 to 'signal' (expected the pid of a process of the box)", 2) end
+  local done, message, code = call(self, "containerManager.Signal", ('{"CID":"%s","Signo":%d,"PID":%d,"Mode":0}'):format(oci.BOX, number, pid))
+  if done == nil then return nil, message, code end
+  return true
+end
+
+--- Lets everything in the box stand still.
+-- @treturn boolean true, or nil, message, code
+function Box:pause()
+  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Pause", "null")
+  if done == nil then return nil, message, code end
+  return true
+end
+
+--- Lets it go on.
+-- @treturn boolean true, or nil, message, code
+function Box:resume()
+  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
+  if done == nil then return nil, message, code end
+  return true
+end
+
+--- Ends the box and waits until nothing of it is left. Once more does no harm.
+-- @number[opt] grace seconds between TERM to its processes and the end
+-- @treturn boolean true
+function Box:stop(grace)
+  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then error("bad argument #1 to 'stop' (expected seconds)", 2) end
+  if not self.stopped and grace and grace > 0 and self:ready() then
+    local limit = core.now() + grace
+    for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end
+    while core.now() < limit and #(self:processes() or {}) > 0 do wait.sleep(0.02) end
+  end
+  self.stopped = true
+  self.job:kill()
+  self.job:wait_gone()
+  self.job:close()
+  return true
+end
+
+--- Ends the box; does not wait.
+function Box:close()
+  self.stopped = true
+  self.job:close()
+end
+Box.__close = Box.close
+
+--- Snapshots are not supported yet.
+-- @return nil, message, "not_supported"
+function Box.snapshot() return nil, "snapshots are not supported in this version", "not_supported" end
+--- Connections into a box are not supported yet.
+-- @return nil, message, "not_supported"
+function Box.connect() return nil, "connections into a box are not supported in this version: talk to a program over job:write and job:read", "not_supported" end
+Box.stream = Box.connect
+
+function Box:__tostring()
+  return ("sandbox.box %s (%s)"):format(self.id, self.stopped and "stopped" or self.job.ended and "dead" or self.job.started and "ready" or "booting")
+end
+
+return M

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
+ *   sandbox-guest init                          the box's first process: does nothing but take in orphans
+ *   sandbox-guest exec CWD FILES FSIZE argv…    becomes a program; -: as the box has it
+ *   sandbox-guest files                         files in and out, frames on stdin and stdout (guest_files.c)
+ * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest_files.h"
+
+/* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
+#define REPORT 3
+
+static __attribute__((noreturn)) void init(void)
+{
+	static const int ignored[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGPIPE };
+
+	for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		(void)signal(ignored[i], SIG_IGN);	/* SIGCHLD: orphans are reaped by the kernel */
+	for (;;)
+		(void)pause();
+}
+
+/* What failed and why, as the supervisor reads it: a letter and an errno. */
+static int report(char what)
+{
+	unsigned char said[2] = { (unsigned char)what, what == 's' ? 0 : (unsigned char)errno };
+
+	return write(REPORT, said, sizeof(said)) == (ssize_t)sizeof(said) ? 127 : 126;
+}
+
+static void limit(int what, const char *value)
+{
+	rlim_t n = (rlim_t)strtoull(value, NULL, 10);
+	struct rlimit r = { n, n };
+
+	if (strcmp(value, "-") != 0)
+		(void)setrlimit(what, &r);
+}
+
+static volatile sig_atomic_t program;
+
+static void pass_on(int signo)
+{
+	if (program > 0)
+		(void)kill((pid_t)program, signo);
+}
+
+/* Waits for the program and ends as it did. */
+static int end_as(pid_t pid)
+{
+	int status = 0;
+
+	for (pid_t got = 0; got != pid;) {
+		got = waitpid(-1, &status, 0);
+		if (got < 0 && errno != EINTR)
+			return 126;
+	}
+	if (WIFSIGNALED(status)) {
+		struct rlimit none = { 0, 0 };
+
+		(void)setrlimit(RLIMIT_CORE, &none);
+		(void)signal(WTERMSIG(status), SIG_DFL);
+		(void)kill(getpid(), WTERMSIG(status));
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
+}
+
+/*
+ * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: where a program
+ * has limits of its own, we stay its parent and pass on what signals us.
+ */
+static int with_limits(char **argv, const char *files, const char *fsize)
+{
+	static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		limit(RLIMIT_NOFILE, files);
+		limit(RLIMIT_FSIZE, fsize);
+		(void)report('s');
+		(void)execvp(argv[0], argv);
+		_exit(report('x'));
+	}
+	if (pid < 0)
+		return report('f');
+	program = pid;
+	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		(void)signal(passed[i], pass_on);
+	for (int fd = 0; fd <= REPORT; fd++)
+		(void)close(fd);
+	return end_as(pid);
+}
+
+static int run(int argc, char **argv)
+{
+	if (argc < 4)
+		return 126;
+	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
+	if (chdir(argv[0]) < 0)
+		return report('c');
+	if (strcmp(argv[1], "-") != 0 || strcmp(argv[2], "-") != 0)
+		return with_limits(argv + 3, argv[1], argv[2]);
+	(void)report('s');
+	(void)execvp(argv[3], argv + 3);
+	return report('x');
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "init"))
+		init();
+	if (argc > 2 && !strcmp(argv[1], "exec"))
+		return run(argc - 2, argv + 2);
+	if (argc == 2 && !strcmp(argv[1], "files"))
+		return guest_files();
+	return 126;
+}

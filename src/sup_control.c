@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+
+/* A list of 10,000 processes takes 2 MB. */
+#define REPLY_MAX (4u << 20)
+#define REPLY_DEPTH 12
+#define SEND_SECONDS 2
+#define FDS_MAX 8
+
+static int enter(const char *name, uint32_t pid, int type)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/ns/%s", pid, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? -1 : setns(fd, type);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+int sup_control_enter(const struct sup_request *r, struct sup_error *e)
+{
+	if (!r->abstract)
+		return 0;
+	if ((r->rootless && enter("user", r->box_pid, CLONE_NEWUSER) < 0) ||
+	    enter("net", r->box_pid, CLONE_NEWNET) < 0)
+		return sup_error(e, "closed", "the box is gone: its network namespace cannot be entered: %s", strerror(errno));
+	return 0;
+}
+
+static socklen_t address(const struct sup_request *r, struct sockaddr_un *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (!r->abstract) {
+		if (snprintf(a->sun_path, sizeof(a->sun_path), "%s/r/runsc-%s.sock", r->box, r->container) >= (int)sizeof(a->sun_path))
+			return 0;
+		return sizeof(*a);
+	}
+	/* gVisor's name of 2022 ends with a NUL, too. */
+	int n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "runsc-sandbox.%s", r->container);
+
+	return n >= (int)sizeof(a->sun_path) - 2 ? 0 : (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n + 1);
+}
+
+int sup_control_open(struct sup_control *c, const struct sup_request *r, struct sup_error *e)
+{
+	struct sockaddr_un a;
+	struct timeval limit = { .tv_sec = SEND_SECONDS };
+	socklen_t len = address(r, &a);
+
+	c->tokener = NULL;
+	c->got = 0;
+	c->fd = len ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	if (c->fd < 0)
+		return sup_error(e, "system", "no control socket: %s", len ? strerror(errno) : "state_dir is too long");
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(c->fd, (struct sockaddr *)&a, len) < 0) {
+		int saved = errno;
+
+		sup_control_close(c);
+		return sup_error(e, "closed", "the box is gone: its control socket cannot be reached: %s", strerror(saved));
+	}
+	return 0;
+}
+
+void sup_control_close(struct sup_control *c)
+{
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	if (c->tokener)
+		json_tokener_free(c->tokener);
+	c->fd = -1;
+	c->tokener = NULL;
+}
+
+static int send_all(int fd, const char *bytes, size_t n, const int *pass, unsigned passed)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+		struct cmsghdr align;
+	} control;
+	struct iovec v = { .iov_base = (char *)bytes, .iov_len = n };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	if (passed) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * passed);
+		memset(&control, 0, sizeof(control));
+		struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int) * passed);
+		memcpy(CMSG_DATA(head), pass, sizeof(int) * passed);
+	}
+	while (v.iov_len) {
+		ssize_t w = sendmsg(fd, &m, MSG_NOSIGNAL);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return -1;
+		v.iov_base = (char *)v.iov_base + w;
+		v.iov_len -= (size_t)w;
+		m.msg_control = NULL;	/* with the first byte, and never again */
+		m.msg_controllen = 0;
+	}
+	return 0;
+}
+
+int sup_control_send(struct sup_control *c, const char *method, const char *arg, const int *fd, unsigned n)
+{
+	char head[96];
+	int len = snprintf(head, sizeof(head), "{\"method\":\"%s\",\"arg\":", method);
+
+	if (c->fd < 0 || n > FDS_MAX || len >= (int)sizeof(head))
+		return -1;
+	if (send_all(c->fd, head, (size_t)len, fd, n) < 0 || send_all(c->fd, arg, strlen(arg), NULL, 0) < 0)
+		return -1;
+	return send_all(c->fd, "}", 1, NULL, 0);
+}
+
+int sup_control_receive(struct sup_control *c, struct json_object **reply)
+{
+	char buf[16384];
+
+	if (c->fd < 0)
+		return -1;
+	if (!c->tokener)
+		c->tokener = json_tokener_new_ex(REPLY_DEPTH);
+	for (;;) {
+		ssize_t n = c->tokener ? recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT) : 0;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (n <= 0 || (c->got += (size_t)n) > REPLY_MAX)
+			return -1;
+		*reply = json_tokener_parse_ex(c->tokener, buf, (int)n);
+		if (*reply) {
+			json_tokener_reset(c->tokener);
+			c->got = 0;
+			return 1;
+		}
+		if (json_tokener_get_error(c->tokener) != json_tokener_continue)
+			return -1;
+	}
+}
+
+int sup_control_result(struct json_object *reply, struct json_object **result, struct sup_error *e)
+{
+	struct json_object *success = NULL, *err = NULL, *value = NULL;
+	int rc = 0;
+
+	if (!json_object_is_type(reply, json_type_object) || !json_object_object_get_ex(reply, "success", &success) ||
+	    !json_object_is_type(success, json_type_boolean)) {
+		rc = sup_error(e, "runsc_failed", "the sandbox answered in a way that is not known");
+	} else if (!json_object_get_boolean(success)) {
+		(void)json_object_object_get_ex(reply, "err", &err);
+		rc = sup_error(e, "runsc_failed", "%.400s", err ? json_object_get_string(err) : "the sandbox refused");
+	} else if (result) {
+		(void)json_object_object_get_ex(reply, "result", &value);
+		*result = value ? json_object_get(value) : NULL;
+	}
+	json_object_put(reply);
+	return rc;
+}
+
+int sup_control_call(struct sup_control *c, const char *method, const char *arg, const int *fd, unsigned n, double seconds,
+		     struct json_object **result, struct sup_error *e)
+{
+	double limit = sbx_time_now() + seconds;
+	struct json_object *reply = NULL;
+	int rc = sup_control_send(c, method, arg, fd, n) < 0 ? -1 : 0;
+
+	while (rc == 0 && (rc = sup_control_receive(c, &reply)) == 0) {
+		double left = limit - sbx_time_now();
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+		if (left <= 0)
+			return sup_error(e, "closed", "the box does not answer: %s took more than %g s", method, seconds);
+		(void)poll(&p, 1, (int)(left * 1000) + 1);
+	}
+	if (rc < 0)
+		return sup_error(e, "closed", "the box is gone: no answer to %s", method);
+	return sup_control_result(reply, result, e);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+
+#define CALL_SECONDS 2.0
+/* Within which all of a killed program must be gone, or the box goes. */
+#define KILL_SECONDS 1.0
+
+void sup_exec_init(struct sup_exec *x, const struct sup_request *r)
+{
+	memset(x, 0, sizeof(*x));
+	x->wait.fd = x->report = x->stats = x->runsc = -1;
+	x->request = r;
+}
+
+void sup_exec_destroy(struct sup_exec *x)
+{
+	int *const fds[] = { &x->report, &x->stats, &x->runsc };
+
+	sup_control_close(&x->wait);
+	sup_tree_close(x->tree);
+	x->tree = NULL;
+	for (unsigned i = 0; i < 3; i++) {
+		if (*fds[i] >= 0)
+			(void)close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+static int wait_for_end(struct sup_exec *x)
+{
+	char arg[128];
+
+	(void)snprintf(arg, sizeof(arg), "{\"PID\":%d,\"CID\":\"%.64s\"}", x->pid, x->request->container);
+	return sup_control_send(&x->wait, "containerManager.WaitPID", arg, NULL, 0);
+}
+
+/* gVisor's words for a directory or a file that is not there are the caller's mistake, not its own. */
+static void explain(struct sup_error *e)
+{
+	static const char *const mistakes[] = { "failed to find initial working directory", "failed to load", "no such file" };
+
+	for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
+		if (strstr(e->message, mistakes[i]))
+			(void)snprintf(e->code, sizeof(e->code), "%s", "bad_command");
+}
+
+/* The box's record first: it lives as long as the descriptor. */
+static int attach(struct sup_exec *x, struct sup_error *e)
+{
+	const struct sup_request *r = x->request;
+
+	x->stats = sup_stats_open(r->box);
+	x->runsc = (int)syscall(SYS_pidfd_open, (pid_t)r->box_pid, 0);
+	x->tree = sup_tree_open(r->box);
+	if (x->stats < 0 || x->runsc < 0 || !x->tree)
+		return sup_error(e, "closed", "the box is gone");
+	x->before = sup_stats_read(x->stats);
+	return sup_control_enter(r, e);
+}
+
+/* What the box used so far, in the form of an answer. */
+static char *stats_text(const struct sup_exec *x)
+{
+	char text[160];
+
+	(void)snprintf(text, sizeof(text), "{\"peak_memory\":%llu,\"failed_forks\":%llu,\"cpu_time\":%.6f}",
+		       (unsigned long long)x->before.memory_peak, (unsigned long long)x->before.failed_forks, x->before.cpu);
+	return strdup(text);
+}
+
+char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e)
+{
+	struct json_object *result = NULL;
+	struct sup_control c = { .fd = -1 };
+	char *text = NULL;
+
+	if (attach(x, e) < 0)
+		return NULL;
+	if (!strcmp(x->request->call, "stats"))
+		return stats_text(x);
+	if (sup_control_open(&c, x->request, e) == 0 &&
+	    sup_control_call(&c, x->request->call, arg, NULL, 0, x->request->boot_timeout, &result, e) == 0)
+		text = strdup(result ? json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN) : "null");
+	json_object_put(result);
+	sup_control_close(&c);
+	return text;
+}
+
+int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
+{
+	const struct sup_request *r = x->request;
+	struct json_object *pid = NULL;
+	int report[2];
+
+	if (attach(x, e) < 0 || sup_control_open(&x->wait, r, e) < 0)
+		return -1;
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return sup_error(e, "system", "no pipe: %s", strerror(errno));
+	x->report = report[0];
+	(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
+	const int fds[4] = { stdio[0], stdio[1], stdio[2], report[1] };
+	int rc = sup_control_call(&x->wait, "containerManager.ExecuteAsync", arg, fds, 4, r->boot_timeout, &pid, e);
+
+	(void)close(report[1]);
+	if (rc < 0) {
+		explain(e);
+		return -1;
+	}
+	x->pid = pid ? json_object_get_int(pid) : 0;
+	json_object_put(pid);
+	if (x->pid <= 1 || wait_for_end(x) < 0)
+		return sup_error(e, "runsc_failed", "the sandbox answered in a way that is not known");
+	return 0;
+}
+
+/* The helper says that it becomes the program, and then, perhaps, that it could not. */
+static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	unsigned char said[2];
+	ssize_t n = 1;
+
+	while (x->report >= 0 && (n = read(x->report, said, sizeof(said))) == 2) {
+		if (said[0] == 's')
+			t->started = true;
+		else if (said[0] == 'c')
+			(void)sup_error(e, "bad_command", "cwd: %s in the guest", strerror(said[1]));
+		else
+			(void)sup_error(e, "bad_command", "the program cannot be executed in the guest: %s", strerror(said[1]));
+	}
+	if (x->report >= 0 && (n >= 0 || errno != EAGAIN)) {
+		(void)close(x->report);
+		x->report = -1;
+	}
+}
+
+void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	struct json_object *reply = NULL, *status = NULL;
+	struct sup_error ignored = { .code = "" };
+
+	serve_report(x, t, e);
+	if (t->ended || x->gone)
+		return;
+	int rc = sup_control_receive(&x->wait, &reply);
+
+	if (rc == 0)
+		return;
+	if (rc < 0 || sup_control_result(reply, &status, &ignored) < 0 || !json_object_is_type(status, json_type_int)) {
+		x->gone = true;
+	} else {
+		/* A program that ended has begun, unless the helper said otherwise. */
+		serve_report(x, t, e);
+		t->started = t->started || !sup_error_set(e);
+		t->status = json_object_get_int(status);
+		t->ended = true;
+	}
+	json_object_put(status);
+}
+
+static int signal_one(struct sup_control *c, const struct sup_request *r, int pid, int signo)
+{
+	struct sup_error ignored = { .code = "" };
+	char arg[160];
+
+	(void)snprintf(arg, sizeof(arg), "{\"CID\":\"%.64s\",\"Signo\":%d,\"PID\":%d,\"Mode\":0}", r->container, signo, pid);
+	return sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &ignored);
+}
+
+void sup_exec_signal(struct sup_exec *x, int signo)
+{
+	struct sup_error ignored = { .code = "" };
+	struct sup_control c;
+
+	if (x->pid && sup_control_open(&c, x->request, &ignored) == 0) {
+		(void)signal_one(&c, x->request, x->pid, signo);
+		sup_control_close(&c);
+	}
+}
+
+/* --- the whole tree ------------------------------------------------------------------------------------------------------- */
+
+/* What the box's supervisor has been told by the trace is in the table some time later: this much, and then one more look. */
+#define SETTLE_MS 3
+
+static void destroy_box(struct sup_exec *x)
+{
+	x->destroyed = true;
+	(void)syscall(SYS_pidfd_send_signal, x->runsc, SIGKILL, NULL, 0);
+	x->gone = true;
+}
+
+/* The build whose control socket is an abstract one has them elsewhere. */
+static const char *method(const struct sup_exec *x, bool pause)
+{
+	if (x->request->abstract)
+		return pause ? "Lifecycle.Pause" : "Lifecycle.Resume";
+	return pause ? "containerManager.Pause" : "containerManager.Resume";
+}
+
+/* One round with the box standing still, so that nobody forks away. How many processes there were to kill; -1: cannot. */
+static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives)
+{
+	struct sup_error ignored = { .code = "" };
+	int found = 0, pid;
+	size_t at = 0;
+
+	if (sup_control_call(c, method(x, true), "null", NULL, 0, CALL_SECONDS, NULL, &ignored) < 0)
+		return -1;
+	(void)poll(NULL, 0, SETTLE_MS);
+	while ((pid = sup_tree_next(x->tree, x->pid, &at))) {
+		(void)signal_one(c, x->request, pid, SIGKILL);	/* no such process: it ended in this moment */
+		found++;
+	}
+	if (program_lives)
+		(void)signal_one(c, x->request, x->pid, SIGKILL);
+	if (sup_control_call(c, method(x, false), "null", NULL, 0, CALL_SECONDS, NULL, &ignored) < 0)
+		return -1;
+	return found;
+}
+
+static bool tree_is_empty(const struct sup_exec *x)
+{
+	size_t at = 0;
+
+	return !sup_tree_next(x->tree, x->pid, &at);
+}
+
+/* Until the program has ended and none of its descendants is left. */
+static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control *c)
+{
+	struct sup_error ignored = { .code = "" };
+	double limit = sbx_time_now() + KILL_SECONDS;
+
+	while (!x->gone && sbx_time_now() < limit) {
+		if (kill_round(x, c, !t->ended) < 0)
+			return false;
+		for (double round = sbx_time_now() + 0.1; sbx_time_now() < round && !x->gone;) {
+			struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };
+
+			if (t->ended && tree_is_empty(x))
+				return !x->tree->lost;
+			(void)poll(&p, 1, 2);
+			sup_exec_serve(x, t, &ignored);
+		}
+	}
+	return false;
+}
+
+void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
+{
+	struct sup_error ignored = { .code = "" };
+	struct sup_control c = { .fd = -1 };
+
+	if (!x->pid || t->ended || x->gone)
+		return;
+	if (!x->tree || sup_control_open(&c, x->request, &ignored) < 0 || !kill_all(x, t, &c))
+		destroy_box(x);
+	sup_control_close(&c);
+}

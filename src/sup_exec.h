@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_exec: a program in a box. Each has a supervisor of its own, which speaks to the box's sentry directly and serves its
+ * host as it would for a one-shot run: same request, pump, deadline, judgement and result. The box has a supervisor, too,
+ * which holds what is the box's: its memory, its end.
+ */
+#ifndef SUP_EXEC_H
+#define SUP_EXEC_H
+
+#include <stdbool.h>
+
+#include "sup_control.h"
+#include "sup_error.h"
+#include "sup_request.h"
+#include "sup_stats.h"
+#include "sup_trace.h"
+#include "sup_tree.h"
+
+struct sup_exec {
+	struct sup_control wait;	/* on which WaitPID is answered */
+	int report;			/* the helper's words: that it becomes the program, and what failed */
+	int stats, runsc;		/* RUN/stats, and a pidfd of the box's runsc */
+	int pid;			/* in the guest; 0: none yet */
+	bool gone;			/* the box is */
+	bool destroyed;			/* by us: the program could not be killed alone */
+	struct sup_stats before;
+	const struct sup_tree *tree;
+	const struct sup_request *request;
+};
+
+void sup_exec_init(struct sup_exec *x, const struct sup_request *r);
+/* Starts the helper, which becomes the program; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
+int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
+/* Reads what has come: the program's start and end go to t, a program that could not be started to e. */
+void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);
+/* One call, and its result as JSON; NULL: the error is set. The text is the caller's (free). */
+char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e);
+void sup_exec_signal(struct sup_exec *x, int signo);
+/* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
+void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);
+void sup_exec_destroy(struct sup_exec *x);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_stats: RUN/stats, a small record in which a box's supervisor tells those of its programs what it alone sees. They open
+ * it at their start and can read it even after the box's directory is gone.
+ */
+#ifndef SUP_STATS_H
+#define SUP_STATS_H
+
+#include <stdint.h>
+
+struct sup_stats {
+	uint64_t memory_peak;	/* bytes, since the box's start */
+	uint64_t failed_forks;
+	double cpu;		/* seconds; < 0: not known */
+	uint32_t ended;		/* enum sup_outcome + 1 of the box's end; 0: it lives */
+	uint32_t pad;
+};
+
+/* Makes RUN/stats, 0600; -1: cannot. The descriptor is the caller's. */
+int sup_stats_make(const char *run);
+int sup_stats_open(const char *run);
+void sup_stats_write(int fd, const struct sup_stats *s);
+/* All zero where there is nothing to read. */
+struct sup_stats sup_stats_read(int fd);
+
+#endif

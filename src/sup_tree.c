@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void *map(const char *run, int flags, int protection)
+{
+	char path[320];
+
+	(void)snprintf(path, sizeof(path), "%s/tree", run);
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return NULL;
+	void *p = (flags & O_CREAT) && ftruncate(fd, sizeof(struct sup_tree)) < 0 ? MAP_FAILED :
+		  mmap(NULL, sizeof(struct sup_tree), protection, MAP_SHARED, fd, 0);
+
+	(void)close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+struct sup_tree *sup_tree_make(const char *run)
+{
+	return map(run, O_CREAT | O_EXCL | O_RDWR, PROT_READ | PROT_WRITE);
+}
+
+const struct sup_tree *sup_tree_open(const char *run)
+{
+	return map(run, O_RDONLY, PROT_READ);
+}
+
+void sup_tree_close(const struct sup_tree *t)
+{
+	if (t)
+		(void)munmap((void *)t, sizeof(*t));
+}
+
+static size_t start_of(int pid)
+{
+	return (size_t)((uint32_t)pid * 2654435761u) % SUP_TREE_SLOTS;
+}
+
+static struct sup_tree_slot *find(struct sup_tree *t, int pid)
+{
+	for (size_t i = 0, at = start_of(pid); i < SUP_TREE_SLOTS; i++, at = (at + 1) % SUP_TREE_SLOTS) {
+		if (t->slot[at].pid == pid)
+			return &t->slot[at];
+		if (t->slot[at].pid == 0)
+			return NULL;
+	}
+	return NULL;
+}
+
+void sup_tree_clone(struct sup_tree *t, int parent, int child)
+{
+	struct sup_tree_slot *from = find(t, parent);
+
+	if (child <= 1 || parent <= 1)	/* the helper starts nothing; a new thread of it is no process */
+		return;
+	if (child == parent) {
+		if (from)
+			from->threads++;
+		return;
+	}
+	for (size_t i = 0, at = start_of(child); i < SUP_TREE_SLOTS; i++, at = (at + 1) % SUP_TREE_SLOTS)
+		if (t->slot[at].pid <= 0) {
+			t->slot[at].root = from ? from->root : parent;
+			t->slot[at].threads = 1;
+			t->slot[at].pid = child;	/* last: others read meanwhile */
+			return;
+		}
+	t->lost++;
+}
+
+void sup_tree_exit(struct sup_tree *t, int group)
+{
+	struct sup_tree_slot *s = find(t, group);
+
+	if (s && --s->threads <= 0)
+		s->pid = -1;
+}
+
+int sup_tree_next(const struct sup_tree *t, int root, size_t *at)
+{
+	for (; *at < SUP_TREE_SLOTS; (*at)++) {
+		const struct sup_tree_slot *s = &t->slot[*at];
+
+		if (s->pid > 1 && s->root == root) {
+			(*at)++;
+			return s->pid;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_tree: RUN/tree, which process of a box comes from which program, however its parents have ended since. The box's
+ * supervisor keeps it from the trace; those of the programs read it when one must be killed with all its descendants.
+ * (PR_SET_CHILD_SUBREAPER would be simpler: gVisor kills the whole box when such a process ends together with a child.)
+ */
+#ifndef SUP_TREE_H
+#define SUP_TREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* More processes than this in one box, and it goes as a whole. */
+#define SUP_TREE_SLOTS 8192
+
+struct sup_tree {
+	uint32_t lost;			/* there was no room: nothing can be proved any more */
+	uint32_t pad;
+	struct sup_tree_slot {
+		int32_t pid;		/* 0: never used, -1: free again */
+		int32_t root;		/* the pid that the program was started with */
+		int32_t threads;
+	} slot[SUP_TREE_SLOTS];
+};
+
+/* Maps RUN/tree, making it, or reading what another keeps; NULL: cannot. */
+struct sup_tree *sup_tree_make(const char *run);
+const struct sup_tree *sup_tree_open(const char *run);
+void sup_tree_close(const struct sup_tree *t);
+
+/* A task was made by a thread of group `parent`, in group `child`: the same, or a new process. */
+void sup_tree_clone(struct sup_tree *t, int parent, int child);
+/* A thread of a group ended. */
+void sup_tree_exit(struct sup_tree *t, int group);
+/* The next descendant of a program at or after *at; 0: no more. */
+int sup_tree_next(const struct sup_tree *t, int root, size_t *at);
+
+#endif
