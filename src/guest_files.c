@@ -169,21 +169,28 @@ static void send_file(int fd, const char *name, const struct stat *st)
 }
 
 /* type: what a refusal is, E or S. */
+/* gVisor follows a link under O_NOFOLLOW in some builds: what was opened must be what was looked at. */
+static bool same(int fd, const struct stat *seen, struct stat *now)
+{
+	return fstat(fd, now) == 0 && now->st_ino == seen->st_ino && now->st_dev == seen->st_dev &&
+	       (now->st_mode & S_IFMT) == (seen->st_mode & S_IFMT);
+}
+
 static bool get_at(int dir, const char *entry, const char *name, uint8_t type)
 {
-	struct stat st;
+	struct stat seen, st;
 	const char *why = NULL;
 	int fd = -1;
 
-	if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(dir, entry, &seen, AT_SYMLINK_NOFOLLOW) < 0)
 		why = errno == ENOENT || errno == ENOTDIR ? "missing" : strerror(errno);
-	else if (!S_ISREG(st.st_mode))
-		why = kind_of(st.st_mode);
-	else if ((uint64_t)st.st_size > bytes_left)
+	else if (!S_ISREG(seen.st_mode))
+		why = kind_of(seen.st_mode);
+	else if ((uint64_t)seen.st_size > bytes_left)
 		why = "too big";
 	else if ((fd = openat(dir, entry, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) < 0)
 		why = strerror(errno);
-	else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))	/* it may be another by now */
+	else if (!same(fd, &seen, &st))	/* it may be another by now */
 		why = "changed";
 	else if ((uint64_t)st.st_size > bytes_left)
 		why = "too big";
@@ -221,7 +228,16 @@ static int remove_at(int dir, const char *name, int depth)
 		return 0;
 	if (depth > DEPTH || (errno != EISDIR && errno != EPERM))
 		return -1;
+	struct stat seen, now;
+
+	if (fstatat(dir, name, &seen, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(seen.st_mode))
+		return -1;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && !same(fd, &seen, &now)) {
+		(void)close(fd);
+		return -1;
+	}
 	DIR *sub = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!sub)
@@ -262,11 +278,14 @@ static void matched(int dir, const char *entry, const char *rest, const char *pr
 		(void)get_at(dir, entry, name, 'S');
 		return;
 	}
+	if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return;
 	int fd = openat(dir, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat now;
 
 	if (fd < 0)
 		return;
-	if (strlen(name) + 1 < sizeof(name))
+	if (same(fd, &st, &now) && strlen(name) + 1 < sizeof(name))
 		match(fd, rest, strcat(name, "/"), depth + 1);
 	(void)close(fd);
 }

@@ -28,6 +28,7 @@ enum sbx_wire_type {
 	SBX_WIRE_STDIN = 'I',
 	SBX_WIRE_STDIN_END = 'E',
 	SBX_WIRE_KILL = 'K',
+	SBX_WIRE_LEASE = 'L',		/* to a prepared program: its own limits, from now on */
 	SBX_WIRE_BUSY = 'B',		/* to a box: a program begins (1) or has ended (0) */
 	/* supervisor to host */
 	SBX_WIRE_STARTED = 'S',

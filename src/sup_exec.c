@@ -98,6 +98,11 @@ char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e)
 	return text;
 }
 
+void sup_exec_restart(struct sup_exec *x)
+{
+	x->before = sup_stats_read(x->stats);
+}
+
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
 {
 	const struct sup_request *r = x->request;

@@ -35,6 +35,8 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);
 /* One call, and its result as JSON; NULL: the error is set. The text is the caller's (free). */
 char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e);
+/* What the box used until now was not the program's. */
+void sup_exec_restart(struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);
 /* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);

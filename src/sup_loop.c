@@ -42,6 +42,17 @@ static void send_signal(struct sup_run *s, int signo)
 		sup_exec_signal(&s->exec, signo);
 }
 
+/* A prepared program is taken into use: its time, its output and its use of the box count from now. */
+static void lease(struct sup_run *s, const unsigned char *payload, uint32_t n)
+{
+	if (s->request.mode != SUP_MODE_EXEC || !s->started)
+		return;
+	(void)sup_request_update(&s->request, (const char *)payload, n, &s->error);
+	sup_pump_restart(&s->pump, &s->request);
+	sup_exec_restart(&s->exec);
+	s->start = sbx_time_now();
+}
+
 static void count_programs(struct sup_run *s, bool begins)
 {
 	s->used = s->used || begins;
@@ -64,6 +75,8 @@ static void take_frames(struct sup_run *s)
 			sup_pump_feed_end(&s->pump);
 		else if (type == SBX_WIRE_KILL)
 			send_signal(s, n ? payload[0] : 0);
+		else if (type == SBX_WIRE_LEASE)
+			lease(s, payload, n);
 		else if (type == SBX_WIRE_BUSY)
 			count_programs(s, n && payload[0]);
 		sup_host_drop(s->host);

@@ -57,6 +57,15 @@ int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3])
 	return child[2] < 0 ? -1 : 0;
 }
 
+void sup_pump_restart(struct sup_pump *p, const struct sup_request *r)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		p->out[i].bytes = 0;
+		p->out[i].truncated = false;
+		p->out[i].limit = r->output;
+	}
+}
+
 void sup_pump_destroy(struct sup_pump *p)
 {
 	int *fds[3] = { &p->in_fd, &p->out[0].fd, &p->out[1].fd };

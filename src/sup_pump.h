@@ -36,6 +36,8 @@ struct sup_pump {
 
 /* Makes the pipes; child[0..2] are the guest's ends, the caller closes them. */
 int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3]);
+/* What was written until now was not the program's: counts from here, up to this request's limit. */
+void sup_pump_restart(struct sup_pump *p, const struct sup_request *r);
 void sup_pump_destroy(struct sup_pump *p);
 
 /* Takes stdin bytes from the host. -1: more than the window. */

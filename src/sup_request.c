@@ -198,6 +198,20 @@ int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup
 	return 0;
 }
 
+int sup_request_update(struct sup_request *r, const char *payload, size_t n, struct sup_error *e)
+{
+	size_t pos = 0, klen;
+	const char *key, *value;
+	int rc;
+
+	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0)
+		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+			if ((fields[i].kind == SIZE || fields[i].kind == SECONDS || fields[i].kind == FLAG) &&
+			    strlen(fields[i].key) == klen && !memcmp(key, fields[i].key, klen))
+				(void)parse_value(&fields[i], value, (char *)r + fields[i].offset);
+	return rc < 0 ? sup_error(e, "system", "a malformed lease") : 0;
+}
+
 void sup_request_destroy(struct sup_request *r)
 {
 	free(r->payload);

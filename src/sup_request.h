@@ -49,6 +49,8 @@ struct sup_request {
  */
 int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup_error *e);
 
+/* Takes over limits from another list of items; nothing that would have to point into it. -1: e is set. */
+int sup_request_update(struct sup_request *r, const char *payload, size_t n, struct sup_error *e);
 void sup_request_destroy(struct sup_request *r);
 
 #endif

@@ -10,6 +10,7 @@ local errors = require "sandbox.errors"
 local files = require "sandbox.files"
 local json = require "sandbox.json"
 local oci = require "sandbox.oci"
+local loaders = require "sandbox.prepared"
 local request = require "sandbox.request"
 local schema = require "sandbox.schema"
 local wait = require "sandbox.wait"
@@ -125,6 +126,8 @@ function Box:wait_ready(timeout)
   end
 end
 
+local put_files, finish -- below
+
 -- Programs --------------------------------------------------------------------------------------------------------------
 
 local function check_program(options)
@@ -182,7 +185,7 @@ local function tell(self, busy)
   self.job.transport:send("B", busy and "\1" or "\0")
 end
 
-local function exec(self, plan, argv)
+local function exec(self, plan, argv, plain)
   local pid = tonumber(self.job.started.pid)
   local req = request.exec(plan, self, argv, pid)
   tell(self, true)
@@ -195,14 +198,110 @@ local function exec(self, plan, argv)
     end
     if plan.count then plan.count(...) end
   end
-  local job, message, code = self.host.launch(plan, req, false)
+  local job, message, code = self.host.launch(plan, req, plain)
   if not job then plan.done(nil, message, code) end
   return job, message, code
+end
+
+local function helper_argv(self, plan)
+  local argv = { oci.HELPER, "exec", plan.cwd, own(self, "open_files", plan), own(self, "file_size", plan) }
+  for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
+  return argv
+end
+
+--- For pools: starts a program that belongs to no request, in a box that is ready.
+-- @tparam table options
+-- @bool prepared it waits for its lease: with no limits of time and output until then
+-- @treturn Job or nil, message, code
+function Box:begin_program(options, prepared)
+  local plan, message = program_plan(self, options, prepared)
+  if not plan then return nil, message, "bad_option" end
+  plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
+  if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
+  local job, code
+  job, message, code = exec(self, plan, helper_argv(self, plan), true)
+  return job, message, code
+end
+
+local lease_options = { code = true, argv = true, stdin = true, files = true, collect = true, limits = true, on_stdout = true, on_stderr = true }
+
+--- For pools: what is wrong with a lease's options, or nil.
+-- @tparam table options
+-- @treturn string
+function M.check_lease(options)
+  if type(options) ~= "table" then return "bad option 'options': expected a table, got " .. errors.show(options) end
+  for k in pairs(options) do
+    if not lease_options[k] then return ("bad option '%s': a prepared program takes code, argv, stdin, files, collect, limits and callbacks"):format(tostring(k)) end
+  end
+  if type(options.code) ~= "string" then return "bad option 'code': expected a string, got " .. errors.show(options.code) end
+  if options.argv ~= nil and type(options.argv) ~= "table" then return "bad option 'argv': expected a list of strings, got " .. errors.show(options.argv) end
+  for i, a in ipairs(options.argv or {}) do
+    if type(a) ~= "string" or a:find "%z" then return ("bad option 'argv[%d]': expected a string without NUL, got %s"):format(i, errors.show(a)) end
+  end
+  if options.stdin ~= nil and type(options.stdin) ~= "string" then return "bad option 'stdin': expected a string, got " .. errors.show(options.stdin) end
+end
+
+--- For pools: the plan of a lease.
+-- @tparam table options checked by `check_lease`
+-- @treturn table or nil, message
+function Box:lease_plan(options)
+  local rest = { "-" }
+  for k, v in pairs(options) do
+    if k ~= "code" and k ~= "argv" and k ~= "stdin" then rest[k] = v end
+  end
+  local plan, message = program_plan(self, rest, false)
+  if not plan then return nil, message end
+  if plan.limits.output_keep == "tail" then return nil, "bad option 'limits.output_keep': a prepared program's output is kept from its head" end
+  plan.code, plan.code_argv, plan.input = options.code, options.argv, options.stdin
+  return plan
+end
+
+--- For pools: what is wrong with a call's options, or nil.
+-- @tparam table options
+-- @bool lease they are those of a prepared program
+-- @treturn string
+function Box:check(options, lease)
+  local plan, message
+  if lease then plan, message = self:lease_plan(options) else plan, message = program_plan(self, options, false) end
+  return not plan and message or nil
+end
+
+--- For pools: gives a prepared program its code, and waits for its end.
+-- @tparam Job job
+-- @tparam table plan of `lease_plan`
+-- @treturn table result, or nil, message, code
+function Box:lease(job, plan)
+  local ok, message, code = put_files(self, plan.files)
+  if not ok then return nil, message, code end
+  job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
+  local r
+  r, message, code = finish(self, job)
+  if r and plan.collect then self:collect_into(r, plan.collect) end
+  return r, message, code
 end
 
 local function ready(self)
   local ok, message, code = self:wait_ready()
   return ok, message, code
+end
+
+-- A program whose box has gone knows less of it than the box's own supervisor does, a moment later.
+local function explain(self, r, message, code)
+  if r or code ~= "closed" or self.stopped then return r, message, code end
+  self.job:wait_gone(1)
+  local _, why, kind = self:ready()
+  return nil, why or message, kind or code
+end
+
+-- Waits for a program's end. A pool begins to replace the sandbox meanwhile, but leaves a short program the machine for itself.
+function finish(self, job)
+  local r, message, code = job:wait(self.meanwhile and 0.02)
+  if code == "timeout" and not job.ended then
+    self.meanwhile()
+    r, message, code = job:wait()
+  end
+  job:close()
+  return r, message, code
 end
 
 -- The helper as a program: what it answers, bounded, or nil, message, code.
@@ -221,7 +320,7 @@ local function helper(self, input, limit)
   return r.stdout
 end
 
-local function put_files(self, list)
+function put_files(self, list)
   if #list == 0 then return true end
   local input, message, code = files.put(list)
   if not input then return nil, message, code end
@@ -257,10 +356,8 @@ local function start_program(self, options, level, spawning)
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
-  local argv = { oci.HELPER, "exec", plan.cwd, own(self, "open_files", plan), own(self, "file_size", plan) }
-  for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   local job
-  job, message, code = exec(self, plan, argv)
+  job, message, code = exec(self, plan, helper_argv(self, plan))
   return job, message, code, plan
 end
 
@@ -269,10 +366,13 @@ end
 -- @treturn table result, or nil, message, code
 function Box:run(options, level)
   local job, message, code, plan = start_program(self, options, (level or 1) + 1, false)
-  if not job then return nil, message, code end
+  if not job then
+    local _, why, kind = explain(self, nil, message, code)
+    return nil, why, kind
+  end
   local r
-  r, message, code = job:wait()
-  job:close()
+  r, message, code = finish(self, job)
+  r, message, code = explain(self, r, message, code)
   if r and plan.collect then
     local ok
     ok, message, code = self:collect_into(r, plan.collect)
@@ -288,6 +388,35 @@ function Box:spawn(options, level)
   if type(options) == "table" and options.collect ~= nil then error("bad option 'collect': a job's files are read with box:read_file", (level or 1) + 1) end
   local job, message, code = start_program(self, options, (level or 1) + 1, true)
   return job, message, code
+end
+
+--- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
+-- @tparam table host the instance's doors
+-- @tparam table options as of `sandbox.run`
+-- @int level
+-- @treturn table result, or nil, message, code
+function M.run_once(host, options, level)
+  local plan, message = schema.try(options, host.defaults)
+  if not plan then error(message, level + 1) end
+  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
+  local start, program = {}, { limits = {} }
+  for k, v in pairs(options) do
+    if type(k) == "number" or program_options[k] then program[k] = v else start[k] = v end
+  end
+  start.limits, program.limits = options.limits, {}
+  program.env, program.cwd, start.env, start.cwd = nil, nil, options.env, options.cwd
+  local self, code
+  self, message, code = M.begin(host, start, level + 1)
+  if not self then return nil, message, code end
+  self.single = true
+  local ok, r
+  ok, r, message, code = pcall(self.run, self, program, 1)
+  local boot = self.job.started and tonumber(self.job.started.boot_duration) or 0
+  self.job:kill()
+  self:close()
+  if not ok then error(r, 0) end
+  if r then r.boot_duration = r.boot_duration + boot end
+  return r, message, code
 end
 
 -- Files -----------------------------------------------------------------------------------------------------------------

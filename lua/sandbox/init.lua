@@ -73,4 +73,7 @@ for _, name in ipairs{ "loop", "go", "sleep", "map" } do
   end
 end
 
+--- Loaders for `prepared` pools: python, lua, node, sh.
+M.prepared = setmetatable({}, { __index = function(_, name) return require("sandbox.prepared")[name] end })
+
 return M

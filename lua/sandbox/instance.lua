@@ -120,7 +120,7 @@ local function check_host_paths(plan)
 end
 
 local function check_supported(plan)
-  if plan.collect then return nil, "collect is not supported in this version: let the program print what is wanted", "not_supported" end
+  if plan.collect then return nil, "collect goes with sandbox.run, box:run and pool:run; a spawned job's box has read_file", "not_supported" end
   if plan.network == "sandbox" then
     return nil, 'network = "sandbox" is not supported in this version; there are "none" and "host"', "not_supported"
   end
@@ -245,6 +245,10 @@ end
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options, level)
+  if type(options) == "table" and (options.collect or self.options.defaults.collect) then
+    local r, message, code = self:run_collecting(options, (level or 1) + 1)
+    return r, message, code
+  end
   local job, message, code = launch(self, options, (level or 1) + 1, false)
   if not job then return nil, message, code end
   local r
@@ -401,6 +405,7 @@ local function doors(self)
     end,
     launch = function(plan, req, plain)
       if self.closed then return nil, "the instance is closed", "closed" end
+      plan.wait = self.options.wait
       local done = plan.done
       plan.done = function(r, message, code)
         if not plan.quiet then self.counts:finish(r, code) end
@@ -438,6 +443,23 @@ function Instance:pool(options, level)
   if self.closed then return nil, "the instance is closed", "closed" end
   local pool, message, code = require("sandbox.pool").new(doors(self), options, (level or 1) + 1)
   return pool, message, code
+end
+
+-- A run with `collect`, which needs our helper in the sandbox.
+function Instance:run_collecting(options, level)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local plan, wrong = schema.try(options, self.options.defaults)
+  if not plan then error(wrong, level + 1) end
+  local asked = core.now()
+  local token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
+  if not token then return fail(self, message, code) end
+  local queued = core.now() - asked
+  local ok, r
+  ok, r, message, code = pcall(box_room.run_once, doors(self), options, level + 1)
+  self.queue:release(token)
+  if not ok then error(r, 0) end
+  if r then r.queue_duration = r.queue_duration + queued end
+  return r, message, code
 end
 
 --- Restoring a box: not supported yet.

@@ -394,6 +394,29 @@ function Job:pid()
   return self.started and tonumber(self.started.pid)
 end
 
+--- For pools: whether the program has said that it is ready, a line on stdout, which is taken away.
+-- @treturn boolean
+function Job:take_line()
+  local stream = self.streams.stdout
+  local text = table.concat(stream.chunks, "", stream.first, stream.last)
+  if not text:find("\n", 1, true) then return false end
+  self.streams.stdout = new_stream()
+  return true
+end
+
+--- For pools: gives a prepared program what it waits for; from here on it is an ordinary job.
+-- @tparam table plan whose callbacks, limits and times are the job's from now on
+-- @string limits the supervisor's list of them
+-- @string code for the program
+-- @string[opt] input its stdin
+function Job:lease(plan, limits, code, input)
+  plan.done, plan.wait, plan.spawn = self.plan.done, self.plan.wait, nil
+  self.plan = plan
+  self.transport:send("L", limits)
+  self.source = open_source(code .. (input or ""))
+  feed(self)
+end
+
 --- One descriptor to poll, in the form that cqueues expects.
 function Job:pollfd() return self.transport:fd() end
 --- What to poll it for.

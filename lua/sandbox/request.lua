@@ -348,6 +348,17 @@ function M.exec(plan, box, argv, pid)
   return { r = p:bytes(), config = exec_args(plan, argv), files = {}, id = plan.id }
 end
 
+--- A prepared program's own limits, for its lease.
+-- @tparam table plan
+-- @treturn string
+function M.lease(plan)
+  local p = new_pairs()
+  for _, name in ipairs{ "timeout", "cpu_time", "output" } do p:add(name, plan.limits[name] or 0) end
+  p:add("output_kill", plan.limits.output_kill)
+  local bytes = p:bytes()
+  return bytes
+end
+
 --- The request for one call of the sentry's control protocol, or "stats".
 -- @tparam table plan
 -- @tparam table box

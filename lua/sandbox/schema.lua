@@ -20,7 +20,7 @@ M.options = {
   { "files", "files", show = "map of path to content, or to `{ content=, from=, mode= }`", default_text = "none",
     lua = "table<string, string|sandbox.File>", doc = "put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `\"666\"`; a number raises, for Lua has no octal" },
   { "collect", "collect", show = "list of paths or globs, or `{ paths=, max_bytes=\"64M\", max_files=1000, into= }`", default_text = "none",
-    lua = "string[]|table", doc = "regular files read back after the end: validated, and `not_supported` for now" },
+    lua = "string[]|table", doc = "regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`" },
   { "env", "env", show = "map string to string", default = { PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME = "/tmp", LANG = "C.UTF-8" },
     default_text = "`PATH` (the usual five), `HOME=/tmp`, `LANG=C.UTF-8`", lua = "table<string, string|false>",
     doc = "merged over the default, `false` removes one; the host's environment is never inherited" },

@@ -1,0 +1,330 @@
+-- SPDX-License-Identifier: MIT
+--- Sandboxes kept ready: each is leased for one program (or max_uses of them), then destroyed and replaced.
+--
+-- Nothing here runs by itself: a pool goes on whenever somebody uses it, and its boxes boot meanwhile by themselves.
+-- @module sandbox.pool
+local core = require "sandbox.core"
+local box_room = require "sandbox.box"
+local errors = require "sandbox.errors"
+local queue = require "sandbox.queue"
+local wait = require "sandbox.wait"
+
+local M = {}
+
+local Pool = {}
+Pool.__index = Pool
+
+local function count_kind(low)
+  return function(v) return type(v) == "number" and v >= low and v <= 10000 and v % 1 == 0, "an integer from " .. low .. " to 10000" end
+end
+local function seconds_kind(v) return type(v) == "number" and v > 0 and v <= 1e9, "seconds" end
+local function argv_kind(v)
+  if type(v) ~= "table" or #v == 0 then return false, "a list of strings" end
+  for i = 1, #v do
+    if type(v[i]) ~= "string" or v[i]:find "%z" then return false, "a list of strings" end
+  end
+  return true
+end
+local kinds = {
+  size = count_kind(1), min = count_kind(0), max = count_kind(1), max_uses = count_kind(1), queue_timeout = seconds_kind, idle_timeout = seconds_kind,
+  warm_up = argv_kind, prepared = argv_kind,
+  queue = function(v) return type(v) == "boolean" or count_kind(0)(v), "a boolean or a length" end,
+}
+
+local function split(options)
+  if type(options) ~= "table" then return nil, "bad option 'options': expected a table, got " .. errors.show(options) end
+  local own, start = {}, {}
+  for k, v in pairs(options) do
+    if kinds[k] then
+      local ok, expected = kinds[k](v)
+      if not ok then return nil, ("bad option '%s': expected %s, got %s"):format(k, expected, errors.show(v)) end
+      own[k] = v
+    else
+      start[k] = v
+    end
+  end
+  if own.size and (own.min or own.max) then return nil, "bad option 'size': expected either size or min and max" end
+  own.max = own.size or own.max or math.max(own.min or 0, 4)
+  own.min = own.size or own.min or own.max
+  if own.min > own.max then return nil, ("bad option 'min': expected at most max, got %d and %d"):format(own.min, own.max) end
+  own.max_uses = own.max_uses or 1
+  if own.prepared and own.max_uses ~= 1 then return nil, "bad option 'max_uses': a prepared program serves once" end
+  return own, start
+end
+
+--- Makes a pool and begins to boot; never waits.
+-- @tparam table host the instance's doors
+-- @tparam table options
+-- @int level
+-- @treturn Pool or nil, message, code
+function M.new(host, options, level)
+  local own, start = split(options)
+  if not own then error(start, level + 1) end
+  if own.queue == nil then own.queue = true end
+  local self = setmetatable({
+    host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
+    turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
+    used_at = core.now(),
+  }, Pool)
+  -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
+  local ok, message, code = self:grow(level + 1)
+  if not ok and code == "not_supported" then return nil, message, code end
+  self:fill()
+  return self
+end
+
+--- Begins to boot one more.
+-- @treturn boolean true, or nil, message, code
+function Pool:grow(level)
+  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1)
+  if not box then
+    self.failed, self.failed_code, self.failed_at = message, code, core.now()
+    return nil, message, code
+  end
+  box.single = self.options.max_uses == 1
+  self.template = self.template or box -- what is wrong with a call is told before anything is leased
+  self.boxes[#self.boxes + 1] = { box = box, state = "booting", since = core.now() }
+  return true
+end
+
+-- How many to keep: min, or what was used of late up to max.
+local function target(self)
+  if self.closed then return 0 end
+  local idle = self.options.idle_timeout and core.now() - self.used_at > self.options.idle_timeout
+  return idle and self.options.min or math.max(self.options.min, math.min(self.options.max, (self.peak or 0)))
+end
+
+--- Boots what is missing. After a failure not at once again.
+function Pool:fill()
+  if self.closed then return end
+  local wanted = target(self)
+  while #self.boxes < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
+    if not self:grow(1) then return end
+  end
+end
+
+local function discard(self, i)
+  local entry = table.remove(self.boxes, i)
+  if entry.job then entry.job:close() end
+  entry.box:close()
+  self.destroyed = self.destroyed + 1
+end
+
+-- What has to run in a box before it is ready: it is started once, and looked at again.
+local function start_preparation(self, entry)
+  local box, options = entry.box, {}
+  local argv = self.options.warm_up and not entry.warmed and self.options.warm_up or self.options.prepared
+  for i, word in ipairs(argv) do options[i] = word end
+  local job, message, code = box:begin_program(options, argv == self.options.prepared)
+  if not job then return nil, message, code end
+  entry.job, entry.state = job, argv == self.options.prepared and "preparing" or "warming"
+  return true
+end
+
+local function advance(self, entry)
+  if entry.state == "booting" then
+    local ready, message, code = entry.box:ready()
+    if ready == nil then return nil, message, code end
+    if not ready then return true end
+    self.booted = self.booted + 1
+    entry.state = "booted"
+  end
+  if entry.state == "booted" then
+    if self.options.warm_up and not entry.warmed or self.options.prepared then return start_preparation(self, entry) end
+    entry.state = "ready"
+  elseif entry.state == "warming" then
+    entry.job:step()
+    if entry.job.ended then
+      local r, message, code = entry.job:wait()
+      entry.job:close()
+      entry.job = nil
+      if not (r and r.ok) then return nil, "warm_up failed: " .. tostring(r and r.message or message), code or "bad_command" end
+      entry.warmed, entry.state = true, "booted"
+      return advance(self, entry)
+    end
+  elseif entry.state == "preparing" then
+    entry.job:step()
+    if entry.job.ended then
+      local r, message, code = entry.job:wait()
+      return nil, "the prepared program ended before it was needed: " .. tostring(r and (r.message or r.stderr) or message), code or "bad_command"
+    end
+    if entry.job:take_line() then entry.state = "ready" end
+  elseif entry.state == "ready" then
+    local ready, message, code = entry.box:ready() -- it may have died meanwhile
+    if ready == nil then return nil, message, code end
+  end
+  return true
+end
+
+--- Looks after all boxes: takes in what has booted, replaces what has died. Never waits.
+function Pool:step()
+  for i = #self.boxes, 1, -1 do
+    local ok, message, code = advance(self, self.boxes[i])
+    if not ok then
+      self.failed, self.failed_code, self.failed_at = message, code, core.now()
+      self.failures = self.failures + 1
+      discard(self, i)
+    else
+      if self.boxes[i].state == "ready" then self.failed = nil end
+    end
+  end
+  local wanted = math.max(target(self), 0)
+  for i = #self.boxes, 1, -1 do -- more than are wanted: what was used much is used no more
+    if #self.boxes <= wanted or self.closed then break end
+    if self.boxes[i].state == "ready" and self.options.idle_timeout and core.now() - self.used_at > self.options.idle_timeout then discard(self, i) end
+  end
+  self:fill()
+end
+
+local function take_ready(self)
+  for i, entry in ipairs(self.boxes) do
+    if entry.state == "ready" then return table.remove(self.boxes, i) end
+  end
+end
+
+-- Waits a little for whatever of the pool moves next.
+local function wait_for_any(self, seconds)
+  local entry = self.boxes[1]
+  local job = entry and (entry.job or entry.box.job)
+  if job then job.transport:wait(math.min(seconds, 0.05), job.plan.wait) else wait.sleep(math.min(seconds, 0.02)) end
+end
+
+local function sleep_for(self)
+  return function(seconds)
+    self:step()
+    if self.host.wait then self.host.wait(-1, "r", seconds) else wait.sleep(seconds) end
+  end
+end
+
+local function acquire(self)
+  local began = core.now()
+  local token, message, code = self.turns:acquire(sleep_for(self), function() return self.closed end)
+  if not token then return nil, message, code end
+  self.peak = math.max(self.peak or 0, self.turns:active())
+  local waited = false
+  while true do
+    if self.closed then
+      self.turns:release(token)
+      return nil, "the pool is closed", "closed"
+    end
+    self:step()
+    local entry = take_ready(self)
+    if entry then
+      if waited then self.waits, self.waited = self.waits + 1, self.waited + core.now() - began end
+      self.leased, self.used_at = self.leased + 1, core.now()
+      return entry, token, core.now() - began
+    end
+    if #self.boxes == 0 then
+      if self.failed and core.now() - (self.failed_at or 0) < 1 then
+        self.turns:release(token)
+        return nil, self.failed, self.failed_code
+      end
+      self:grow(1)
+    end
+    if self.options.queue_timeout and core.now() - began > self.options.queue_timeout then
+      self.turns:release(token)
+      return nil, ("no sandbox was ready within %g s"):format(self.options.queue_timeout), "busy"
+    end
+    waited = true
+    wait_for_any(self, 1)
+  end
+end
+
+local function give_back(self, entry, token)
+  self.leased, self.served = self.leased - 1, self.served + 1
+  entry.uses = (entry.uses or 0) + 1
+  if entry.uses >= self.options.max_uses or self.closed or not entry.box:ready() then
+    if entry.job then entry.job:close() end
+    entry.box:close()
+    self.destroyed = self.destroyed + 1
+  else
+    self.boxes[#self.boxes + 1] = entry
+  end
+  self.turns:release(token)
+  self:fill()
+end
+
+local function run_prepared(entry, options, level)
+  local plan, message = entry.box:lease_plan(options)
+  if not plan then error(message, level + 1) end
+  local job = entry.job
+  entry.job = nil
+  local r, why, code = entry.box:lease(job, plan)
+  return r, why, code
+end
+
+--- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
+-- @tparam table options as of `box:run`; of a prepared pool `code`, `stdin`, `argv`, limits and callbacks
+-- @treturn table result, or nil, message, code
+function Pool:run(options, level)
+  level = (level or 1) + 1
+  if self.closed then return nil, "the pool is closed", "closed" end
+  local message, code
+  if self.options.prepared then message = box_room.check_lease(options) end
+  if self.template and not message then message = self.template:check(options, self.options.prepared ~= nil) end
+  if message then error(message, level) end
+  local entry, token, queued = acquire(self)
+  if not entry then return nil, token, queued end
+  local box = entry.box
+  box.meanwhile = function() self:fill() end
+  local ok, r
+  if self.options.prepared then
+    ok, r, message, code = pcall(run_prepared, entry, options, level)
+  else
+    ok, r, message, code = pcall(box.run, box, options, level)
+  end
+  give_back(self, entry, token)
+  if not ok then error(r, 0) end
+  if r then r.queue_duration = r.queue_duration + queued end
+  return r, message, code
+end
+
+--- Waits until all that it keeps are ready.
+-- @number[opt] seconds
+-- @treturn boolean true, or nil, message, code
+function Pool:ready(seconds)
+  local limit = seconds and core.now() + seconds
+  while true do
+    if self.closed then return nil, "the pool is closed", "closed" end
+    self:step()
+    local ready = 0
+    for _, entry in ipairs(self.boxes) do
+      if entry.state == "ready" then ready = ready + 1 end
+    end
+    if ready >= self.options.min then return true end
+    if self.failed and #self.boxes == 0 then return nil, self.failed, self.failed_code end
+    local left = limit and limit - core.now() or 1
+    if left <= 0 then return nil, ("%d of %d are ready"):format(ready, self.options.min), "timeout" end
+    local waiting = false
+    for _, entry in ipairs(self.boxes) do
+      if entry.state ~= "ready" and not waiting then
+        waiting = true
+        local job = entry.job or entry.box.job
+        job.transport:wait(math.min(left, 0.1), job.plan.wait)
+      end
+    end
+    if not waiting then wait.sleep(math.min(left, 0.02)) end
+  end
+end
+
+--- How it stands.
+-- @treturn table { ready=, booting=, leased=, waiting=, booted=, served=, destroyed=, failures=, waits=, waited= }
+function Pool:stats()
+  self:step()
+  local s = { ready = 0, booting = 0, leased = self.leased, waiting = self.turns:waiting(), booted = self.booted, served = self.served,
+              destroyed = self.destroyed, failures = self.failures, waits = self.waits, waited = self.waited }
+  for _, entry in ipairs(self.boxes) do
+    local key = entry.state == "ready" and "ready" or "booting"
+    s[key] = s[key] + 1
+  end
+  return s
+end
+
+--- Destroys what is not leased; what is leased ends with its program. Once more does no harm.
+function Pool:close()
+  self.closed = true
+  for i = #self.boxes, 1, -1 do discard(self, i) end
+end
+Pool.__close = Pool.close
+
+return M

@@ -1,0 +1,244 @@
+-- SPDX-License-Identifier: MIT
+-- A sandbox that stays: programs in it, what they may use, how they are killed; files in and out; the box's own end.
+local env = require "support.harness"
+local sandbox, sb = env.sandbox, env.sb
+
+local BOMB = "f() { f | f & }; f; while :; do :; done"
+
+describe("a box", function()
+  local box
+  setup(function()
+    box = assert(sb:start{ limits = { memory = "256M", pids = 40 }, env = { FROM = "box" } })
+  end)
+  teardown(function() box:stop() end)
+
+  local function alive(b) return assert((b or box):run{ "echo", "alive" }).stdout end
+
+  it("runs programs one after the other", function()
+    local r = assert(box:run{ "sh", "-c", "echo $FROM $OWN $PWD; cat; echo err >&2; exit 3", env = { OWN = "mine" }, stdin = "in\n" })
+    assert.same({ "exited", 3, "box mine /work\nin\n", "err\n", false }, { r.status, r.exit_code, r.stdout, r.stderr, r.ok })
+    r = assert(box:run{ "sh", "-c", "kill -SEGV $$" })
+    assert.same({ "signaled", "SEGV" }, { r.status, r.signal_name })
+    assert(box:run{ "sh", "-c", "echo kept >/work/kept" })
+    assert.equal("kept\n", assert(box:run{ "cat", "kept" }).stdout)
+    r = assert(box:run{ "id", "-u" })
+    assert.equal("65534\n", r.stdout)
+    assert.is_nil(r.cpu_time)
+  end)
+
+  it("runs several at once", function()
+    local out = sandbox.map({ 1, 2, 3, 4, 5, 6 }, 6, function(i) return assert(box:run{ "sh", "-c", "sleep 0.1; echo " .. i }).stdout end)
+    assert.same({ "1\n", "2\n", "3\n", "4\n", "5\n", "6\n" }, out)
+  end)
+
+  it("says what cannot be started", function()
+    local r, message, code = box:run{ "no-such-program" }
+    local _
+    assert.same({ nil, "bad_command" }, { r, code })
+    assert.truthy(message:find("No such file", 1, true))
+    r, message, code = box:run{ "true", cwd = "/nowhere" }
+    assert.same({ nil, "bad_command" }, { r, code })
+    assert.truthy(message:find("cwd", 1, true))
+    r, _, code = box:run{ "/work" }
+    assert.same({ nil, "bad_command" }, { r, code })
+  end)
+
+  it("streams: write, read, signals, callbacks", function()
+    local job = assert(box:spawn{ "cat" })
+    assert(job:write "hello\n")
+    assert.equal("hello\n", job:read "stdout")
+    job:close_stdin()
+    assert.is_true(job:wait().ok)
+    job = assert(box:spawn{ "sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done" })
+    assert.equal("up\n", job:read "stdout")
+    job:kill "TERM"
+    assert.equal(7, job:wait().exit_code)
+    local got = {}
+    assert(box:run{ "echo", "x", on_stdout = function(c) got[#got + 1] = c end })
+    assert.equal("x\n", table.concat(got))
+    job = assert(box:spawn{ "sleep", "1000" })
+    job:close()
+    assert.is_true(env.eventually(function() return #assert(box:processes()) == 0 end))
+  end)
+
+  it("kills what times out with all its descendants, and goes on", function()
+    for _, case in ipairs{ { "sleep", "1000" }, { "sh", "-c", "sleep 1000 & sleep 1000 & wait" }, { "sh", "-c", "(setsid sleep 1000 &); (sleep 1000 &); sleep 1000" },
+                           { "sh", "-c", BOMB },
+                           { "python3", "-c", "import os, signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nos.close(0); os.close(1); os.close(2)\nwhile True: signal.pause()" },
+                           { "sh", "-c", "kill -STOP $$" } } do
+      case.limits = { timeout = 0.4 }
+      local r = assert(box:run(case))
+      assert.same({ "timed_out", true }, { r.status, r.timed_out })
+      assert.is_nil(r.message:find("destroyed", 1, true))
+      assert.equal("alive\n", alive())
+      assert.same({}, assert(box:processes()))
+    end
+  end)
+
+  it("leaves alone what a program that ended has left behind", function()
+    assert(box:run{ "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo" })
+    local list = assert(box:processes())
+    assert.equal(1, #list)
+    assert.is_true(box:signal(list[1].pid))
+    assert.is_true(env.eventually(function() return #assert(box:processes()) == 0 end))
+  end)
+
+  it("holds a program's own limits", function()
+    local r = assert(box:run{ "sh", "-c", "ulimit -n; ulimit -f", limits = { open_files = 77, file_size = "8K" } })
+    assert.truthy(r.stdout:find "^77\n")
+    assert.equal("1024\n", assert(box:run{ "sh", "-c", "ulimit -n" }).stdout)
+    r = assert(box:run{ "sh", "-c", "yes", limits = { output = "10K", output_kill = true } })
+    assert.same({ "output_exceeded", 10240 }, { r.status, #r.stdout })
+    r = assert(box:run{ "sh", "-c", BOMB, limits = { timeout = 0.4 } })
+    assert.is_true(r.pids_exceeded)
+    local none, message, code = box:run{ "true", limits = { cpu_time = 1 } }
+    assert.same({ nil, "limit_unavailable" }, { none, code })
+    assert.truthy(message:find("pool", 1, true))
+    assert.equal("alive\n", alive())
+  end)
+
+  it("raises for what belongs to the box", function()
+    for _, wrong in ipairs{ { "true", rootfs = "/" }, { "true", user = 0 }, { "true", limits = { memory = "1M" } }, { "true", limits = { pids = 3 } }, { "true", nonsense = 1 }, {} } do
+      assert.is_false((pcall(box.run, box, wrong)))
+    end
+    for _, wrong in ipairs{ { "true" }, { stdin = "x" }, { lifetime = -1 }, { nonsense = 1 }, { limits = { memory = "x" } } } do
+      local ok, message = pcall(sb.start, sb, wrong)
+      assert.is_false(ok)
+      assert.truthy(tostring(message):find("bad option", 1, true))
+    end
+  end)
+
+  it("takes files in and gives them out", function()
+    assert.is_true(box:write_file("a/b/c", "data\0more"))
+    assert.equal("data\0more", box:read_file "a/b/c")
+    assert.same({ { name = "b", type = "directory", mode = "777", size = box:list("a")[1].size } }, box:list "a")
+    assert.equal("inside", assert(box:run{ "cat", "x/y", files = { ["x/y"] = "inside" } }).stdout)
+    local big = ("0123456789abcdef"):rep(300000)
+    assert(box:write_file("big", big))
+    assert.is_true(box:read_file "big" == big)
+    assert.same({ nil, "too_big" }, { (box:read_file("big", { max = "1M" })), (select(3, box:read_file("big", { max = "1M" }))) })
+    assert.equal("not_found", (select(3, box:read_file "missing")))
+    assert.is_true(box:remove "a")
+    assert.equal("not_found", (select(3, box:list "a")))
+  end)
+
+  it("collects regular files and nothing else", function()
+    local r = assert(box:run{ "sh", "-c", [[mkdir -p out/d; echo 1 >out/1; echo 2 >out/d/2; ln -s /etc/passwd out/link; ln -s d out/dlink; mkfifo out/fifo
+      truncate -s 900G out/sparse; printf x >"out/new
+line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & sleep 0.1; kill $!; exit 5]], collect = { paths = { "out/**", "/etc/passwd", "none" }, max_bytes = "4M" } })
+    assert.same({ 5, "1\n", "2\n", "x", "y" }, { r.exit_code, r.files["out/1"], r.files["out/d/2"], r.files["out/new\nline"], r.files["out/..odd"] })
+    assert.same({ "link", "fifo", "too big", "missing" }, { r.files_skipped["out/link"], r.files_skipped["out/fifo"], r.files_skipped["out/sparse"], r.files_skipped.none })
+    assert.is_nil(r.files["out/dlink/2"])
+    assert.same({ mode = "644", size = 2 }, r.files_info["out/1"])
+    box:remove "out"
+  end)
+
+  it("collects within its bounds", function()
+    assert(box:run{ "python3", "-c", "import os\nos.mkdir('many')\nfor i in range(3000): open('many/%d' % i, 'w').close()" })
+    local r = assert(box:run{ "true", collect = { paths = { "many/*" }, max_files = 10 } })
+    local n = 0
+    for _ in pairs(r.files) do n = n + 1 end
+    assert.equal(10, n)
+    local dir, remove = env.tmpdir()
+    assert(box:run{ "sh", "-c", "mkdir -p q; echo in >q/f", collect = { paths = { "q/*" }, into = dir } })
+    assert.equal("in\n", env.read(dir .. "/q/f"))
+    remove()
+  end)
+
+  it("pauses and resumes", function()
+    local job = assert(box:spawn{ "sh", "-c", "echo up; read x; echo $x" })
+    assert.equal("up\n", job:read "stdout")
+    assert.is_true(box:pause())
+    assert(job:write "go\n")
+    local r, _, code = job:wait(0.1)
+    assert.same({ nil, "timeout" }, { r, code })
+    assert.is_true(box:resume())
+    assert.equal("go\n", job:read "stdout")
+    assert.is_true(job:wait().ok)
+  end)
+
+  it("tells what it has used", function()
+    local s = assert(box:stats())
+    assert.is_true(s.peak_memory > 0 and s.programs > 10 and s.processes == 0)
+  end)
+end)
+
+describe("a box's end", function()
+  local before
+  setup(function()
+    assert(sb:run{ "true" })
+    before = env.census()
+  end)
+
+  it("comes with its memory: what runs is oom_killed, what comes later closed", function()
+    local box = assert(sb:start{ limits = { memory = "64M" } })
+    local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
+    assert.equal("up\n", job:read "stdout")
+    local r = assert(box:run{ "python3", "-c", "x = []\nwhile True: x.append(bytearray(1 << 20))" })
+    assert.same({ "oom_killed", true }, { r.status, r.oom_killed })
+    assert.equal("oom_killed", job:wait().status)
+    local none, message, code = box:run{ "true" }
+    assert.same({ nil, "closed" }, { none, code })
+    assert.truthy(message:find("64 MiB", 1, true))
+    box:stop()
+  end)
+
+  it("comes with its lifetime, or when it is idle", function()
+    local box = assert(sb:start{ lifetime = 0.5 })
+    local r, message, code = box:run{ "sleep", "1000" }
+    assert.same({ nil, "closed" }, { r, code })
+    assert.truthy(message:find("out of time", 1, true) or message:find("not done", 1, true) or message:find("lifetime", 1, true))
+    box:stop()
+    box = assert(sb:start{ idle_timeout = 0.3 })
+    assert.is_true(assert(box:run{ "sleep", "0.6" }).ok) -- at work it is not idle
+    assert.is_true(env.eventually(function() return box:ready() == nil end))
+    box:close()
+  end)
+
+  it("stops, also twice, and is closed then", function()
+    local box = assert(sb:start{})
+    local job = assert(box:spawn{ "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done" })
+    assert.equal("up\n", job:read "stdout")
+    assert.is_true(box:stop(5))
+    local r = job:wait()
+    assert.same({ "exited", "bye\n" }, { r.status, job:read "stdout" })
+    assert.is_true(box:stop())
+    local none, _, code = box:run{ "true" }
+    assert.same({ nil, "closed" }, { none, code })
+    box:close()
+    for _, name in ipairs{ "stats", "processes", "pause", "list" } do assert.equal("closed", (select(3, box[name](box)))) end
+  end)
+
+  it("is told when the sentry is killed", function()
+    local box = assert(sb:start{})
+    local job = assert(box:spawn{ "sleep", "1000" })
+    os.execute("kill -9 " .. box.job:pid())
+    local r, _, code = job:wait()
+    assert.same({ nil, "closed" }, { r, code })
+    job:close()
+    box:close()
+  end)
+
+  it("leaves a program's supervisor nothing to leave", function()
+    local box = assert(sb:start{})
+    local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
+    assert.equal("up\n", job:read "stdout")
+    job = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(env.eventually(function() return #assert(box:processes()) == 0 end))
+    box = nil -- luacheck: ignore
+    assert.is_nil(env.leftovers(before))
+  end)
+
+  it("collects after a run of its own, in every status", function()
+    local r = assert(sb:run{ "sh", "-c", "echo x >y; sleep 1000", collect = { "y" }, limits = { timeout = 0.3 } })
+    assert.same({ "timed_out", "x\n" }, { r.status, r.files.y })
+    r = assert(sb:run{ "sh", "-c", "echo x >y; exit 3", collect = { "*" }, limits = { memory = "100M" } })
+    assert.same({ 3, "x\n", 100 * 2 ^ 20, true }, { r.exit_code, r.files.y, r.limits.memory.requested, r.peak_memory ~= nil })
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)

@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: MIT
+-- Sandboxes kept ready: nobody's before, nobody's after; prepared programs.
+local env = require "support.harness"
+local sandbox, sb = env.sandbox, env.sb
+local RUNS = tonumber(os.getenv "SANDBOX_TEST_RUNS") or 24
+
+local function numbers(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+
+describe("a pool", function()
+  local before
+  setup(function()
+    assert(sb:run{ "true" })
+    before = env.census()
+  end)
+
+  it("serves each program in a sandbox of its own", function()
+    local pool = assert(sb:pool{ size = 2, limits = { memory = "128M" } })
+    assert(pool:ready(60))
+    for _ = 1, 4 do
+      local r = assert(pool:run{ "sh", "-c", "ls /work /tmp; touch /work/mine /tmp/mine; (sleep 1000 &) >/dev/null 2>&1" })
+      assert.equal("/tmp:\n\n/work:\n", r.stdout)
+    end
+    local s = pool:stats()
+    assert.same({ 4, 4, 0 }, { s.served, s.destroyed, s.leased })
+    pool:close()
+    local r, _, code = pool:run{ "true" }
+    assert.same({ nil, "closed" }, { r, code })
+    pool:close()
+  end)
+
+  it(("%d runs of eight tasks that misbehave in every way: every flag right"):format(RUNS), function()
+    local pool = assert(sb:pool{ size = 4, limits = { memory = "96M", pids = 20 } })
+    local kinds = {
+      { { "echo", "fine" }, "exited", "" },
+      { { "python3", "-c", "x = []\nwhile True: x.append(bytearray(1 << 20))" }, "oom_killed", "oom_killed" },
+      { { "sleep", "1000", limits = { timeout = 0.2 } }, "timed_out", "timed_out" },
+      { { "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { timeout = 2 } }, "timed_out", "timed_out pids_exceeded" },
+      { { "yes", limits = { output = "64K", output_kill = true } }, "output_exceeded", "output_exceeded stdout_truncated" },
+      { { "python3", "-c", "while True: pass", limits = { cpu_time = 0.2 } }, "cpu_exceeded", "cpu_exceeded" },
+      { { "sh", "-c", "kill -9 $$" }, "signaled", "" },
+      { { "sh", "-c", "setsid sleep 1000 & exit 9" }, "exited", "" },
+    }
+    local ids = {}
+    sandbox.map(numbers(RUNS), 8, function(i)
+      local kind = kinds[i % #kinds + 1]
+      local r, message = pool:run(kind[1])
+      assert(r, message)
+      assert(r.status == kind[2] and env.flags_of(r) == kind[3], ("%s: %s %s, %s"):format(table.concat(kind[1], " "), r.status, env.flags_of(r), tostring(r.message)))
+      ids[r.id] = (ids[r.id] or 0) + 1
+      return true
+    end)
+    for _, n in pairs(ids) do assert.equal(1, n) end
+    local s = pool:stats()
+    assert.same({ RUNS, RUNS, 0 }, { s.served, s.destroyed, s.leased })
+    pool:close()
+    assert.is_nil(env.leftovers(before))
+  end)
+
+  it("serves several programs where it is told to", function()
+    local pool = assert(sb:pool{ size = 1, max_uses = 2 })
+    assert(pool:run{ "sh", "-c", "touch mine" })
+    assert.equal("mine\n", assert(pool:run{ "ls" }).stdout)
+    assert.equal("", assert(pool:run{ "ls" }).stdout)
+    pool:close()
+  end)
+
+  it("is busy, or waits in order", function()
+    local pool = assert(sb:pool{ size = 1, queue = false })
+    assert(pool:ready(60))
+    local first, busy
+    sandbox.loop(function()
+      local task = sandbox.go(function() first = assert(pool:run{ "sleep", "0.4" }) end)
+      sandbox.sleep(0.1)
+      local _, _, code = pool:run{ "true" }
+      busy = code
+      task:join()
+    end)
+    assert.same({ true, "busy" }, { first.ok, busy })
+    pool:close()
+  end)
+
+  it("warms up, and says what fails", function()
+    local pool = assert(sb:pool{ size = 1, warm_up = { "sh", "-c", "echo warm >/work/w" } })
+    assert.equal("warm\n", assert(pool:run{ "cat", "w" }).stdout)
+    pool:close()
+    pool = assert(sb:pool{ size = 1, warm_up = { "false" } })
+    local r, message = pool:run{ "true" }
+    assert.is_nil(r)
+    assert.truthy(message:find("warm_up", 1, true))
+    pool:close()
+    pool = assert(sb:pool{ size = 1, rootfs = "/nonexistent-rootfs" } or true)
+    if pool ~= true then
+      local _, _, code = pool:run{ "true" }
+      assert.equal("bad_rootfs", code)
+      pool:close()
+    end
+  end)
+
+  it("raises for wrong options", function()
+    for _, wrong in ipairs{ { size = 0 }, { size = "x" }, { min = 3, max = 2 }, { size = 1, min = 1 }, { warm_up = {} }, { nonsense = 1 }, { prepared = { "x" }, max_uses = 2 } } do
+      local ok, message = pcall(sb.pool, sb, wrong)
+      assert.is_false(ok)
+      assert.truthy(tostring(message):find("bad option", 1, true))
+    end
+  end)
+
+  local programs = {
+    python = { modules = { "json", "re" }, code = "import sys\nprint(json.dumps([6 * 7]), input(), sys.argv[1:])" , prelude = "import json\n", out = "[42] line one ['A B']\n" },
+    lua = { code = "print(6 * 7, io.read 'l', ...)", out = "42\tline one\tA B\n" },
+    sh = { code = "read x; echo 42 $x \"$1\"", out = "42 line one A B\n" },
+  }
+  for name, p in pairs(programs) do
+    it("keeps prepared programs of " .. name, function()
+      local pool = assert(sb:pool{ size = 2, prepared = sandbox.prepared[name](p.modules), limits = { memory = "200M" } })
+      assert(pool:ready(60))
+      local r = assert(pool:run{ code = (p.prelude or "") .. p.code, stdin = "line one\nline two\n", argv = { "A B" } })
+      assert.same({ "exited", 0, p.out }, { r.status, r.exit_code, r.stdout })
+      r = assert(pool:run{ code = name == "python" and "while True: pass" or name == "lua" and "while true do end" or "while :; do :; done", limits = { timeout = 0.3 } })
+      assert.same({ "timed_out", "timed_out" }, { r.status, env.flags_of(r) })
+      assert.is_false((pcall(pool.run, pool, { "echo" })))
+      pool:close()
+    end)
+  end
+
+  it("gives a prepared Python its own status, traceback, files and seed", function()
+    local pool = assert(sb:pool{ size = 2, prepared = sandbox.prepared.python{ "random" } })
+    local r = assert(pool:run{ code = "x = 1\ndef f():\n  raise ValueError('mine')\nf()" })
+    assert.equal(1, r.exit_code)
+    assert.truthy(r.stderr:find('File "main.py", line 3, in f\n    raise ValueError', 1, true))
+    assert.is_nil(r.stderr:find("<string>", 1, true))
+    assert.equal(7, assert(pool:run{ code = "import sys; sys.exit(7)" }).exit_code)
+    assert.equal("in", assert(pool:run{ code = "print(open('f').read(), end='')", files = { f = "in" } }).stdout)
+    r = assert(pool:run{ code = "open('o', 'w').write('out')", collect = { "o" } })
+    assert.equal("out", r.files.o)
+    local a, b = assert(pool:run{ code = "import random; print(random.random())" }), assert(pool:run{ code = "import random; print(random.random())" })
+    assert.are_not.equal(a.stdout, b.stdout)
+    pool:close()
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)
