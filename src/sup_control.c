@@ -103,6 +103,8 @@ static int send_all(int fd, const char *bytes, size_t n, const int *pass, unsign
 		memset(&control, 0, sizeof(control));
 		struct cmsghdr *head = CMSG_FIRSTHDR(&m);
 
+		if (!head)
+			return -1;
 		head->cmsg_level = SOL_SOCKET;
 		head->cmsg_type = SCM_RIGHTS;
 		head->cmsg_len = CMSG_LEN(sizeof(int) * passed);

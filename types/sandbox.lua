@@ -41,7 +41,7 @@
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|{from:string} fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
 ---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
----@field collect? string[]|table regular files read back after the end: validated, and `not_supported` for now
+---@field collect? string[]|table regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host

@@ -274,10 +274,10 @@ function Box:lease(job, plan)
   local ok, message, code = put_files(self, plan.files)
   if not ok then return nil, message, code end
   job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
-  local r
-  r, message, code = finish(self, job)
+  local r, raised
+  r, message, code, raised = finish(self, job)
   if r and plan.collect then self:collect_into(r, plan.collect) end
-  return r, message, code
+  return r, message, code, raised
 end
 
 local function ready(self)
@@ -295,13 +295,13 @@ end
 
 -- Waits for a program's end. A pool begins to replace the sandbox meanwhile, but leaves a short program the machine for itself.
 function finish(self, job)
-  local r, message, code = job:wait(self.meanwhile and 0.02)
+  local r, message, code, raised = job:finish(self.meanwhile and 0.02)
   if code == "timeout" and not job.ended then
     self.meanwhile()
-    r, message, code = job:wait()
+    r, message, code, raised = job:finish()
   end
   job:close()
-  return r, message, code
+  return r, message, code, raised
 end
 
 -- The helper as a program: what it answers, bounded, or nil, message, code.
@@ -361,23 +361,33 @@ local function start_program(self, options, level, spawning)
   return job, message, code, plan
 end
 
---- Runs a program in the box to its end.
--- @tparam table options argv, stdin, files, collect, env, cwd, stderr, callbacks, and the limits of one program
--- @treturn table result, or nil, message, code
-function Box:run(options, level)
+--- As `run`, but what a callback raised is a fourth value.
+-- @tparam table options
+-- @int[opt] level
+function Box:attempt(options, level)
   local job, message, code, plan = start_program(self, options, (level or 1) + 1, false)
   if not job then
     local _, why, kind = explain(self, nil, message, code)
     return nil, why, kind
   end
-  local r
-  r, message, code = finish(self, job)
+  local r, raised
+  r, message, code, raised = finish(self, job)
+  if raised then return nil, nil, nil, raised end
   r, message, code = explain(self, r, message, code)
   if r and plan.collect then
     local ok
     ok, message, code = self:collect_into(r, plan.collect)
     if not ok and r.status == "exited" then return nil, message, code end
   end
+  return r, message, code
+end
+
+--- Runs a program in the box to its end.
+-- @tparam table options argv, stdin, files, collect, env, cwd, stderr, callbacks, and the limits of one program
+-- @treturn table result, or nil, message, code
+function Box:run(options, level)
+  local r, message, code, raised = self:attempt(options, (level or 1) + 1)
+  if raised then error(raised.value, 0) end
   return r, message, code
 end
 
@@ -394,7 +404,7 @@ end
 -- @tparam table host the instance's doors
 -- @tparam table options as of `sandbox.run`
 -- @int level
--- @treturn table result, or nil, message, code
+-- @return result, or nil, message, code; what a callback raised is a fourth value
 function M.run_once(host, options, level)
   local plan, message = schema.try(options, host.defaults)
   if not plan then error(message, level + 1) end
@@ -409,12 +419,11 @@ function M.run_once(host, options, level)
   self, message, code = M.begin(host, start, level + 1)
   if not self then return nil, message, code end
   self.single = true
-  local ok, r
-  ok, r, message, code = pcall(self.run, self, program, 1)
+  local r, raised
+  r, message, code, raised = self:attempt(program, 1)
   local boot = self.job.started and tonumber(self.job.started.boot_duration) or 0
-  self.job:kill()
   self:close()
-  if not ok then error(r, 0) end
+  if raised then return nil, nil, nil, raised end
   if r then r.boot_duration = r.boot_duration + boot end
   return r, message, code
 end

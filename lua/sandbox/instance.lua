@@ -454,10 +454,10 @@ function Instance:run_collecting(options, level)
   local token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
   if not token then return fail(self, message, code) end
   local queued = core.now() - asked
-  local ok, r
-  ok, r, message, code = pcall(box_room.run_once, doors(self), options, level + 1)
+  local r, raised
+  r, message, code, raised = box_room.run_once(doors(self), options, level + 1)
   self.queue:release(token)
-  if not ok then error(r, 0) end
+  if raised then error(raised.value, 0) end
   if r then r.queue_duration = r.queue_duration + queued end
   return r, message, code
 end

@@ -394,6 +394,23 @@ function Job:pid()
   return self.started and tonumber(self.started.pid)
 end
 
+--- As `wait`, but what a callback raised is given back instead of raised: for those who have to tidy up first. (Without pcall,
+-- which cannot be waited in on Lua 5.1.)
+-- @number[opt] seconds
+-- @return result, message, code, and { value = what was raised }
+function Job:finish(seconds)
+  if not self.ended and not wait_until(self, has_ended, seconds and core.now() + seconds) then
+    return nil, "the program still runs", "timeout"
+  end
+  local raised = self.raised
+  if raised and not raised.told then
+    raised.told = true
+    self:wait_gone()
+    return nil, nil, nil, raised
+  end
+  return self.result, self.message, self.code
+end
+
 --- For pools: whether the program has said that it is ready, a line on stdout, which is taken away.
 -- @treturn boolean
 function Job:take_line()

@@ -244,13 +244,13 @@ local function give_back(self, entry, token)
   self:fill()
 end
 
-local function run_prepared(entry, options, level)
+local function run_prepared(entry, options)
   local plan, message = entry.box:lease_plan(options)
-  if not plan then error(message, level + 1) end
+  if not plan then return nil, message, "bad_option" end
   local job = entry.job
   entry.job = nil
-  local r, why, code = entry.box:lease(job, plan)
-  return r, why, code
+  local r, why, code, raised = entry.box:lease(job, plan)
+  return r, why, code, raised
 end
 
 --- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
@@ -267,14 +267,14 @@ function Pool:run(options, level)
   if not entry then return nil, token, queued end
   local box = entry.box
   box.meanwhile = function() self:fill() end
-  local ok, r
+  local r, raised
   if self.options.prepared then
-    ok, r, message, code = pcall(run_prepared, entry, options, level)
+    r, message, code, raised = run_prepared(entry, options)
   else
-    ok, r, message, code = pcall(box.run, box, options, level)
+    r, message, code, raised = box:attempt(options, level)
   end
   give_back(self, entry, token)
-  if not ok then error(r, 0) end
+  if raised then error(raised.value, 0) end
   if r then r.queue_duration = r.queue_duration + queued end
   return r, message, code
 end

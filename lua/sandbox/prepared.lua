@@ -169,7 +169,7 @@ function M.sh() return { "sh", "-c", SH } end
 function M.encode(code, argv)
   local packed = ""
   for _, a in ipairs(argv or {}) do packed = packed .. a .. "\0" end
-  return ("%d %d\n%s%s"):format(#packed, #code, packed, code)
+  return #packed .. " " .. #code .. "\n" .. packed .. code -- no format: on 5.1 it stops at a NUL
 end
 
 return M

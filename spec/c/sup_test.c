@@ -11,11 +11,15 @@
 #include <unistd.h>
 
 #include "sbx_wire.h"
+#include "sup_control.h"
+#include "sup_exec.h"
 #include "sup_judge.h"
 #include "sup_log.h"
 #include "sup_pump.h"
 #include "sup_request.h"
+#include "sup_stats.h"
 #include "sup_trace.h"
+#include "sup_tree.h"
 
 static int passed, failed;
 
@@ -201,8 +205,110 @@ static void test_pump(void)
 	sup_pump_destroy(&p);
 }
 
+/* Who comes from which program, however its parents end. */
+static void test_tree(void)
+{
+	char dir[] = "/tmp/sbx-tree-XXXXXX", path[64];
+	struct sup_tree *t = mkdtemp(dir) ? sup_tree_make(dir) : NULL;
+	const struct sup_tree *seen = sup_tree_open(dir);
+	size_t at = 0;
+
+	CHECK("the tree is shared", t && seen && t != seen);
+	sup_tree_clone(t, 10, 11);	/* 10 is a program, 11 its child, 12 its grandchild */
+	sup_tree_clone(t, 11, 12);
+	sup_tree_clone(t, 20, 21);	/* another's */
+	sup_tree_clone(t, 12, 12);	/* a second thread */
+	sup_tree_clone(t, 1, 5);	/* the helper's: nobody's */
+	sup_tree_exit(t, 11);
+	CHECK("an orphan is still its program's", sup_tree_next(seen, 10, &at) == 12 && sup_tree_next(seen, 10, &at) == 0);
+	sup_tree_exit(t, 12);
+	at = 0;
+	CHECK("one thread less is no end", sup_tree_next(seen, 10, &at) == 12);
+	sup_tree_exit(t, 12);
+	at = 0;
+	CHECK("none is left", sup_tree_next(seen, 10, &at) == 0 && !seen->lost);
+	at = 0;
+	CHECK("the other's is", sup_tree_next(seen, 20, &at) == 21);
+	for (int i = 0; i < SUP_TREE_SLOTS + 5; i++)
+		sup_tree_clone(t, 30, 1000 + i);
+	CHECK("a full table says so", t->lost >= 5);
+	sup_tree_close(t);
+	sup_tree_close(seen);
+	(void)snprintf(path, sizeof(path), "%s/tree", dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+/* A sentry that answers as it likes. */
+static void test_control(void)
+{
+	static const struct {
+		const char *name, *answer, *code;
+		int result;
+	} rows[] = {
+		{ "an answer", "{\"success\":true,\"err\":\"\",\"result\":42}", "", 42 },
+		{ "a refusal", "{\"success\":false,\"err\":\"no such process\"}", "runsc_failed", 0 },
+		{ "a list", "[1,2,3]", "runsc_failed", 0 },
+		{ "no success", "{\"result\":1}", "runsc_failed", 0 },
+		{ "success that is no boolean", "{\"success\":\"yes\",\"result\":1}", "runsc_failed", 0 },
+		{ "garbage", "\x00\xff{{{", "closed", 0 },
+		{ "too deep", "[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]", "closed", 0 },
+		{ "half an answer, then the end", "{\"success\":tr", "closed", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sup_error e = { .code = "" };
+		struct json_object *result = NULL;
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+			abort();
+		struct sup_control c = { .fd = pair[0] };
+
+		if (write(pair[1], rows[i].answer, rows[i].answer[0] ? strlen(rows[i].answer) : 5) < 0)
+			abort();
+		(void)shutdown(pair[1], SHUT_WR);
+		(void)sup_control_call(&c, "containerManager.WaitPID", "{}", NULL, 0, 5, &result, &e);
+		CHECK(rows[i].name, !strcmp(e.code, rows[i].code) && (result ? json_object_get_int(result) : 0) == rows[i].result);
+		json_object_put(result);
+		sup_control_close(&c);
+		close(pair[1]);
+	}
+}
+
+/* An answer that never ends, and one that never comes. */
+static void test_control_bounds(void)
+{
+	static char flood[1 << 20];
+	struct sup_error e = { .code = "" };
+	struct json_object *reply = NULL;
+	int pair[2], rc = 0;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	struct sup_control c = { .fd = pair[0] };
+
+	memset(flood, ' ', sizeof(flood));
+	for (unsigned i = 0; i < 100000 && rc == 0; i++) {
+		(void)!write(pair[1], flood, sizeof(flood));
+		rc = sup_control_receive(&c, &reply);
+	}
+	CHECK("an endless answer is given up", rc < 0);
+	sup_control_close(&c);
+	close(pair[1]);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		abort();
+	c = (struct sup_control){ .fd = pair[0] };
+	CHECK("silence is given up", sup_control_call(&c, "x", "{}", NULL, 0, 0.05, NULL, &e) < 0 && !strcmp(e.code, "closed"));
+	sup_control_close(&c);
+	close(pair[1]);
+}
+
 int main(void)
 {
+	test_tree();
+	test_control();
+	test_control_bounds();
 	test_judge();
 	test_trace();
 	test_log();
