@@ -118,8 +118,10 @@ local function descendants(pid, found)
   return found
 end
 local entry = pool.boxes[1].box
-local function supervisor() return tonumber(io.open(("/proc/%d/stat"):format(entry.job:pid())):read "*a":match "^%d+ %(.*%) %a (%d+)") end
-local pids = descendants(supervisor(), { supervisor() })
+local stat = io.open(("/proc/%d/stat"):format(entry.job:pid()))
+local supervisor = tonumber(stat:read "*a":match "^%d+ %(.*%) %a (%d+)")
+stat:close()
+local pids = descendants(supervisor, { supervisor })
 local function ticks()
   local sum = 0
   for _, pid in ipairs(pids) do

@@ -18,6 +18,8 @@ test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues l
  $nginx neovim lua-check lua-ldoc luarocks valgrind clang-tidy python3 perl busybox-static procps passwd binutils"
 # A machine under emulation, for the kernels that this one is not (spec/support/vm.sh).
 test="$test qemu-system-x86 cpio kmod xz-utils"
+# For the Piston client. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
+have node && have npm || test="$test nodejs npm"
 fetch="ca-certificates"
 
 case ${1:-test} in

@@ -19,4 +19,5 @@ if is_root && ! as_user "$(id -u www-data)" "$(id -g www-data)" test -x "$TREE/b
   mkdir -p "$prefix/build/serve"
 fi
 echo "serving on http://127.0.0.1:2000/api/v2/ (runsc: $SANDBOX_RUNSC)"
-nginx -p "$prefix/" -c "$prefix/examples/openresty/nginx.conf" -g "daemon off;"
+# nginx itself would take nobody, which is anybody's.
+nginx -p "$prefix/" -c "$prefix/examples/openresty/nginx.conf" -g "daemon off; $(is_root && echo 'user www-data;')"

@@ -28,6 +28,10 @@ echo "building"
 make --no-print-directory -s DEV=1 all >"$LOG/make.log" 2>&1 || { tail -n 40 "$LOG/make.log"; echo "0 passed, 1 failed"; exit 1; }
 # A build that cannot be fetched fails its own rows; the others run.
 scripts/runsc.sh >"$LOG/runsc.log" 2>&1 || cat "$LOG/runsc.log"
+if is_root && wanted hosts; then
+  scripts/nvim.sh >"$LOG/nvim.log" 2>&1 || cat "$LOG/nvim.log"
+  scripts/npm.sh >"$LOG/npm.log" 2>&1 || cat "$LOG/npm.log"
+fi
 
 # Short, for socket addresses are: 108 bytes must hold a run's directory and more.
 WORK=$(mktemp -d /tmp/sbt.XXXX) || exit 1
@@ -287,7 +291,7 @@ fi
 [ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2024 user lua5.1
 if is_root && specs spec/hosts; then
   row_env 5.4
-  row hosts 240 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+  row hosts 600 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
 fi
 

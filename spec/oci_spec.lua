@@ -134,6 +134,27 @@ describe("request", function()
     assert.are.same({ "/etc/passwd" }, layout.etc)
   end)
 
+  it("looks through /etc once a second, and at what it found there every time", function()
+    local now, looked = 100, 0
+    local clocked = setmetatable({
+      now = function() return now end,
+      readdir = function()
+        looked = looked + 1
+        return looked == 1 and { "python3" } or { "python3", "perl" }
+      end,
+      lstat = function(p) return p == "/etc/perl" and node("directory", "755") or tree[p] end,
+    }, { __index = core })
+    local function binds() return table.concat(request.host_layout(clocked, "none").bind, " ") end
+    assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
+    tree["/etc/python3"] = node("directory", "750")
+    now = 100.9
+    assert.are.equal("/usr /lib /etc/alternatives", binds())
+    tree["/etc/python3"] = node("directory", "755")
+    now = 101.5
+    assert.are.equal("/usr /lib /etc/alternatives /etc/perl /etc/python3", binds())
+    assert.are.equal(2, looked)
+  end)
+
   it("says all that the supervisor must know", function()
     local plan = schema.check{ "a", limits = { cpus = 0.5, disk = "1M" }, stderr = "stdout", stdin = "x", files = { ["a.py"] = "1" }, mounts = { { destination = "/m/f", source = "/data/f" } } }
     local req = request.build(plan, rt, "00ff", core)

@@ -9,14 +9,15 @@ local MAX_INTEGER = 99999999999999
 local codec
 local function get()
   if codec then return codec end
-  local ok, cjson = pcall(require, "cjson")
-  if ok then
-    codec = cjson.new and cjson.new() or cjson
-  elseif rawget(_G, "vim") and rawget(_G, "vim").json then
-    codec = rawget(_G, "vim").json
-  else
-    error("sandbox needs lua-cjson: " .. tostring(cjson), 0)
+  local vim = rawget(_G, "vim")
+  if vim and vim.json then
+    -- Never cjson.so there: the editor exports functions of the same names, of another version, which it would call.
+    codec = vim.json
+    return codec
   end
+  local ok, cjson = pcall(require, "cjson")
+  if not ok then error("sandbox needs lua-cjson: " .. tostring(cjson), 0) end
+  codec = cjson.new and cjson.new() or cjson
   return codec
 end
 

@@ -27,6 +27,27 @@ local function open_directory(st)
   return st and st.type == "directory" and st.mode % 8 >= 5
 end
 
+-- The names in /etc that fit, remembered for a moment: to look through all of it takes longer than the rest of a request.
+-- What may be done with each is asked every time.
+local FRESH = 1
+local etc_names_cache = {}
+local function etc_names(core)
+  local now = core.now and core.now()
+  if now and etc_names_cache.core == core and now - etc_names_cache.at < FRESH then return etc_names_cache.names end
+  local names = {}
+  for _, name in ipairs(core.readdir("/etc") or {}) do
+    for _, pattern in ipairs(etc_patterns) do
+      if name:find(pattern) then
+        names[#names + 1] = name
+        break
+      end
+    end
+  end
+  table.sort(names)
+  if now then etc_names_cache = { core = core, at = now, names = names } end
+  return names
+end
+
 local function add_etc(core, out, network)
   for _, path in ipairs(etc_files) do
     local st = core.stat(path)
@@ -39,15 +60,8 @@ local function add_etc(core, out, network)
   for _, path in ipairs(etc_directories) do
     if open_directory(core.stat(path)) then out.bind[#out.bind + 1] = path end
   end
-  local names = core.readdir("/etc") or {}
-  table.sort(names)
-  for _, name in ipairs(names) do
-    for _, pattern in ipairs(etc_patterns) do
-      if name:find(pattern) and open_directory(core.lstat("/etc/" .. name)) then
-        out.bind[#out.bind + 1] = "/etc/" .. name
-        break
-      end
-    end
+  for _, name in ipairs(etc_names(core)) do
+    if open_directory(core.lstat("/etc/" .. name)) then out.bind[#out.bind + 1] = "/etc/" .. name end
   end
 end
 

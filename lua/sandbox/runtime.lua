@@ -268,14 +268,16 @@ function M.get(env)
   return rt
 end
 
+local boot_id -- of the machine: the same as long as this process lives
+
 --- The platform that boots: remembered for this binary and this boot of the machine, else tried.
 -- @tparam table env
 -- @tparam table rt
 -- @tparam table known the binary's entry in the cache
 -- @treturn string or nil, message, code
 function M.platform(env, rt, known)
-  local boot = read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
-  local slot = (rt.rootless and "user " or "root ") .. boot
+  boot_id = boot_id or read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
+  local slot = (rt.rootless and "user " or "root ") .. boot_id
   local remembered = known.platforms and known.platforms[slot]
   if remembered == "systrap" or remembered == "ptrace" then return remembered end
   local platform, message, code = choose_platform(env, rt)

@@ -59,9 +59,29 @@ function M.shared(sb, spawn, join)
   job:close()
 end
 
-function M.new()
+function M.new(wait)
   local sandbox = require "sandbox"
-  return sandbox, sandbox.new{ state_dir = os.getenv "SBX_STATE", boot_timeout = 60, runsc = os.getenv "SBX_RUNSC" }
+  return sandbox, sandbox.new{ state_dir = os.getenv "SBX_STATE", boot_timeout = 60, runsc = os.getenv "SBX_RUNSC", wait = wait }
+end
+
+local function descriptors()
+  collectgarbage()
+  collectgarbage()
+  return #require("sandbox.core").readdir "/proc/self/fd"
+end
+
+-- Once through every way of waiting, for what a host opens only once; the function that is returned fails where more
+-- descriptors are open than then.
+function M.census(sb)
+  local job = assert(sb:spawn{ "cat" })
+  job:wait(0.01)
+  job:close()
+  assert(sb:run{ "true" })
+  local before = descriptors()
+  return function()
+    local now = descriptors()
+    check(now == before, ("%d descriptors, %d before"):format(now, before))
+  end
 end
 
 return M

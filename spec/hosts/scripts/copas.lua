@@ -10,9 +10,11 @@ local function join(condition)
 end
 local function spawn(f) copas.addthread(f) end
 copas.addthread(function()
+  local same = common.census(sb)
   common.serial(sandbox, sb)
   common.shared(sb, spawn, join)
   common.parallel(sb, spawn, join, function() return ticks end)
+  same()
   finished = true
 end)
 -- The old generation's loop never returns: a step at a time.

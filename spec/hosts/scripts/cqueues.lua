@@ -15,9 +15,11 @@ local function join(condition)
 end
 local function spawn(f) cq:wrap(f) end
 cq:wrap(function()
+  local same = common.census(sb)
   common.serial(sandbox, sb)
   common.parallel(sb, spawn, join, function() return ticks end)
   common.shared(sb, spawn, join)
+  same()
   stop = true
 end)
 assert(cq:loop())

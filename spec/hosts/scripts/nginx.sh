@@ -1,40 +1,109 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A real nginx with one worker on a unix socket, asked from outside: requests, streaming, clients that go away, a worker killed.
+# A real nginx with one worker on a unix socket, asked from outside: requests, streaming; then, SBX_TIMES times each and in the
+# middle of a run, clients that go away, a worker that is killed, a reload, a stop and a start.
 set -u
 dir=$1
+times=${SBX_TIMES:-3}
+socket=$dir/logs/http.sock
 fail() { echo "failed: $*"; tail -n 20 "$dir/logs/error.log"; exit 1; }
-nginx -p "$dir/" -c "$dir/nginx.conf" &
-pid=$!
-trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
-get() { curl -s --max-time 100 --unix-socket "$dir/logs/http.sock" "$@"; }
-for _ in $(seq 200); do [ "$(get http://x/fast)" = fast ] && break; read -rt 0.05 <> <(:); done
-[ "$(get http://x/fast)" = fast ] || fail "nginx did not start"
-# The client itself, not a shell around it: it must be what goes away.
-hang() { curl -s --max-time 100 --unix-socket "$dir/logs/http.sock" http://x/hang & c=$!; }
-runs() { find "$dir/state" -maxdepth 1 -name 'run-*' | wc -l; }
-settled() { for _ in $(seq 400); do [ "$(runs)" = "$1" ] && return 0; read -rt 0.05 <> <(:); done; fail "$(runs) runs, not $1"; }
+get() { curl -s --max-time 100 --unix-socket "$socket" "$@"; }
+moment() { read -rt 0.05 <> <(:); }
+eventually() { for _ in $(seq 1200); do "$@" && return 0; moment; done; return 1; }
 
+serves() { [ "$(get http://x/fast)" = fast ]; }
+start() {
+  nginx -p "$dir/" -c "$dir/nginx.conf" &
+  pid=$!
+  eventually serves || fail "nginx does not serve"
+}
+signal() { nginx -p "$dir/" -c "$dir/nginx.conf" -s "$1" || fail "nginx -s $1"; }
+workers() { cat "/proc/$pid/task/$pid/children"; }
+one_worker() { [ "$(workers | wc -w)" = 1 ]; }
+
+runs() { find "$dir/state" -maxdepth 1 -name 'run-*' -printf '%f\n' 2>/dev/null; }
+a_run() { [ -n "$(runs)" ]; }
+is_up() { grep -q up "$dir/out"; }
+# A request whose program runs until something ends it. Every other time the program has not begun yet.
+# The client itself is $client, not a shell around it: it must be what goes away.
+hang() {
+  : >"$dir/out"
+  curl -sN --max-time 100 --unix-socket "$socket" http://x/hang >"$dir/out" &
+  client=$!
+  eventually a_run || fail "no run"
+  if [ $(($1 % 2)) = 0 ]; then eventually is_up || fail "the program does not begin"; fi
+  id=$(runs)
+}
+# Waits for a client whose request the server ends.
+cut_off() {
+  wait $client
+  [ $? != 28 ] || fail "$1: the client gave up waiting"
+}
+left() {
+  runs
+  pgrep -af "$dir/state"
+  grep -F "$dir/state" /proc/self/mountinfo
+  find /sys/fs/cgroup -maxdepth 6 -name "lua-sandbox-${id#run-}" 2>/dev/null
+}
+nothing_left() { [ -z "$(left)" ]; }
+gone() { eventually nothing_left || fail "$1 leaves: $(left)"; }
+as_before() { [ "$(get http://x/fds)" = "$fds" ]; }
+works() { # how a run that ends looks
+  local got
+  got=$(get http://x/stream)
+  [ "$got" = $'1\n2\n3\n0' ] || fail "$1: $got"
+}
+
+start
+trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
+id=none
 got=$(get http://x/serial); [ "$got" = "serial passed" ] || fail "serial: $got"
+gone "a request"
+fds=$(get http://x/fds)
 got=$(get http://x/parallel); [ "$got" = "parallel passed" ] || fail "parallel: $got"
 got=$(get http://x/timer); [ "$got" = timer ] || fail "timer: $got"
-got=$(get http://x/stream); [ "$got" = $'1\n2\n3\n0' ] || fail "stream: $got"
+works "stream"
 got=$(get -D - -o /dev/null http://x/phase | tr -d '\r' | sed -n 's/^X-Code: //p'); [ "$got" = wrong_phase ] || fail "phase: $got"
-settled 0
-for _ in 1 2 3 4 5; do hang; settled 1; kill $c; wait $c 2>/dev/null; settled 0; done
-# A worker that is killed: its job goes with it, and a new worker serves.
-hang
-settled 1
-kill -9 "$(cat "/proc/$pid/task/$pid/children" | tr -d ' ')"
-wait $c
-settled 0
-for _ in $(seq 200); do [ "$(get http://x/fast)" = fast ] && break; read -rt 0.05 <> <(:); done
-got=$(get http://x/stream); [ "$got" = $'1\n2\n3\n0' ] || fail "after the worker's death: $got"
-# Stopped in the middle of a run.
-hang
-settled 1
-kill -TERM $pid
-wait $pid $c
-settled 0
+gone "a request"
+
+for i in $(seq "$times"); do
+  hang "$i"
+  kill $client
+  wait $client 2>/dev/null
+  gone "client $i that goes away"
+done
+eventually as_before || fail "the worker has $(get http://x/fds) descriptors, had $fds"
+
+for i in $(seq "$times"); do
+  hang "$i"
+  kill -9 $(workers)
+  cut_off "worker $i that is killed"
+  gone "worker $i that is killed"
+  eventually serves || fail "no new worker serves"
+done
+works "after a worker's death"
+
+for i in $(seq "$times"); do
+  hang "$i"
+  signal reload
+  cut_off "reload $i" # after worker_shutdown_timeout
+  gone "reload $i"
+  eventually one_worker || fail "reload $i: workers $(workers)"
+  eventually serves || fail "reload $i: nothing serves"
+done
+works "after a reload"
+
+for i in $(seq "$times"); do
+  hang "$i"
+  signal stop
+  wait $pid
+  cut_off "stop $i"
+  gone "stop $i"
+  if grep -F "$socket" /proc/net/unix; then fail "stop $i leaves the socket bound"; fi
+  start
+done
+works "after a restart"
+gone "a request"
+
 if grep -E 'alert|emerg|crit' "$dir/logs/error.log" | grep -v 'signal 9' | grep -q .; then fail "nginx complains"; fi
 echo passed

@@ -3,10 +3,9 @@
 local vim = vim -- luacheck: ignore
 local uv = vim.uv or vim.loop
 local ok, err = pcall(function()
-  package.loaded.cjson = nil
   local common = require "hosts.scripts.common"
   local sandbox, sb = common.new()
-  assert(not package.loaded.cjson, "the editor's own JSON is used")
+  local same = common.census(sb)
   common.serial(sandbox, sb) -- in the main chunk
   local ticks, finished, failure = 0, false, nil
   local timer = uv.new_timer()
@@ -25,10 +24,12 @@ local ok, err = pcall(function()
     while not condition() do sleep(10) end
   end
   spawn(function()
+    local unchanged = common.census(sb)
     common.serial(sandbox, sb)
     vim.api.nvim_buf_line_count(0) -- the API may be used after a wait
     common.parallel(sb, spawn, join, function() return ticks end)
     common.shared(sb, spawn, join)
+    unchanged()
     finished = true
   end)
   assert(vim.wait(120000, function() return finished or failure end, 20), "in time")
@@ -41,6 +42,8 @@ local ok, err = pcall(function()
   assert(vim.wait(60000, function() return seen end, 20) and seen == 3, "on_exit")
   job:close()
   timer:close()
+  same()
+  assert(not package.loaded.cjson, "the editor's own JSON is used")
   assert(sb:spawn{ "sleep", "1000" }) -- :qa with a job that runs leaves nothing
 end)
 io.stdout:write(ok and "passed\n" or "failed: " .. tostring(err) .. "\n")

@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# piston.sh TREE DIR: the service of examples/openresty on a free port, from a tree that its workers can read; DIR for its own.
+set -u
+tree=$1 dir=$2
+here=$(pwd)
+fail() { echo "failed: $*"; cat "$dir/nginx.log"; exit 1; }
+
+npm=$here/build/npm
+[ -e "$npm/node_modules/piston-client" ] || fail "no client from npm: scripts/npm.sh"
+
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+mkdir -p "$tree/build/serve" "$dir/run" && chown www-data "$dir/run" && chmod 700 "$dir/run"
+# The example as it stands, but for its port and for where the state of its runs lies.
+sed "s/127\.0\.0\.1:2000/127.0.0.1:$port/; s/^env SANDBOX_RUNSC;/& env XDG_RUNTIME_DIR;/; s/^worker_processes.*/worker_processes 1;/" \
+  "$tree/examples/openresty/nginx.conf" >"$dir/nginx.conf"
+export SANDBOX_RUNSC=$tree/build/runsc/2024/runsc XDG_RUNTIME_DIR=$dir/run
+nginx -p "$tree/" -c "$dir/nginx.conf" -g "daemon off; user www-data;" >"$dir/nginx.log" 2>&1 &
+pid=$!
+trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
+api=http://127.0.0.1:$port/api/v2
+ask() { curl -s --max-time 100 "$@"; }
+for _ in $(seq 400); do ask -f -o /dev/null "$api/runtimes" && break; read -rt 0.05 <> <(:); done
+
+node spec/hosts/scripts/piston.mjs "$npm" "http://127.0.0.1:$port" >"$dir/client.log" 2>&1 || fail "the client: $(cat "$dir/client.log")"
+
+# wrong STATUS WORDS ARGUMENT…: an answer of this status, in JSON, with these words in its message.
+wrong() {
+  local want=$1 words=$2 got
+  shift 2
+  got=$(ask -w '\n%{http_code}' "$@")
+  [ "${got##*$'\n'}" = "$want" ] || fail "$*: $got, not $want"
+  python3 -c 'import json, sys; sys.exit(sys.argv[2] not in json.loads(sys.argv[1])["message"])' "${got%$'\n'*}" "$words" || fail "$*: $got without: $words"
+}
+json() { wrong "$1" "$2" -H 'Content-Type: application/json' -d "$3" "$api/execute"; }
+py='"language":"python","version":"*"'
+json 400 'must be a JSON object' 'print(1)'
+json 400 'must be a JSON object' '"text"'
+json 400 'language is required' '{"version":"*","files":[{"content":""}]}'
+json 400 'version is required' '{"language":"python","files":[{"content":""}]}'
+json 400 'cobol-* runtime is unknown' '{"language":"cobol","version":"*","files":[{"content":""}]}'
+json 400 'python-2.x runtime is unknown' '{"language":"python","version":"2.x","files":[{"content":""}]}'
+json 400 'files is required' "{$py}"
+json 400 'files[0].content is required' "{$py,\"files\":[{}]}"
+json 400 'relative path' "{$py,\"files\":[{\"name\":\"../x\",\"content\":\"\"}]}"
+json 400 'encoding must be' "{$py,\"files\":[{\"encoding\":\"hex\",\"content\":\"xyz\"}]}"
+json 400 'run_timeout cannot exceed' "{$py,\"files\":[{\"content\":\"\"}],\"run_timeout\":1e9}"
+json 400 'run_timeout must be a positive number' "{$py,\"files\":[{\"content\":\"\"}],\"run_timeout\":\"1\"}"
+json 400 'args must be' "{$py,\"files\":[{\"content\":\"\"}],\"args\":[1]}"
+json 400 'stdin must be' "{$py,\"files\":[{\"content\":\"\"}],\"stdin\":1}"
+wrong 415 'application/json' -d '{}' "$api/execute"
+wrong 415 'application/json' -H 'Content-Type: text/plain' -H 'Origin: http://elsewhere' -d '{}' "$api/execute"
+wrong 405 'use POST' "$api/execute"
+wrong 405 'use GET' -X DELETE "$api/runtimes"
+wrong 404 'no /nowhere here' "http://127.0.0.1:$port/nowhere"
+
+got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"encoding\":\"base64\",\"content\":\"cHJpbnQoJ8OkJyk=\"}]}" "$api/execute/stream")
+[ "$(grep -c '^event: ' <<<"$got")" = 2 ] && grep -q '^data: {"data":"ä\\n"}' <<<"$got" && grep -q '^event: end' <<<"$got" || fail "stream: $got"
+got=$(ask "http://127.0.0.1:$port/health")
+grep -q '"status":"ok"' <<<"$got" || fail "health: $got"
+got=$(ask "http://127.0.0.1:$port/metrics")
+# The loop that ran out of time did so by the clock or by its processor time, which is as long.
+grep -Eq '^code_runs_total\{language="python",status="(timed_out|cpu_exceeded)"\} 1$' <<<"$got" || fail "metrics: $got"
+[ -d "$dir/run/lua-sandbox" ] || fail "the runs were elsewhere"
+got=$(find "$dir/run" -name 'run-*')
+for _ in $(seq 400); do [ -z "$got" ] && break; read -rt 0.05 <> <(:); got=$(find "$dir/run" -name 'run-*'); done
+[ -z "$got" ] || fail "left: $got"
+echo passed

@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: MIT
+-- A host that takes every child that has ended, its own or not, as the first process of a container does: it is even the
+-- parent of orphans.
+local ffi = require "ffi"
+local posix = require "posix"
+local core = require "sandbox.core"
+local common = require "hosts.scripts.common"
+
+ffi.cdef "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);"
+local SUBREAPER = 36
+assert(ffi.C.prctl(SUBREAPER, 1, 0, 0, 0) == 0)
+
+local reaped = 0
+local function reap()
+  local pid = posix.wait(-1, posix.WNOHANG)
+  while pid and pid > 0 do
+    reaped = reaped + 1
+    pid = posix.wait(-1, posix.WNOHANG)
+  end
+end
+
+local function wait(fd, events, seconds)
+  local limit = seconds and core.now() + seconds
+  repeat
+    reap()
+    if core.poll(fd, events, 0.002) then return true end
+  until limit and core.now() >= limit
+  return false
+end
+
+local sandbox, sb = common.new(wait)
+local same = common.census(sb)
+common.serial(sandbox, sb)
+same()
+assert(reaped > 0, "there was something to reap")
+print "passed"
