@@ -74,7 +74,8 @@ for i = 1, ROUNDS + 5 do
 end
 for _, side in ipairs(sides) do row(side[1], times[side[1]]) end
 local ours, floor = quantile(times["box:run"], 0.5), quantile(times.floor, 0.5)
-print(("  box:run/floor %.2f (goal 1.5)%s"):format(ours / floor, times["runsc exec"] and ("   runsc exec/box:run %.1f (goal 4)"):format(quantile(times["runsc exec"], 0.5) / ours) or ""))
+print(("  box:run/floor %.2f (goal 1.5)%s"):format(ours / floor,
+  times["runsc exec"] and ("   runsc exec/box:run %.1f (goal 4)"):format(quantile(times["runsc exec"], 0.5) / ours) or ""))
 for _, n in ipairs{ 2, 4, 8 } do
   local list, count = {}, {}
   for i = 1, ROUNDS do count[i] = i end
