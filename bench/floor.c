@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench-floor ABSTRACT SOCKET PID PROGRAM: the bare protocol of gVisor's control socket, and nothing else: connect, ExecuteAsync,
+ * bench-floor ABSTRACT SOCKET PID PROGRAM ARGUMENT: the bare protocol of gVisor's control socket, and nothing else: connect, ExecuteAsync,
  * WaitPID. Prints how many microseconds that took, and the exit status. ABSTRACT: the socket is gVisor's of 2022, in PID's
  * network namespace.
  */
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 	char request[1024], answer[4096], *result;
 	int null = open("/dev/null", O_RDWR), std[3] = { null, null, null };
 
-	if (argc != 5)
+	if (argc != 6)
 		return 2;
 	if (argv[1][0] == '1') {
 		if (geteuid())
@@ -78,9 +78,9 @@ int main(int argc, char **argv)
 	double began = now();
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	(void)snprintf(request, sizeof(request), "{\"method\":\"containerManager.ExecuteAsync\",\"arg\":{\"filename\":\"%s\",\"argv\":[\"%s\"],\"wd\":\"/\","
+	(void)snprintf(request, sizeof(request), "{\"method\":\"containerManager.ExecuteAsync\",\"arg\":{\"filename\":\"%s\",\"argv\":[\"%s\",\"%s\"],\"wd\":\"/\","
 		       "\"KUID\":65534,\"KGID\":65534,\"Capabilities\":{\"PermittedCaps\":0,\"InheritableCaps\":0,\"EffectiveCaps\":0,\"BoundingCaps\":0,"
-		       "\"AmbientCaps\":0},\"GuestFDs\":[0,1,2],\"ContainerID\":\"box\"}}", argv[4], argv[4]);
+		       "\"AmbientCaps\":0},\"GuestFDs\":[0,1,2],\"ContainerID\":\"box\"}}", argv[4], argv[4], argv[5]);
 	if (connect(fd, (struct sockaddr *)&a, len) < 0 || call(fd, request, std, 3, answer, sizeof(answer)) < 0)
 		return 1;
 	result = strstr(answer, "\"result\":");

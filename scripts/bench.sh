@@ -8,6 +8,7 @@ scripts/deps.sh test || exit 1
 make --no-print-directory -s all || exit 1
 scripts/runsc.sh >/dev/null || exit 1
 gcc -O2 -Wall -Wextra bench/peer.c -o build/bench-peer || exit 1
+gcc -O2 -Wall -Wextra -D_GNU_SOURCE bench/floor.c -o build/bench-floor || exit 1
 work=$(mktemp -d /tmp/sbt.XXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
@@ -33,7 +34,7 @@ bench() { # YEAR root|user
   if [ "$1-$2" = 2024-root ]; then what=all; fi
   (cd "$work/t" && "${drop[@]}" env -i PATH="${PATH}" HOME="$home" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$1" SANDBOX_BENCH_SDK="$sdk" \
     SANDBOX_RUNSC="$work/t/build/runsc/$1/runsc" LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" \
-    lua5.4 bench/bench.lua "$PAIRS" "$what")
+    bash -c 'lua5.4 bench/bench.lua "$0" "$1" && lua5.4 bench/warm.lua 60' "$PAIRS" "$what")
 }
 {
   echo "$(date -u +%Y-%m-%dT%H:%MZ), Linux $(uname -r), $(nproc) processors: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"

@@ -49,7 +49,9 @@ static int wait_for_end(struct sup_exec *x)
 /* gVisor's words for a directory or a file that is not there are the caller's mistake, not its own. */
 static void explain(struct sup_error *e)
 {
-	static const char *const mistakes[] = { "failed to find initial working directory", "failed to load", "no such file" };
+	static const char *const mistakes[] = {
+		"failed to find initial working directory", "failed to load", "error finding executable", "no such file",
+	};
 
 	for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
 		if (strstr(e->message, mistakes[i]))
@@ -107,18 +109,21 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 {
 	const struct sup_request *r = x->request;
 	struct json_object *pid = NULL;
-	int report[2];
+	int report[2] = { -1, -1 };
 
 	if (attach(x, e) < 0 || sup_control_open(&x->wait, r, e) < 0)
 		return -1;
-	if (pipe2(report, O_CLOEXEC) < 0)
+	if (!r->direct && pipe2(report, O_CLOEXEC) < 0)
 		return sup_error(e, "system", "no pipe: %s", strerror(errno));
-	x->report = report[0];
-	(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
+	if (!r->direct) {
+		x->report = report[0];
+		(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
+	}
 	const int fds[4] = { stdio[0], stdio[1], stdio[2], report[1] };
-	int rc = sup_control_call(&x->wait, "containerManager.ExecuteAsync", arg, fds, 4, r->boot_timeout, &pid, e);
+	int rc = sup_control_call(&x->wait, "containerManager.ExecuteAsync", arg, fds, r->direct ? 3 : 4, r->boot_timeout, &pid, e);
 
-	(void)close(report[1]);
+	if (report[1] >= 0)
+		(void)close(report[1]);
 	if (rc < 0) {
 		explain(e);
 		return -1;
@@ -156,6 +161,7 @@ void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e
 	struct sup_error ignored = { .code = "" };
 
 	serve_report(x, t, e);
+	t->started = t->started || (x->request->direct && x->pid);	/* it was loaded, or the call had failed */
 	if (t->ended || x->gone)
 		return;
 	int rc = sup_control_receive(&x->wait, &reply);

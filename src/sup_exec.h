@@ -29,7 +29,7 @@ struct sup_exec {
 };
 
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r);
-/* Starts the helper, which becomes the program; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
+/* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
 /* Reads what has come: the program's start and end go to t, a program that could not be started to e. */
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);

@@ -291,6 +291,10 @@ void sup_loop_run(struct sup_run *s)
 
 	take_frames(s);
 	sup_pump_stdin(&s->pump, s->host);
+	if (s->request.mode == SUP_MODE_EXEC) {
+		serve_guest(s);
+		serve_start(s);
+	}
 	while (!s->host_gone && goes_on(s) && s->reason == SUP_EXITED) {
 		fill(s, p);
 		if (poll(p, P_COUNT, until_next(s, sbx_time_now())) < 0 && errno != EINTR)

@@ -31,6 +31,7 @@ static const struct field {
 	{ "call", TEXT, AT(call), 0, 0 },
 	{ "box_pid", ID, AT(box_pid), 0, 0 },
 	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
+	{ "direct", FLAG, AT(direct), "1", "0" },
 	{ "abstract", FLAG, AT(abstract), "1", "0" },
 	{ "idle_timeout", SECONDS, AT(idle_timeout), 0, 0 },
 	{ "disk_by", TEXT, AT(disk_by), 0, 0 },

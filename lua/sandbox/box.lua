@@ -187,7 +187,7 @@ end
 
 local function exec(self, plan, argv, plain)
   local pid = tonumber(self.job.started.pid)
-  local req = request.exec(plan, self, argv, pid)
+  local req = request.exec(plan, self, argv, pid, argv == plan.argv)
   tell(self, true)
   self.uses = self.uses + 1
   local told = false
@@ -203,8 +203,11 @@ local function exec(self, plan, argv, plain)
   return job, message, code
 end
 
-local function helper_argv(self, plan)
-  local argv = { oci.HELPER, "exec", plan.cwd, own(self, "open_files", plan), own(self, "file_size", plan) }
+-- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's.
+local function argv_for(self, plan)
+  local count, size = own(self, "open_files", plan), own(self, "file_size", plan)
+  if count == "-" and size == "-" then return plan.argv end
+  local argv = { oci.HELPER, "exec", plan.cwd, count, size }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv
 end
@@ -219,7 +222,7 @@ function Box:begin_program(options, prepared)
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local job, code
-  job, message, code = exec(self, plan, helper_argv(self, plan), true)
+  job, message, code = exec(self, plan, argv_for(self, plan), true)
   return job, message, code
 end
 
@@ -309,7 +312,7 @@ local function helper(self, input, limit)
   local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
   plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
   plan.clock, plan.began, plan.id, plan.quiet = core.now, core.now(), core.random_hex(16), true
-  local job, message, code = exec(self, plan, { oci.HELPER, "exec", plan.cwd, "-", "-", oci.HELPER, "files" })
+  local job, message, code = exec(self, plan, plan.argv)
   if not job then return nil, message, code end
   local r
   r, message, code = job:wait()
@@ -357,7 +360,7 @@ local function start_program(self, options, level, spawning)
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
   local job
-  job, message, code = exec(self, plan, helper_argv(self, plan))
+  job, message, code = exec(self, plan, argv_for(self, plan))
   return job, message, code, plan
 end
 

@@ -6,6 +6,7 @@
 local core = require "sandbox.core"
 local box_room = require "sandbox.box"
 local errors = require "sandbox.errors"
+local oci = require "sandbox.oci"
 local queue = require "sandbox.queue"
 local wait = require "sandbox.wait"
 
@@ -110,10 +111,18 @@ local function discard(self, i)
   self.destroyed = self.destroyed + 1
 end
 
--- What has to run in a box before it is ready: it is started once, and looked at again.
+-- What has to run in a box before it is ready, in this order: our helper, for a first program is slower than the next; warm_up;
+-- the prepared program. Each is started once, and looked at again.
+local FIRST = { oci.HELPER, "true" }
+
+local function next_step(self, entry)
+  if not entry.first then return FIRST end
+  if self.options.warm_up and not entry.warmed then return self.options.warm_up end
+  return self.options.prepared
+end
+
 local function start_preparation(self, entry)
-  local box, options = entry.box, {}
-  local argv = self.options.warm_up and not entry.warmed and self.options.warm_up or self.options.prepared
+  local box, options, argv = entry.box, {}, next_step(self, entry)
   for i, word in ipairs(argv) do options[i] = word end
   local job, message, code = box:begin_program(options, argv == self.options.prepared)
   if not job then return nil, message, code end
@@ -121,7 +130,8 @@ local function start_preparation(self, entry)
   return true
 end
 
-local function advance(self, entry)
+local advance
+function advance(self, entry)
   if entry.state == "booting" then
     local ready, message, code = entry.box:ready()
     if ready == nil then return nil, message, code end
@@ -130,7 +140,7 @@ local function advance(self, entry)
     entry.state = "booted"
   end
   if entry.state == "booted" then
-    if self.options.warm_up and not entry.warmed or self.options.prepared then return start_preparation(self, entry) end
+    if next_step(self, entry) then return start_preparation(self, entry) end
     entry.state = "ready"
   elseif entry.state == "warming" then
     entry.job:step()
@@ -138,6 +148,11 @@ local function advance(self, entry)
       local r, message, code = entry.job:wait()
       entry.job:close()
       entry.job = nil
+      if not entry.first then
+        if not (r and r.ok) then return nil, tostring(r and r.message or message), code or "runsc_failed" end
+        entry.first, entry.state = true, "booted"
+        return advance(self, entry)
+      end
       if not (r and r.ok) then return nil, "warm_up failed: " .. tostring(r and r.message or message), code or "bad_command" end
       entry.warmed, entry.state = true, "booted"
       return advance(self, entry)

@@ -333,7 +333,7 @@ local function capability_mask(names)
 end
 
 -- gVisor's control.ExecArgs. Null capabilities would be all there are.
-local function exec_args(plan, argv)
+local function exec_args(plan, argv, direct)
   local mask, groups = capability_mask(plan.capabilities), {}
   for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
   local function list(strings)
@@ -341,25 +341,29 @@ local function exec_args(plan, argv)
     for i, s in ipairs(strings) do out[i] = json.encode(s) end
     return "[" .. table.concat(out, ",") .. "]"
   end
-  return ('{"filename":%s,"argv":%s,"envv":%s,"wd":"/","KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
+  return ('{"filename":%s,"argv":%s,"envv":%s,"wd":%s,"KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
     .. '"Capabilities":{"PermittedCaps":%s,"InheritableCaps":%s,"EffectiveCaps":%s,"BoundingCaps":%s,"AmbientCaps":%s},'
-    .. '"StdioIsPty":false,"GuestFDs":[0,1,2,3],"ContainerID":"%s"}'):format(
-    json.encode(oci.HELPER), list(argv), list(plan.env), plan.user.uid, plan.user.gid, table.concat(groups, ","), mask, mask, mask, mask, mask, oci.BOX)
+    .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
+    direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
+    table.concat(groups, ","), mask, mask, mask, mask, mask,
+    direct and "[0,1,2]" or "[0,1,2,3]", oci.BOX)
 end
 
 --- The request for a program in a box.
 -- @tparam table plan
 -- @tparam table box
--- @tparam {string,...} argv of our helper
+-- @tparam {string,...} argv of our helper, or of the program itself
 -- @int pid of the box's runsc
+-- @bool direct the latter
 -- @treturn table
-function M.exec(plan, box, argv, pid)
+function M.exec(plan, box, argv, pid, direct)
   local p = of_box(plan, box, pid)
   add_limits(p, plan)
   p:add("whole_box", box.single)
+  p:add("direct", direct)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
-  return { r = p:bytes(), config = exec_args(plan, argv), files = {}, id = plan.id }
+  return { r = p:bytes(), config = exec_args(plan, argv, direct), files = {}, id = plan.id }
 end
 
 --- A prepared program's own limits, for its lease.
