@@ -275,7 +275,8 @@ bool sup_loop_turn(struct sup_run *s)
 	double began = sbx_time_now();
 
 	take_frames(s);
-	while (!s->host_gone && s->reason == SUP_EXITED && !sup_slot_try(s->request.state_dir, &s->slot)) {
+	while (!s->host_gone && s->reason == SUP_EXITED &&
+	       (sbx_time_now() < began + s->request.boot_delay || !sup_slot_try(s->request.state_dir, &s->slot))) {
 		fill(s, p);
 		if (poll(p, P_COUNT, SUP_SLOT_RETRY) < 0 && errno != EINTR)
 			break;

@@ -33,6 +33,7 @@ static const struct field {
 	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
 	{ "direct", FLAG, AT(direct), "1", "0" },
 	{ "abstract", FLAG, AT(abstract), "1", "0" },
+	{ "boot_delay", SECONDS, AT(boot_delay), 0, 0 },
 	{ "idle_timeout", SECONDS, AT(idle_timeout), 0, 0 },
 	{ "disk_by", TEXT, AT(disk_by), 0, 0 },
 	{ "cgroup_parent", TEXT, AT(cgroup_parent), 0, 0 },

@@ -82,13 +82,14 @@ end
 -- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @int level of the error for a wrong option
+-- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
-function M.begin(host, options, level)
+function M.begin(host, options, level, delay)
   local box, programs, idle = split(options, host.defaults)
   if not box then error(programs, level + 1) end
   local plan, rt, code = host.prepare(box, level + 1)
   if not plan then return nil, rt, code end
-  plan.box, plan.idle_timeout, plan.quiet = true, idle, true
+  plan.box, plan.idle_timeout, plan.quiet, plan.boot_delay = true, idle, true, delay
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
@@ -296,13 +297,10 @@ local function explain(self, r, message, code)
   return nil, why or message, kind or code
 end
 
--- Waits for a program's end. A pool begins to replace the sandbox meanwhile, but leaves a short program the machine for itself.
+-- Waits for a program's end. A pool begins to replace the sandbox while it waits.
 function finish(self, job)
-  local r, message, code, raised = job:finish(self.meanwhile and 0.02)
-  if code == "timeout" and not job.ended then
-    self.meanwhile()
-    r, message, code, raised = job:finish()
-  end
+  if self.meanwhile then self.meanwhile() end
+  local r, message, code, raised = job:finish()
   job:close()
   return r, message, code, raised
 end

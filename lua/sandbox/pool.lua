@@ -76,8 +76,8 @@ end
 
 --- Begins to boot one more.
 -- @treturn boolean true, or nil, message, code
-function Pool:grow(level)
-  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1)
+function Pool:grow(level, delay)
+  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1, delay)
   if not box then
     self.failed, self.failed_code, self.failed_at = message, code, core.now()
     return nil, message, code
@@ -96,11 +96,12 @@ local function target(self)
 end
 
 --- Boots what is missing. After a failure not at once again.
-function Pool:fill()
+-- @number[opt] delay seconds after which the boots begin
+function Pool:fill(delay)
   if self.closed then return end
   local wanted = target(self)
   while #self.boxes < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
-    if not self:grow(1) then return end
+    if not self:grow(1, delay) then return end
   end
 end
 
@@ -110,6 +111,9 @@ local function discard(self, i)
   entry.box:close()
   self.destroyed = self.destroyed + 1
 end
+
+-- Seconds that a leased program has the machine for itself before its sandbox's successor boots: most are done by then.
+local HEAD_START = 0.02
 
 -- What has to run in a box before it is ready, in this order: our helper, for a first program is slower than the next; warm_up;
 -- the prepared program. Each is started once, and looked at again.
@@ -281,7 +285,7 @@ function Pool:run(options, level)
   local entry, token, queued = acquire(self)
   if not entry then return nil, token, queued end
   local box = entry.box
-  box.meanwhile = function() self:fill() end
+  box.meanwhile = function() self:fill(HEAD_START) end
   local r, raised
   if self.options.prepared then
     r, message, code, raised = run_prepared(entry, options)

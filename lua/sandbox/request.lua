@@ -298,6 +298,7 @@ function M.build(plan, rt, id, core)
     p:add("guest", M.helper())
     p:add("container", oci.BOX)
     p:add("idle_timeout", plan.idle_timeout)
+    p:add("boot_delay", plan.boot_delay)
   end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
