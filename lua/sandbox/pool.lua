@@ -79,7 +79,8 @@ end
 function Pool:grow(level, delay)
   local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1, delay)
   if not box then
-    self.failed, self.failed_code, self.failed_at = message, code, core.now()
+    -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: the first who uses the pool can.
+    if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
   box.single = self.options.max_uses == 1
@@ -238,7 +239,11 @@ local function acquire(self)
         self.turns:release(token)
         return nil, self.failed, self.failed_code
       end
-      self:grow(1)
+      local grown, why, kind = self:grow(1)
+      if not grown then
+        self.turns:release(token)
+        return nil, why, kind
+      end
     end
     if self.options.queue_timeout and core.now() - began > self.options.queue_timeout then
       self.turns:release(token)

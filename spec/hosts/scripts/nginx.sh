@@ -54,9 +54,16 @@ works() { # how a run that ends looks
   [ "$got" = $'1\n2\n3\n0' ] || fail "$1: $got"
 }
 
+: >"$dir/pools" # this worker has pools, those after it have none
 start
+rm "$dir/pools"
 trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
 id=none
+got=$(get http://x/pool); [ "$got" = $'1\n2\n3\n["in"]' ] || fail "pool: $got"
+got=$(get http://x/box); [ "$got" = $'x\nin' ] || fail "box: $got"
+got=$(get http://x/box); [ "$got" = $'x\nx\nin' ] || fail "box of another request: $got"
+got=$(get http://x/closed); [ "$got" = closed ] || fail "closed: $got"
+gone "a closed pool"
 got=$(get http://x/serial); [ "$got" = "serial passed" ] || fail "serial: $got"
 gone "a request"
 fds=$(get http://x/fds)
