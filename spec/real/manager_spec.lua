@@ -21,17 +21,16 @@ describe("an instance", function()
     sb:close()
   end)
 
-  it("lets so many run and the others wait in order", function()
+  it("lets so many run and the others wait", function()
     local sb = new{ max_concurrent = 2 }
-    local order, most = {}, 0
-    sandbox.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, 8, function(i)
-      local r = assert(sb:run{ "true", on_exit = function() order[#order + 1] = i end })
+    local ended, most = 0, 0
+    sandbox.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, 8, function()
+      local r = assert(sb:run{ "true", on_exit = function() ended = ended + 1 end })
       most = math.max(most, sb:active())
       return r
     end)
     assert.is_true(most <= 2)
-    assert.equal(8, #order)
-    for i, n in ipairs(order) do assert.is_true(math.abs(i - n) <= 1, "the order of the queue is kept") end
+    assert.equal(8, ended)
     local m = sb:metrics()
     assert.is_string(tostring(m))
     assert.truthy(tostring(m):find("sandbox_", 1, true))
