@@ -46,9 +46,19 @@ static int wait_for_end(struct sup_exec *x)
 	return sup_control_send(&x->wait, "containerManager.WaitPID", arg, NULL, 0);
 }
 
-/* gVisor's words for a directory or a file that is not there are the caller's mistake, not its own. */
-static void explain(struct sup_error *e)
+/*
+ * gVisor's words for a directory or a file that is not there are the caller's mistake, not its own; in a box that is just
+ * dying, nothing is there.
+ */
+static void explain(const struct sup_exec *x, struct sup_error *e)
 {
+	struct pollfd p = { .fd = x->runsc, .events = POLLIN };
+
+	if (poll(&p, 1, 0) > 0) {
+		(void)snprintf(e->code, sizeof(e->code), "%s", "closed");
+		(void)snprintf(e->message, sizeof(e->message), "%s", "the box has died");
+		return;
+	}
 	static const char *const mistakes[] = {
 		"failed to find initial working directory", "failed to load", "error finding executable", "no such file",
 	};
@@ -125,7 +135,7 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	if (report[1] >= 0)
 		(void)close(report[1]);
 	if (rc < 0) {
-		explain(e);
+		explain(x, e);
 		return -1;
 	}
 	x->pid = pid ? json_object_get_int(pid) : 0;

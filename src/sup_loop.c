@@ -55,7 +55,6 @@ static void lease(struct sup_run *s, const unsigned char *payload, uint32_t n)
 
 static void count_programs(struct sup_run *s, bool begins)
 {
-	s->used = s->used || begins;
 	s->programs += begins ? 1u : s->programs ? -1u : 0u;
 	s->idle_since = sbx_time_now();
 }
@@ -198,10 +197,10 @@ static void serve_limits(struct sup_run *s, double now)
 		sup_report_stats(s, false);
 }
 
-/* Nothing happens in a box until its first program: its memory need not be read so often. */
+/* Nothing happens in a box that has no program and none's descendants: its memory need not be read so often. */
 static double tick(const struct sup_run *s)
 {
-	return s->stats >= 0 && !s->used ? IDLE_TICK : MEMORY_TICK;
+	return s->stats >= 0 && !s->programs && !s->tree->live ? IDLE_TICK : MEMORY_TICK;
 }
 
 /* Milliseconds until something is due by the clock, rounded up. */

@@ -253,7 +253,7 @@ void sup_report_stats(struct sup_run *s, bool ended)
 	double now = sbx_time_now();
 
 	/* A file as root, a walk over all processes else. */
-	if (s->used && now >= s->next_cpu) {
+	if ((s->programs || s->tree->live || ended) && now >= s->next_cpu) {
 		s->next_cpu = now + (s->cgroup.cpuacct >= 0 ? 0.01 : 0.05);
 		sup_meter_cpu(&s->meter);
 	}

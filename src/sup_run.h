@@ -39,7 +39,6 @@ struct sup_run {
 	int stats;			/* a box: RUN/stats, -1: no box */
 	struct sup_tree *tree;
 	unsigned programs;		/* a box: that its host says to be at work */
-	bool used;			/* a box: a program has begun in it */
 	double idle_since;
 	int child_stdio[3];
 	int signals;			/* signalfd of SIGCHLD */

@@ -70,6 +70,7 @@ void sup_tree_clone(struct sup_tree *t, int parent, int child)
 			t->slot[at].root = from ? from->root : parent;
 			t->slot[at].threads = 1;
 			t->slot[at].pid = child;	/* last: others read meanwhile */
+			t->live++;
 			return;
 		}
 	t->lost++;
@@ -79,8 +80,10 @@ void sup_tree_exit(struct sup_tree *t, int group)
 {
 	struct sup_tree_slot *s = find(t, group);
 
-	if (s && --s->threads <= 0)
+	if (s && --s->threads <= 0) {
 		s->pid = -1;
+		t->live--;
+	}
 }
 
 int sup_tree_next(const struct sup_tree *t, int root, size_t *at)

@@ -15,7 +15,7 @@
 
 struct sup_tree {
 	uint32_t lost;			/* there was no room: nothing can be proved any more */
-	uint32_t pad;
+	uint32_t live;			/* slots in use */
 	struct sup_tree_slot {
 		int32_t pid;		/* 0: never used, -1: free again */
 		int32_t root;		/* the pid that the program was started with */

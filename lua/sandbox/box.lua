@@ -213,6 +213,10 @@ local function argv_for(self, plan)
   return argv
 end
 
+--- For pools: a prepared program that waits for its lease is no work, and one that has it is.
+-- @bool busy
+function Box:tell(busy) tell(self, busy) end
+
 --- For pools: starts a program that belongs to no request, in a box that is ready.
 -- @tparam table options
 -- @bool prepared it waits for its lease: with no limits of time and output until then
@@ -277,6 +281,7 @@ end
 function Box:lease(job, plan)
   local ok, message, code = put_files(self, plan.files)
   if not ok then return nil, message, code end
+  tell(self, true)
   job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)

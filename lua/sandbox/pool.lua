@@ -168,7 +168,10 @@ function advance(self, entry)
       local r, message, code = entry.job:wait()
       return nil, "the prepared program ended before it was needed: " .. tostring(r and (r.message or r.stderr) or message), code or "bad_command"
     end
-    if entry.job:take_line() then entry.state = "ready" end
+    if entry.job:take_line() then
+      entry.state = "ready"
+      entry.box:tell(false)
+    end
   elseif entry.state == "ready" then
     local ready, message, code = entry.box:ready() -- it may have died meanwhile
     if ready == nil then return nil, message, code end
