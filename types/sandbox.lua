@@ -139,8 +139,91 @@ function Job:events() end
 ---@return number?
 function Job:timeout() end
 
+---@class sandbox.StartOptions : sandbox.Options
+---@field lifetime? number seconds after which the box ends
+---@field idle_timeout? number seconds without a program after which it ends
+
+---@class sandbox.PoolOptions : sandbox.StartOptions
+---@field size? integer how many are kept, or min and max
+---@field min? integer
+---@field max? integer
+---@field max_uses? integer 1: destroyed after one program
+---@field warm_up? string[] run once in each before it counts as ready
+---@field prepared? string[] started in each ahead of time: sandbox.prepared.python{…} and its like
+---@field queue? boolean|integer
+---@field queue_timeout? number
+
+---@class sandbox.Lease
+---@field code string
+---@field argv? string[]
+---@field stdin? string
+---@field files? table<string, string|sandbox.File>
+---@field collect? string[]|table
+---@field limits? sandbox.Limits
+---@field on_stdout? fun(chunk:string):boolean?
+---@field on_stderr? fun(chunk:string):boolean?
+
+---@class sandbox.Box
+---@field id string
+local Box = {}
+---@param options sandbox.Options
+---@return sandbox.Result?, string? message, string? code
+function Box:run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function Box:spawn(options) end
+---@param path string
+---@param content string
+---@param options? { mode: string }
+---@return boolean?, string? message, string? code
+function Box:write_file(path, content, options) end
+---@param path string
+---@param options? { max: integer|string }
+---@return string?, string? message, string? code
+function Box:read_file(path, options) end
+---@param path? string
+---@return { name: string, type: string, mode: string, size: integer }[]?, string? message, string? code
+function Box:list(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:remove(path) end
+---@return table?, string? message, string? code
+function Box:stats() end
+---@return { pid: integer, ppid: integer, uid: integer, command: string, threads: integer }[]?, string? message, string? code
+function Box:processes() end
+---@param pid integer
+---@param signal? string|integer
+---@return boolean?, string? message, string? code
+function Box:signal(pid, signal) end
+---@return boolean?, string? message, string? code
+function Box:pause() end
+---@return boolean?, string? message, string? code
+function Box:resume() end
+---@param grace? number
+---@return boolean
+function Box:stop(grace) end
+function Box:close() end
+
+---@class sandbox.Pool
+local Pool = {}
+---@param options sandbox.Options|sandbox.Lease
+---@return sandbox.Result?, string? message, string? code
+function Pool:run(options) end
+---@param seconds? number
+---@return boolean?, string? message, string? code
+function Pool:ready(seconds) end
+---@return table
+function Pool:stats() end
+function Pool:close() end
+
 ---@class sandbox.Instance
 local Instance = {}
+---@param options sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function Instance:start(options) end
+---@param options sandbox.PoolOptions
+---@return sandbox.Pool?, string? message, string? code
+function Instance:pool(options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -173,7 +256,14 @@ function Instance:close() end
 
 ---@class sandbox
 ---@field _VERSION string
+---@field prepared { python: fun(modules?: string[]): string[], lua: fun(modules?: string[], interpreter?: string): string[], node: fun(modules?: string[]): string[], sh: fun(): string[] }
 local sandbox = {}
+---@param options sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function sandbox.start(options) end
+---@param options sandbox.PoolOptions
+---@return sandbox.Pool?, string? message, string? code
+function sandbox.pool(options) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end

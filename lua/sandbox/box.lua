@@ -280,7 +280,10 @@ end
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
   local ok, message, code = put_files(self, plan.files)
-  if not ok then return nil, message, code end
+  if not ok then
+    job:close()
+    return nil, message, code
+  end
   tell(self, true)
   job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised

@@ -372,8 +372,9 @@ function Instance:shutdown(grace)
   self.closed = true
   if grace and grace > 0 then
     local deadline = core.now() + grace
-    each_job(self, function(job) job:kill("TERM") end)
-    each_job(self, function(job) job:wait_gone(math.max(0, deadline - core.now())) end)
+    -- A box is no program, and ends with the last of its own.
+    each_job(self, function(job) if not job.plan.box then job:kill("TERM") end end)
+    each_job(self, function(job) if not job.plan.box then job:wait_gone(math.max(0, deadline - core.now())) end end)
   end
   each_job(self, function(job) job:kill() end)
   each_job(self, function(job)
