@@ -159,6 +159,12 @@ function Job:events() end
 ---@return number?
 function Job:timeout() end
 
+---@class sandbox.Prepared loaders for `prepared` pools
+---@field python fun(modules?: string[]): string[]
+---@field lua fun(modules?: string[], interpreter?: string): string[]
+---@field node fun(modules?: string[]): string[]
+---@field sh fun(): string[]
+
 ---@class sandbox.StartOptions : sandbox.Options
 ---@field lifetime? number seconds after which the box ends
 ---@field idle_timeout? number seconds without a program after which it ends
@@ -276,7 +282,7 @@ function Instance:close() end
 
 ---@class sandbox
 ---@field _VERSION string
----@field prepared { python: fun(modules?: string[]): string[], lua: fun(modules?: string[], interpreter?: string): string[], node: fun(modules?: string[]): string[], sh: fun(): string[] }
+---@field prepared sandbox.Prepared
 local sandbox = {}
 ---@param options sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
