@@ -142,6 +142,14 @@ real_row() {
   fi
 }
 
+# Boxes and pools without the sentry's control socket: by `runsc exec`.
+fallback_row() {
+  is_root || return 0
+  row_env 5.4
+  row "fallback-$1" "${SANDBOX_TEST_SECONDS:-300}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
+    SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/box_spec.lua spec/real/pool_spec.lua
+}
+
 # C unit tests: one program each, under ASan and UBSan. What includes lua.h gets liblua; the others the supervisor's parts.
 c_tests() {
   local t name n=0 flags rc
@@ -289,6 +297,7 @@ fi
 [ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2026 user luajit
 [ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2022 root lua5.1
 [ -n "${SANDBOX_TEST_ALL:-}" ] || real_row 2024 user lua5.1
+for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
 if is_root && specs spec/hosts; then
   row_env 5.4
   row hosts 600 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \

@@ -34,11 +34,11 @@ static int enter(const char *name, uint32_t pid, int type)
 
 int sup_control_enter(const struct sup_request *r, struct sup_error *e)
 {
-	if (!r->abstract)
+	if (!r->abstract && !(r->cli && r->rootless))
 		return 0;
 	if ((r->rootless && enter("user", r->box_pid, CLONE_NEWUSER) < 0) ||
-	    enter("net", r->box_pid, CLONE_NEWNET) < 0)
-		return sup_error(e, "closed", "the box is gone: its network namespace cannot be entered: %s", strerror(errno));
+	    (r->abstract && enter("net", r->box_pid, CLONE_NEWNET) < 0))
+		return sup_error(e, "closed", "the box is gone: its namespaces cannot be entered: %s", strerror(errno));
 	return 0;
 }
 

@@ -20,7 +20,8 @@ struct sup_control {
 	struct json_tokener *tokener;
 };
 
-/* Moves into the box's network namespace where its socket is an abstract one (the build of 2022). Once a process. */
+/* Moves into the box's network namespace where its socket is an abstract one (the build of 2022), and into its user namespace
+ * where that or `runsc exec` needs it. Once a process. */
 int sup_control_enter(const struct sup_request *r, struct sup_error *e);
 /* Connects to the box named by the request. */
 int sup_control_open(struct sup_control *c, const struct sup_request *r, struct sup_error *e);

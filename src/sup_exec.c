@@ -9,25 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sbx_time.h"
+#include "sup_cli.h"
+#include "sup_log.h"
 
 #define CALL_SECONDS 2.0
 /* Within which all of a killed program must be gone, or the box goes. */
 #define KILL_SECONDS 1.0
 
-void sup_exec_init(struct sup_exec *x, const struct sup_request *r)
+void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s)
 {
 	memset(x, 0, sizeof(*x));
 	x->wait.fd = x->report = x->stats = x->runsc = -1;
 	x->request = r;
+	x->spawn = s;
 }
 
 void sup_exec_destroy(struct sup_exec *x)
 {
 	int *const fds[] = { &x->report, &x->stats, &x->runsc };
 
+	if (x->request && x->request->cli)
+		sup_cli_remove(x->request);
 	sup_control_close(&x->wait);
 	sup_tree_close(x->tree);
 	x->tree = NULL;
@@ -121,7 +127,15 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	struct json_object *pid = NULL;
 	int report[2] = { -1, -1 };
 
-	if (attach(x, e) < 0 || sup_control_open(&x->wait, r, e) < 0)
+	if (attach(x, e) < 0)
+		return -1;
+	if (r->cli) {
+		pid_t command = sup_cli_start(x->spawn, arg, e);
+
+		x->command = command > 0 ? command : 0;
+		return command > 0 ? 0 : -1;
+	}
+	if (sup_control_open(&x->wait, r, e) < 0)
 		return -1;
 	if (!r->direct && pipe2(report, O_CLOEXEC) < 0)
 		return sup_error(e, "system", "no pipe: %s", strerror(errno));
@@ -165,8 +179,72 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 	}
 }
 
+/* The words of `runsc exec` that started nothing. */
+static void explain_command(struct sup_exec *x, struct sup_error *e)
+{
+	char path[400], log[16384], logged[900] = "";
+	int fd = open(sup_cli_file(x->request, "exec-log", path, sizeof(path)), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? -1 : read(fd, log, sizeof(log) - 1);
+
+	if (fd >= 0)
+		(void)close(fd);
+	if (n > 0) {
+		log[n] = '\0';
+		(void)sup_log_first_error(log, (size_t)n, logged, sizeof(logged));
+	}
+	(void)sup_error(e, "runsc_failed", "%s", logged[0] ? logged : "runsc exec started nothing");
+	explain(x, e);
+}
+
+/* The box's end is seen a moment after that of what ran in it. */
+static bool box_ends(const struct sup_exec *x, int ms)
+{
+	struct pollfd box = { .fd = x->runsc, .events = POLLIN };
+
+	return poll(&box, 1, ms) > 0;
+}
+
+/* The program's own status is the trace's, told by the box's supervisor: of 128 + n runsc's has two meanings. */
+static void command_ended(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	int code = WIFEXITED(x->command_status) ? WEXITSTATUS(x->command_status) : 128 + SIGKILL;
+	bool told = false;
+
+	for (unsigned i = 0; i < 20 && t->started && !told; i++)
+		if (!(told = sup_tree_status(x->tree, x->pid, &t->status)))
+			(void)poll(NULL, 0, 1);
+	if (box_ends(x, told ? 0 : 300)) {
+		x->gone = true;
+	} else if (!t->started) {
+		explain_command(x, e);
+	} else {
+		if (!told)
+			t->status = code > 128 && code < 128 + NSIG ? code - 128 : code << 8;
+		t->ended = true;
+	}
+}
+
+static void serve_command(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	int status;
+
+	if (x->command > 0 && waitpid(x->command, &status, WNOHANG) == x->command) {
+		x->command = -1;
+		x->command_status = status;
+	}
+	if (!x->pid && (x->pid = sup_cli_pid(x->request)) > 0)
+		t->started = true;
+	if (x->command < 0)
+		command_ended(x, t, e);
+}
+
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 {
+	if (x->request->cli) {
+		if (!t->ended && !x->gone)
+			serve_command(x, t, e);
+		return;
+	}
 	struct json_object *reply = NULL, *status = NULL;
 	struct sup_error ignored = { .code = "" };
 
@@ -204,7 +282,9 @@ void sup_exec_signal(struct sup_exec *x, int signo)
 	struct sup_error ignored = { .code = "" };
 	struct sup_control c;
 
-	if (x->pid && sup_control_open(&c, x->request, &ignored) == 0) {
+	if (x->request->cli && x->pid)
+		(void)sup_cli_call(x->spawn, "kill", x->pid, signo, CALL_SECONDS);
+	else if (x->pid && sup_control_open(&c, x->request, &ignored) == 0) {
 		(void)signal_one(&c, x->request, x->pid, signo);
 		sup_control_close(&c);
 	}
@@ -230,6 +310,21 @@ static const char *method(const struct sup_exec *x, bool pause)
 	return pause ? "containerManager.Pause" : "containerManager.Resume";
 }
 
+/* The same by runsc's commands, which signal nothing in a box that stands still: who forks faster than they start outlives it. */
+static int command_round(struct sup_exec *x, bool program_lives)
+{
+	int found = 0, pid;
+	size_t at = 0;
+
+	if (program_lives)
+		(void)sup_cli_call(x->spawn, "kill", x->pid, SIGKILL, CALL_SECONDS);
+	while ((pid = sup_tree_next(x->tree, x->pid, &at))) {
+		(void)sup_cli_call(x->spawn, "kill", pid, SIGKILL, CALL_SECONDS);
+		found++;
+	}
+	return found;
+}
+
 /* One round with the box standing still, so that nobody forks away. How many processes there were to kill; -1: cannot. */
 static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives)
 {
@@ -237,6 +332,8 @@ static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_li
 	int found = 0, pid;
 	size_t at = 0;
 
+	if (x->request->cli)
+		return command_round(x, program_lives);
 	if (sup_control_call(c, method(x, true), "null", NULL, 0, CALL_SECONDS, NULL, &ignored) < 0)
 		return -1;
 	(void)poll(NULL, 0, SETTLE_MS);
@@ -262,7 +359,7 @@ static bool tree_is_empty(const struct sup_exec *x)
 static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control *c)
 {
 	struct sup_error ignored = { .code = "" };
-	double limit = sbx_time_now() + KILL_SECONDS;
+	double limit = sbx_time_now() + (x->request->cli ? 3 * KILL_SECONDS : KILL_SECONDS);
 
 	while (!x->gone && sbx_time_now() < limit) {
 		if (kill_round(x, c, !t->ended) < 0)
@@ -284,9 +381,14 @@ void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
 	struct sup_error ignored = { .code = "" };
 	struct sup_control c = { .fd = -1 };
 
+	/* A program that `runsc exec` is just starting must be there before it can be killed. */
+	for (double limit = sbx_time_now() + CALL_SECONDS; x->request->cli && !x->pid && x->command > 0 && sbx_time_now() < limit;) {
+		sup_exec_serve(x, t, &ignored);
+		(void)poll(NULL, 0, 2);
+	}
 	if (!x->pid || t->ended || x->gone)
 		return;
-	if (!x->tree || sup_control_open(&c, x->request, &ignored) < 0 || !kill_all(x, t, &c))
+	if (!x->tree || (!x->request->cli && sup_control_open(&c, x->request, &ignored) < 0) || !kill_all(x, t, &c))
 		destroy_box(x);
 	sup_control_close(&c);
 }

@@ -12,6 +12,7 @@
 #include "sup_control.h"
 #include "sup_error.h"
 #include "sup_request.h"
+#include "sup_spawn.h"
 #include "sup_stats.h"
 #include "sup_trace.h"
 #include "sup_tree.h"
@@ -26,9 +27,12 @@ struct sup_exec {
 	struct sup_stats before;
 	const struct sup_tree *tree;
 	const struct sup_request *request;
+	const struct sup_spawn *spawn;	/* for runsc's commands, where the control socket is not used */
+	pid_t command;			/* `runsc exec`, 0: none, -1: ended; the run kills and reaps it */
+	int command_status;
 };
 
-void sup_exec_init(struct sup_exec *x, const struct sup_request *r);
+void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s);
 /* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
 /* Reads what has come: the program's start and end go to t, a program that could not be started to e. */

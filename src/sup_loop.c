@@ -142,7 +142,7 @@ static bool drop_talk(struct sup_run *s, struct sup_stream *stream)
 	serve_guest(s);
 	serve_start(s);
 	if (s->started || n == 0 || s->request.mode == SUP_MODE_EXEC)
-		return false;
+		return !s->started && s->request.cli;	/* left in the pipe until the program is known to have begun */
 	while (n > 0) {
 		ssize_t got = read(stream->fd, scratch, n < (int)sizeof(scratch) ? (size_t)n : sizeof(scratch));
 
@@ -212,6 +212,8 @@ static int until_next(const struct sup_run *s, double now)
 		due = now + tick(s);
 	if (s->started && s->request.mode == SUP_MODE_EXEC && s->request.cpu_time > 0)
 		due = now + CPU_TICK;
+	if (s->request.cli && due > now + MEMORY_TICK)	/* its start is a file that appears */
+		due = now + MEMORY_TICK;
 	if (s->started && s->request.timeout > 0 && s->start + s->request.timeout < due)
 		due = s->start + s->request.timeout;
 	return due <= now ? 0 : (int)((due - now) * 1000) + 1;
@@ -243,7 +245,7 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 {
 	struct signalfd_siginfo info;
 
-	if (p[P_TRACE].revents || p[P_LISTEN].revents)
+	if (p[P_TRACE].revents || p[P_LISTEN].revents || s->request.cli)
 		serve_guest(s);
 	if (s->spawned > 0)
 		serve_start(s);

@@ -36,6 +36,7 @@ struct sup_request {
 	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
 	bool whole_box;			/* exec: the only program that this box will ever run: what the box used is its own */
+	bool cli;			/* exec: by `runsc exec`, not over the control socket */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
 	bool abstract;			/* the sentry's control socket is an abstract one */
 	uint32_t uid, gid, map_base, box_pid;

@@ -25,7 +25,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host, int nice)
 	memset(s, 0, sizeof(*s));
 	s->host = host;
 	s->born = sbx_time_now();
-	sup_exec_init(&s->exec, &s->request);
+	sup_exec_init(&s->exec, &s->request, &s->spawn);
 	s->meter.cpu = -1;
 	s->stats = -1;
 	s->slot = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
@@ -208,6 +208,11 @@ bool sup_run_reap(struct sup_run *s)
 			s->child_status = status;
 			continue;
 		}
+		if (pid == s->exec.command) {
+			s->exec.command = -1;
+			s->exec.command_status = status;
+			continue;
+		}
 		/* A stub of the sandbox that was left to us, its subreaper: the guest's time. */
 		s->meter.reaped += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 				   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
@@ -228,6 +233,8 @@ void sup_run_teardown(struct sup_run *s)
 
 	if (s->child > 0 && s->request.mode != SUP_MODE_EXEC)
 		(void)kill(s->child, SIGKILL);
+	if (s->exec.command > 0)
+		(void)kill(s->exec.command, SIGKILL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	/* We are the subreaper: while something of it lives, we have a child. */

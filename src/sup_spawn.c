@@ -109,7 +109,7 @@ static pid_t fork_into(int cgroup)
 	return cgroup < 0 ? -1 : (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static pid_t start(const struct sup_spawn *s, char *const argv[], struct sup_error *e)
+pid_t sup_spawn_argv(const struct sup_spawn *s, char *const argv[], struct sup_error *e)
 {
 	int place = s->cgroup ? sup_cgroup_birthplace(s->cgroup) : -1;
 	pid_t parent = getpid(), pid = fork_into(place);
@@ -153,7 +153,7 @@ pid_t sup_spawn_run(const struct sup_spawn *s, const struct sup_dir *d, struct s
 	argv[n++] = text[4];
 	argv[n++] = (char *)r->container;
 	argv[n] = NULL;
-	return start(s, argv, e);
+	return sup_spawn_argv(s, argv, e);
 }
 
 pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e)
@@ -165,7 +165,7 @@ pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e)
 	for (size_t i = 0; i < s->request->args.n; i++)
 		argv[n++] = (char *)s->request->args.item[i];
 	argv[n] = NULL;
-	return start(s, argv, e);
+	return sup_spawn_argv(s, argv, e);
 }
 
 pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int signo, struct sup_error *e)
@@ -176,5 +176,5 @@ pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int sig
 
 	(void)snprintf(root, sizeof(root), "--root=%s/r", d->path);
 	(void)snprintf(number, sizeof(number), "%d", signo);
-	return start(&plain, argv, e);
+	return sup_spawn_argv(&plain, argv, e);
 }

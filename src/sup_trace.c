@@ -106,7 +106,7 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 
 	t->live--;
 	if (t->tree)
-		sup_tree_exit(t->tree, group);
+		sup_tree_exit(t->tree, group, (int)lookup(p, end, 0, 2));
 	if (group != 1)
 		return;
 	/* The group's end, not thread 1's: a main thread may end first, or another thread may exec. */

@@ -76,9 +76,27 @@ void sup_tree_clone(struct sup_tree *t, int parent, int child)
 	t->lost++;
 }
 
-void sup_tree_exit(struct sup_tree *t, int group)
+bool sup_tree_status(const struct sup_tree *t, int pid, int *status)
+{
+	for (uint32_t i = t->ends; i > 0 && i + SUP_TREE_ENDS > t->ends; i--) {
+		const struct sup_tree_end *e = &t->end[(i - 1) % SUP_TREE_ENDS];
+
+		if (e->pid == pid) {
+			*status = e->status;
+			return true;
+		}
+	}
+	return false;
+}
+
+void sup_tree_exit(struct sup_tree *t, int group, int status)
 {
 	struct sup_tree_slot *s = find(t, group);
+
+	if (!s && group > 1) {	/* nobody's child: a program, or one of its threads; the last one counts */
+		t->end[t->ends % SUP_TREE_ENDS] = (struct sup_tree_end){ group, status };
+		t->ends++;
+	}
 
 	if (s && --s->threads <= 0) {
 		s->pid = -1;

@@ -7,8 +7,12 @@
 #ifndef SUP_TREE_H
 #define SUP_TREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* How a program ended, by the trace: of the last so many. */
+#define SUP_TREE_ENDS 256
 
 /* More processes than this in one box, and it goes as a whole. */
 #define SUP_TREE_SLOTS 8192
@@ -21,6 +25,10 @@ struct sup_tree {
 		int32_t root;		/* the pid that the program was started with */
 		int32_t threads;
 	} slot[SUP_TREE_SLOTS];
+	uint32_t ends;			/* how many there were */
+	struct sup_tree_end {
+		int32_t pid, status;
+	} end[SUP_TREE_ENDS];
 };
 
 /* Maps RUN/tree, making it, or reading what another keeps; NULL: cannot. */
@@ -30,8 +38,10 @@ void sup_tree_close(const struct sup_tree *t);
 
 /* A task was made by a thread of group `parent`, in group `child`: the same, or a new process. */
 void sup_tree_clone(struct sup_tree *t, int parent, int child);
-/* A thread of a group ended. */
-void sup_tree_exit(struct sup_tree *t, int group);
+/* A thread of a group ended, with a wait status. */
+void sup_tree_exit(struct sup_tree *t, int group, int status);
+/* How the program of this pid ended; false: it is not known. */
+bool sup_tree_status(const struct sup_tree *t, int pid, int *status);
 /* The next descendant of a program at or after *at; 0: no more. */
 int sup_tree_next(const struct sup_tree *t, int root, size_t *at);
 

@@ -67,6 +67,7 @@
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
 ---@field cgroup_parent? string where sandbox cgroups are made, v1 or v2
+---@field control? "auto"|"socket"|"runsc" how programs are started in boxes: over the sentry's control socket, or by `runsc exec`, 20 ms slower. auto: the socket, where it answers as is known here
 ---@field max_concurrent? integer runs at once in this instance, so per nginx worker
 ---@field queue? boolean|integer more wait their turn, in order; `false` or a length: beyond it `busy`. Waiting never counts towards `timeout`
 ---@field queue_timeout? number seconds of waiting after which it is `busy`

@@ -17,6 +17,8 @@ local wait = require "sandbox.wait"
 
 local M = {}
 
+local known = {} -- by the path of the binary
+
 local Box = {}
 Box.__index = Box
 
@@ -127,7 +129,7 @@ function Box:wait_ready(timeout)
   end
 end
 
-local put_files, finish -- below
+local put_files, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
@@ -208,6 +210,7 @@ end
 local function argv_for(self, plan)
   local count, size = own(self, "open_files", plan), own(self, "file_size", plan)
   if count == "-" and size == "-" then return plan.argv end
+  -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
   local argv = { oci.HELPER, "exec", plan.cwd, count, size }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv
@@ -222,6 +225,7 @@ function Box:tell(busy) tell(self, busy) end
 -- @bool prepared it waits for its lease: with no limits of time and output until then
 -- @treturn Job or nil, message, code
 function Box:begin_program(options, prepared)
+  if self.cli == nil then probe(self) end
   local plan, message = program_plan(self, options, prepared)
   if not plan then return nil, message, "bad_option" end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
@@ -292,8 +296,25 @@ function Box:lease(job, plan)
   return r, message, code, raised
 end
 
+-- Whether the control socket of this build answers as is known here: asked once in each process.
+function probe(self)
+  local control = self.host.control
+  if control ~= "auto" then
+    self.cli = control == "runsc"
+  else
+    if known[self.rt.runsc] == nil then
+      self.cli = false
+      local list, _, code = self:processes()
+      if not list and code == "closed" then return end -- it has died, which says nothing about the socket
+      known[self.rt.runsc] = list ~= nil
+    end
+    self.cli = not known[self.rt.runsc]
+  end
+end
+
 local function ready(self)
   local ok, message, code = self:wait_ready()
+  if ok and self.cli == nil then probe(self) end
   return ok, message, code
 end
 

@@ -399,7 +399,7 @@ Instance.__close = Instance.close
 -- What boxes and pools need of an instance.
 local function doors(self)
   return {
-    defaults = self.options.defaults,
+    defaults = self.options.defaults, control = self.options.control,
     prepare = function(options, level)
       local plan, rt, code = prepare(self, options, level)
       return plan, rt, code

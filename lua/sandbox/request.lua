@@ -350,6 +350,18 @@ local function exec_args(plan, argv, direct)
     direct and "[0,1,2]" or "[0,1,2,3]", oci.BOX)
 end
 
+-- The same as OCI has it, for `runsc exec --process`.
+local function oci_process(plan, argv)
+  local process = { args = argv, env = plan.env, cwd = plan.cwd, user = { uid = plan.user.uid, gid = plan.user.gid }, noNewPrivileges = true,
+                    terminal = false }
+  if #(plan.user.groups or {}) > 0 then process.user.additionalGids = plan.user.groups end
+  local sets = {}
+  for _, set in ipairs{ "bounding", "effective", "inheritable", "permitted", "ambient" } do sets[set] = plan.capabilities end
+  process.capabilities = sets
+  local bytes = json.encode_spec(process)
+  return bytes
+end
+
 --- The request for a program in a box.
 -- @tparam table plan
 -- @tparam table box
@@ -361,10 +373,11 @@ function M.exec(plan, box, argv, pid, direct)
   local p = of_box(plan, box, pid)
   add_limits(p, plan)
   p:add("whole_box", box.single)
-  p:add("direct", direct)
+  p:add("direct", direct and not box.cli)
+  p:add("cli", box.cli)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
-  return { r = p:bytes(), config = exec_args(plan, argv, direct), files = {}, id = plan.id }
+  return { r = p:bytes(), config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct), files = {}, id = plan.id }
 end
 
 --- A prepared program's own limits, for its lease.

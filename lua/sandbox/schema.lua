@@ -80,6 +80,8 @@ M.instance = {
     lua = "string", doc = "where runs live: 0700, as root 0711, for the mapped gofer must pass" },
   { "rootless", "auto_boolean", show = "`\"auto\"` or boolean", default = "auto", lua = 'boolean|"auto"', doc = "whether runsc runs as an ordinary user" },
   { "cgroup_parent", "cgroup_parent", show = "`\"auto\"` or absolute path", default = "auto", lua = "string", doc = "where sandbox cgroups are made, v1 or v2" },
+  { "control", "enum", values = { "auto", "socket", "runsc" }, default = "auto", lua = '"auto"|"socket"|"runsc"',
+    doc = "how programs are started in boxes: over the sentry's control socket, or by `runsc exec`, 20 ms slower. auto: the socket, where it answers as is known here" },
   { "max_concurrent", "count", max = 1e6, default_text = "none", lua = "integer", doc = "runs at once in this instance, so per nginx worker" },
   { "queue", "queue", show = "boolean or length", default = true, lua = "boolean|integer",
     doc = "more wait their turn, in order; `false` or a length: beyond it `busy`. Waiting never counts towards `timeout`" },

@@ -219,16 +219,20 @@ static void test_tree(void)
 	sup_tree_clone(t, 20, 21);	/* another's */
 	sup_tree_clone(t, 12, 12);	/* a second thread */
 	sup_tree_clone(t, 1, 5);	/* the helper's: nobody's */
-	sup_tree_exit(t, 11);
+	sup_tree_exit(t, 11, 0);
 	CHECK("an orphan is still its program's", sup_tree_next(seen, 10, &at) == 12 && sup_tree_next(seen, 10, &at) == 0);
-	sup_tree_exit(t, 12);
+	sup_tree_exit(t, 12, 0);
 	at = 0;
 	CHECK("one thread less is no end", sup_tree_next(seen, 10, &at) == 12);
-	sup_tree_exit(t, 12);
+	sup_tree_exit(t, 12, 0);
 	at = 0;
 	CHECK("none is left", sup_tree_next(seen, 10, &at) == 0 && !seen->lost);
 	at = 0;
 	CHECK("the other's is", sup_tree_next(seen, 20, &at) == 21);
+	int status = 0;
+
+	sup_tree_exit(t, 20, 7 << 8);
+	CHECK("a program's end is told", sup_tree_status(seen, 20, &status) && status == 7 << 8 && !sup_tree_status(seen, 99, &status));
 	for (int i = 0; i < SUP_TREE_SLOTS + 5; i++)
 		sup_tree_clone(t, 30, 1000 + i);
 	CHECK("a full table says so", t->lost >= 5);

@@ -8,7 +8,8 @@ local M = { core = core, sandbox = sandbox, root = core.getuid() == 0, build = o
 -- Short, for a socket's path has 108 bytes.
 M.state_dir = ("/tmp/sbx-%d-%s"):format(core.getpid(), core.random_hex(2))
 -- A boot may take long on a busy machine; nothing here is about how long.
-M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30 }
+M.control = os.getenv "SANDBOX_TEST_CONTROL"
+M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30, control = M.control }
 
 -- A directory of the test's own, world-readable, and how it is removed.
 function M.tmpdir()
