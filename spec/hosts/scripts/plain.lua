@@ -17,8 +17,9 @@ end
 
 local blocked, ignored, caught = signals()
 local PIPE, CHLD = 13, 17
-assert(has(ignored, PIPE) == (mode == "ignored") and has(ignored, CHLD) == (mode == "ignored"), "ignored: " .. ignored)
-assert(has(blocked, PIPE) == (mode == "blocked") and has(blocked, CHLD) == (mode == "blocked"), "blocked: " .. blocked)
+-- More may be ignored: whoever started the tests may have been one of those hosts.
+assert(mode ~= "ignored" or has(ignored, PIPE) and has(ignored, CHLD), "ignored: " .. ignored)
+assert(mode ~= "blocked" or has(blocked, PIPE) and has(blocked, CHLD), "blocked: " .. blocked)
 
 local sandbox, sb = common.new()
 local same = common.census(sb)
