@@ -108,7 +108,8 @@ function Box:ready()
   self.job:step()
   if self.job.ended then
     local r = self.job.result
-    if not r then return nil, self.job.message, self.job.code end
+    if not r and not self.job.started then return nil, self.job.message, self.job.code end -- it has never been
+    if not r then return nil, "the box has died: " .. tostring(self.job.message), "closed" end
     return nil, "the box has died: " .. tostring(r.message or r.status), "closed"
   end
   return self.job.started ~= nil

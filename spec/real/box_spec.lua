@@ -229,6 +229,21 @@ describe("a box's end", function()
     box:close()
   end)
 
+  it("is told when the box's supervisor is killed, and cleanup_stale takes the rest", function()
+    local box = assert(sb:start{})
+    local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
+    assert.equal("up\n", job:read "stdout")
+    local supervisor = env.slurp(("/proc/%d/stat"):format(box.job:pid())):match "^%d+ %(.*%) %a (%d+)"
+    os.execute("kill -9 " .. supervisor)
+    local r, _, code = job:wait()
+    assert.same({ nil, "closed" }, { r, code })
+    job:close()
+    r, _, code = box:run{ "true" }
+    assert.same({ nil, "closed" }, { r, code })
+    box:close()
+    assert.is_true(env.eventually(function() return sb:cleanup_stale() == 1 end))
+  end)
+
   it("leaves a program's supervisor nothing to leave", function()
     local box = assert(sb:start{})
     local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
