@@ -16,7 +16,7 @@
 
 #define NEW_PREFIX ".new-"
 #define RUN_PREFIX "run-"
-/* A supervisor locks what it makes at once: an unlocked one of this age has no owner. */
+/* A supervisor locks what it makes, and not in the same moment: a new one that is younger is left alone, locked or not. */
 #define NEW_AGE 60
 
 static void remove_tree(int parent, const char *name, dev_t dev, int depth);
@@ -180,8 +180,10 @@ static int sweep_one(const char *state_dir, const char *name, bool fresh)
 		return 0;
 	if (lstat(d.path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
 		return 0;
+	if (fresh && time(NULL) - st.st_mtime < NEW_AGE)
+		return 0;
 	d.lock = open(sup_dir_at(&d, "lock", file, sizeof(file)), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (d.lock < 0 && (!fresh || time(NULL) - st.st_mtime < NEW_AGE))
+	if (d.lock < 0 && !fresh)
 		return 0;
 	if (d.lock >= 0 && flock(d.lock, LOCK_EX | LOCK_NB) < 0) {
 		close(d.lock);
