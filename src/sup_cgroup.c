@@ -349,10 +349,11 @@ void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const st
 	/* Whether the quota can be held is found out by setting it; it is lifted again for the boot. */
 	c->cpus_held = c->cpu >= 0 && set_quota(c, true) == 0 && set_quota(c, false) == 0;
 	/* gVisor needs some 12 host tasks a guest process under ptrace, 4 under systrap, more while a fork bomb's stubs
-	 * come and go: a bomb that gets past RLIMIT_NPROC meets this, not the host's limit. */
+	 * come and go: a bomb that gets past RLIMIT_NPROC meets this, not the host's limit.
+	 * The oldest build panics when it does, so a small limit has room for some seconds of a bomb. */
 	if (c->pids >= 0 && r->pids)
 		(void)write_at(c->fd[c->pids], "pids.max", "%llu",
-			       512 + (unsigned long long)r->pids * (strcmp(r->platform, "systrap") ? 24 : 8));
+			       4096 + (unsigned long long)r->pids * (strcmp(r->platform, "systrap") ? 24 : 8));
 	if (c->n)
 		c->why[0] = '\0';
 	note_paths(c, d);

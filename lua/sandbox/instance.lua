@@ -314,7 +314,7 @@ function Instance:cgroup_entries(limits, level)
   if quota then
     if v1 then add("cpu/cpu.cfs_quota_us", "%.0f", quota) else add("cpu.max", "%.0f 100000", quota) end
   end
-  if checked.pids then add(v1 and "pids/pids.max" or "pids.max", "%.0f", 512 + checked.pids * per_task) end
+  if checked.pids then add(v1 and "pids/pids.max" or "pids.max", "%.0f", 4096 + checked.pids * per_task) end
   return out
 end
 
