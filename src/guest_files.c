@@ -21,7 +21,7 @@
 /* What came, with a NUL behind it, and what goes: the former is still read while the latter is filled. */
 static unsigned char frame[SBX_WIRE_HEADER + SBX_WIRE_DATA_MAX + 1], data[SBX_WIRE_HEADER + SBX_WIRE_DATA_MAX];
 
-static int write_all(const void *bytes, size_t n)
+static void write_all(const void *bytes, size_t n)
 {
 	for (const char *p = bytes; n;) {
 		ssize_t w = write(1, p, n);
@@ -33,7 +33,6 @@ static int write_all(const void *bytes, size_t n)
 		p += w;
 		n -= (size_t)w;
 	}
-	return 0;
 }
 
 static int read_all(void *bytes, size_t n)
@@ -66,7 +65,7 @@ static void say(uint8_t type, const char *const part[], unsigned parts)
 		out[SBX_WIRE_HEADER + n++] = '\0';
 	}
 	sbx_wire_put_header(out, type, (uint32_t)n);
-	(void)write_all(out, SBX_WIRE_HEADER + n);
+	write_all(out, SBX_WIRE_HEADER + n);
 }
 
 static void fail(uint8_t type, const char *path, const char *why)
@@ -163,12 +162,11 @@ static void send_file(int fd, const char *name, const struct stat *st)
 		if (n <= 0)
 			break;	/* it shrank: the size that was told shows it */
 		sbx_wire_put_header(data, 'D', (uint32_t)n);
-		(void)write_all(data, SBX_WIRE_HEADER + (size_t)n);
+		write_all(data, SBX_WIRE_HEADER + (size_t)n);
 		left -= (uint64_t)n;
 	}
 }
 
-/* type: what a refusal is, E or S. */
 /* gVisor follows a link under O_NOFOLLOW in some builds: what was opened must be what was looked at. */
 static bool same(int fd, const struct stat *seen, struct stat *now)
 {
@@ -176,7 +174,26 @@ static bool same(int fd, const struct stat *seen, struct stat *now)
 	       (now->st_mode & S_IFMT) == (seen->st_mode & S_IFMT);
 }
 
-static bool get_at(int dir, const char *entry, const char *name, uint8_t type)
+/* A directory, never by way of a link; -1: errno says why. */
+static int open_directory(int dir, const char *name)
+{
+	struct stat seen, now;
+
+	if (fstatat(dir, name, &seen, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	int fd = S_ISDIR(seen.st_mode) ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+
+	if (!S_ISDIR(seen.st_mode) || (fd >= 0 && !same(fd, &seen, &now))) {
+		if (fd >= 0)
+			(void)close(fd);
+		errno = ENOTDIR;
+		return -1;
+	}
+	return fd;
+}
+
+/* type: what a refusal is, E or S. */
+static void get_at(int dir, const char *entry, const char *name, uint8_t type)
 {
 	struct stat seen, st;
 	const char *why = NULL;
@@ -200,12 +217,11 @@ static bool get_at(int dir, const char *entry, const char *name, uint8_t type)
 		(void)close(fd);
 	if (why)
 		fail(type, name, why);
-	return !why;
 }
 
 static void list(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_directory(AT_FDCWD, path);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct stat st;
 
@@ -228,16 +244,7 @@ static int remove_at(int dir, const char *name, int depth)
 		return 0;
 	if (depth > DEPTH || (errno != EISDIR && errno != EPERM))
 		return -1;
-	struct stat seen, now;
-
-	if (fstatat(dir, name, &seen, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(seen.st_mode))
-		return -1;
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd >= 0 && !same(fd, &seen, &now)) {
-		(void)close(fd);
-		return -1;
-	}
+	int fd = open_directory(dir, name);
 	DIR *sub = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!sub)
@@ -275,17 +282,14 @@ static void matched(int dir, const char *entry, const char *rest, const char *pr
 			return;
 		}
 		walk.files--;
-		(void)get_at(dir, entry, name, 'S');
+		get_at(dir, entry, name, 'S');
 		return;
 	}
-	if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
-		return;
-	int fd = openat(dir, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat now;
+	int fd = open_directory(dir, entry);
 
 	if (fd < 0)
 		return;
-	if (same(fd, &st, &now) && strlen(name) + 1 < sizeof(name))
+	if (strlen(name) + 1 < sizeof(name))
 		match(fd, rest, strcat(name, "/"), depth + 1);
 	(void)close(fd);
 }
@@ -371,17 +375,16 @@ static void serve(uint8_t type, char *payload, size_t n)
 	close_target();
 	const char *path = next(&at, end);
 
-	if (type == 'P')
+	if (type == 'P') {
 		put(path, next(&at, end));
-	else if (type == 'g') {
+	} else if (type == 'g') {
 		bytes_left = strtoull(next(&at, end), NULL, 10);
-		(void)get_at(AT_FDCWD, path, path, 'E');
-	}
-	else if (type == 'l')
+		get_at(AT_FDCWD, path, path, 'E');
+	} else if (type == 'l') {
 		list(path);
-	else if (type == 'r' && remove_at(AT_FDCWD, path, 0) < 0)
+	} else if (type == 'r' && remove_at(AT_FDCWD, path, 0) < 0) {
 		fail('E', path, errno == ENOENT ? "missing" : strerror(errno));
-	else if (type == 'c') {
+	} else if (type == 'c') {
 		bytes_left = strtoull(path, NULL, 10);
 		walk.files = strtoull(next(&at, end), NULL, 10);
 		while (at < end)

@@ -2,7 +2,7 @@
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                          the box's first process: does nothing but take in orphans
- *   sandbox-guest exec CWD FILES FSIZE argv…    becomes a program; -: as the box has it
+ *   sandbox-guest exec CWD FILES FSIZE argv…    runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                          does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files                         files in and out, frames on stdin and stdout (guest_files.c)
  * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
@@ -77,19 +77,23 @@ static int end_as(pid_t pid)
 }
 
 /*
- * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: where a program
- * has limits of its own, we stay its parent and pass on what signals us.
+ * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: so we stay the
+ * program's parent and pass on what signals us. argv: CWD FILES FSIZE program…
  */
-static int with_limits(char **argv, const char *files, const char *fsize)
+static int run(char **argv)
 {
 	static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
+
+	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
+	if (chdir(argv[0]) < 0)
+		return report('c');
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		limit(RLIMIT_NOFILE, files);
-		limit(RLIMIT_FSIZE, fsize);
+		limit(RLIMIT_NOFILE, argv[1]);
+		limit(RLIMIT_FSIZE, argv[2]);
 		(void)report('s');
-		(void)execvp(argv[0], argv);
+		(void)execvp(argv[3], argv + 3);
 		_exit(report('x'));
 	}
 	if (pid < 0)
@@ -102,26 +106,12 @@ static int with_limits(char **argv, const char *files, const char *fsize)
 	return end_as(pid);
 }
 
-static int run(int argc, char **argv)
-{
-	if (argc < 4)
-		return 126;
-	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
-	if (chdir(argv[0]) < 0)
-		return report('c');
-	if (strcmp(argv[1], "-") != 0 || strcmp(argv[2], "-") != 0)
-		return with_limits(argv + 3, argv[1], argv[2]);
-	(void)report('s');
-	(void)execvp(argv[3], argv + 3);
-	return report('x');
-}
-
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
-	if (argc > 2 && !strcmp(argv[1], "exec"))
-		return run(argc - 2, argv + 2);
+	if (argc > 5 && !strcmp(argv[1], "exec"))
+		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;
 	if (argc == 2 && !strcmp(argv[1], "files"))

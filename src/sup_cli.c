@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sup_cli.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,53 +10,55 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
+#include "sup_dir.h"
 
 static const char *const kinds[] = { "process", "pid", "exec-log" };
 
-const char *sup_cli_file(const struct sup_request *r, const char *kind, char *out, size_t size)
+/* The box's directory, as far as sup_dir needs it: not ours to remove. */
+static struct sup_dir box_dir(const struct sup_request *r)
 {
-	(void)snprintf(out, size, "%s/r/%s-%s", r->box, kind, r->id);
+	struct sup_dir d = { .lock = -1 };
+
+	(void)snprintf(d.path, sizeof(d.path), "%s", r->box);
+	return d;
+}
+
+/* A program's file in it. */
+static const char *name_of(const struct sup_request *r, const char *kind, char *out, size_t size)
+{
+	(void)snprintf(out, size, "r/%s-%s", kind, r->id);
 	return out;
+}
+
+size_t sup_cli_read(const struct sup_request *r, const char *kind, char *out, size_t size)
+{
+	struct sup_dir d = box_dir(r);
+	char name[96];
+
+	return sup_dir_read(&d, name_of(r, kind, name, sizeof(name)), out, size);
 }
 
 void sup_cli_remove(const struct sup_request *r)
 {
-	char path[400];
+	struct sup_dir d = box_dir(r);
+	char name[96], path[400];
 
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		(void)unlink(sup_cli_file(r, kinds[i], path, sizeof(path)));
-}
-
-static int write_process(const struct sup_request *r, const char *process)
-{
-	char path[400];
-	size_t n = strlen(process);
-	int fd = open(sup_cli_file(r, "process", path, sizeof(path)), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	while (fd >= 0 && n) {
-		ssize_t w = write(fd, process, n);
-
-		if (w <= 0)
-			break;
-		process += w;
-		n -= (size_t)w;
-	}
-	if (fd >= 0)
-		(void)close(fd);
-	return fd < 0 || n ? -1 : 0;
+		(void)unlink(sup_dir_at(&d, name_of(r, kinds[i], name, sizeof(name)), path, sizeof(path)));
 }
 
 pid_t sup_cli_start(const struct sup_spawn *s, const char *process, struct sup_error *e)
 {
 	const struct sup_request *r = s->request;
-	char root[400], log[440], pid[440], file[440], path[400];
+	struct sup_dir d = box_dir(r);
+	char root[400], log[440], pid[440], file[440], name[96], path[400];
 
-	if (write_process(r, process) < 0)
+	if (sup_dir_write(&d, name_of(r, "process", name, sizeof(name)), process, strlen(process)) < 0)
 		return sup_error(e, "closed", "the box is gone: its directory cannot be written");
+	(void)snprintf(file, sizeof(file), "--process=%s", sup_dir_at(&d, name, path, sizeof(path)));
 	(void)snprintf(root, sizeof(root), "--root=%s/r", r->box);
-	(void)snprintf(log, sizeof(log), "--log=%s", sup_cli_file(r, "exec-log", path, sizeof(path)));
-	(void)snprintf(pid, sizeof(pid), "--internal-pid-file=%s", sup_cli_file(r, "pid", path, sizeof(path)));
-	(void)snprintf(file, sizeof(file), "--process=%s", sup_cli_file(r, "process", path, sizeof(path)));
+	(void)snprintf(log, sizeof(log), "--log=%s", sup_dir_at(&d, name_of(r, "exec-log", name, sizeof(name)), path, sizeof(path)));
+	(void)snprintf(pid, sizeof(pid), "--internal-pid-file=%s", sup_dir_at(&d, name_of(r, "pid", name, sizeof(name)), path, sizeof(path)));
 	char *argv[] = { (char *)r->runsc, root, log, (char *)"--log-format=json", (char *)"exec", pid, file, (char *)r->container, NULL };
 
 	return sup_spawn_argv(s, argv, e);
@@ -65,16 +66,9 @@ pid_t sup_cli_start(const struct sup_spawn *s, const char *process, struct sup_e
 
 int sup_cli_pid(const struct sup_request *r)
 {
-	char path[400], text[32];
-	int fd = open(sup_cli_file(r, "pid", path, sizeof(path)), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	char text[32];
 
-	if (fd >= 0)
-		(void)close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	return atoi(text);
+	return sup_cli_read(r, "pid", text, sizeof(text)) ? atoi(text) : 0;
 }
 
 int sup_cli_call(const struct sup_spawn *s, const char *verb, int pid, int signo, double seconds)

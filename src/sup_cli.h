@@ -13,8 +13,8 @@
 #include "sup_request.h"
 #include "sup_spawn.h"
 
-/* Names a file of a program in the box's directory. */
-const char *sup_cli_file(const struct sup_request *r, const char *kind, char *out, size_t size);
+/* Reads a file of the program ("exec-log", "pid") as sup_dir_read does. */
+size_t sup_cli_read(const struct sup_request *r, const char *kind, char *out, size_t size);
 /* Starts `runsc exec` with an OCI process, as JSON; its pid, or -1. */
 pid_t sup_cli_start(const struct sup_spawn *s, const char *process, struct sup_error *e);
 /* The program's pid in the guest, once it has one; 0: not yet. */

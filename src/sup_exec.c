@@ -52,15 +52,21 @@ static int wait_for_end(struct sup_exec *x)
 	return sup_control_send(&x->wait, "containerManager.WaitPID", arg, NULL, 0);
 }
 
+/* The box's end is seen a moment after that of what ran in it. */
+static bool box_ends(const struct sup_exec *x, int ms)
+{
+	struct pollfd box = { .fd = x->runsc, .events = POLLIN };
+
+	return poll(&box, 1, ms) > 0;
+}
+
 /*
  * gVisor's words for a directory or a file that is not there are the caller's mistake, not its own; in a box that is just
  * dying, nothing is there.
  */
 static void explain(const struct sup_exec *x, struct sup_error *e)
 {
-	struct pollfd p = { .fd = x->runsc, .events = POLLIN };
-
-	if (poll(&p, 1, 0) > 0) {
+	if (box_ends(x, 0)) {
 		(void)snprintf(e->code, sizeof(e->code), "%s", "closed");
 		(void)snprintf(e->message, sizeof(e->message), "%s", "the box has died");
 		return;
@@ -182,26 +188,12 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 /* The words of `runsc exec` that started nothing. */
 static void explain_command(struct sup_exec *x, struct sup_error *e)
 {
-	char path[400], log[16384], logged[900] = "";
-	int fd = open(sup_cli_file(x->request, "exec-log", path, sizeof(path)), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? -1 : read(fd, log, sizeof(log) - 1);
+	char log[16384], logged[900] = "";
+	size_t n = sup_cli_read(x->request, "exec-log", log, sizeof(log));
 
-	if (fd >= 0)
-		(void)close(fd);
-	if (n > 0) {
-		log[n] = '\0';
-		(void)sup_log_first_error(log, (size_t)n, logged, sizeof(logged));
-	}
+	(void)sup_log_first_error(log, n, logged, sizeof(logged));
 	(void)sup_error(e, "runsc_failed", "%s", logged[0] ? logged : "runsc exec started nothing");
 	explain(x, e);
-}
-
-/* The box's end is seen a moment after that of what ran in it. */
-static bool box_ends(const struct sup_exec *x, int ms)
-{
-	struct pollfd box = { .fd = x->runsc, .events = POLLIN };
-
-	return poll(&box, 1, ms) > 0;
 }
 
 /* The program's own status is the trace's, told by the box's supervisor: of 128 + n runsc's has two meanings. */
@@ -268,26 +260,35 @@ void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e
 	json_object_put(status);
 }
 
-static int signal_one(struct sup_control *c, const struct sup_request *r, int pid, int signo)
+/* Over the control socket, or by runsc's command. A process that ended in this moment is none, which is no matter. */
+static void signal_one(const struct sup_exec *x, struct sup_control *c, int pid, int signo)
 {
 	struct sup_error ignored = { .code = "" };
 	char arg[160];
 
-	(void)snprintf(arg, sizeof(arg), "{\"CID\":\"%.64s\",\"Signo\":%d,\"PID\":%d,\"Mode\":0}", r->container, signo, pid);
-	return sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &ignored);
+	if (x->request->cli) {
+		(void)sup_cli_call(x->spawn, "kill", pid, signo, CALL_SECONDS);
+		return;
+	}
+	(void)snprintf(arg, sizeof(arg), "{\"CID\":\"%.64s\",\"Signo\":%d,\"PID\":%d,\"Mode\":0}", x->request->container, signo, pid);
+	(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &ignored);
+}
+
+/* -1: the box cannot be reached. Commands need no connection. */
+static int connect_to(const struct sup_exec *x, struct sup_control *c)
+{
+	struct sup_error ignored = { .code = "" };
+
+	return x->request->cli ? 0 : sup_control_open(c, x->request, &ignored);
 }
 
 void sup_exec_signal(struct sup_exec *x, int signo)
 {
-	struct sup_error ignored = { .code = "" };
-	struct sup_control c;
+	struct sup_control c = { .fd = -1 };
 
-	if (x->request->cli && x->pid)
-		(void)sup_cli_call(x->spawn, "kill", x->pid, signo, CALL_SECONDS);
-	else if (x->pid && sup_control_open(&c, x->request, &ignored) == 0) {
-		(void)signal_one(&c, x->request, x->pid, signo);
-		sup_control_close(&c);
-	}
+	if (x->pid && connect_to(x, &c) == 0)
+		signal_one(x, &c, x->pid, signo);
+	sup_control_close(&c);
 }
 
 /* --- the whole tree ------------------------------------------------------------------------------------------------------- */
@@ -302,50 +303,39 @@ static void destroy_box(struct sup_exec *x)
 	x->gone = true;
 }
 
-/* The build whose control socket is an abstract one has them elsewhere. */
-static const char *method(const struct sup_exec *x, bool pause)
-{
-	if (x->request->abstract)
-		return pause ? "Lifecycle.Pause" : "Lifecycle.Resume";
-	return pause ? "containerManager.Pause" : "containerManager.Resume";
-}
-
-/* The same by runsc's commands, which signal nothing in a box that stands still: who forks faster than they start outlives it. */
-static int command_round(struct sup_exec *x, bool program_lives)
-{
-	int found = 0, pid;
-	size_t at = 0;
-
-	if (program_lives)
-		(void)sup_cli_call(x->spawn, "kill", x->pid, SIGKILL, CALL_SECONDS);
-	while ((pid = sup_tree_next(x->tree, x->pid, &at))) {
-		(void)sup_cli_call(x->spawn, "kill", pid, SIGKILL, CALL_SECONDS);
-		found++;
-	}
-	return found;
-}
-
-/* One round with the box standing still, so that nobody forks away. How many processes there were to kill; -1: cannot. */
-static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives)
+/*
+ * Lets the box stand still, so that nobody forks away, or go on. runsc's commands signal nothing in a box that stands still:
+ * there who forks faster than they start outlives them.
+ */
+static int hold(struct sup_exec *x, struct sup_control *c, bool still)
 {
 	struct sup_error ignored = { .code = "" };
-	int found = 0, pid;
-	size_t at = 0;
+	/* The build whose control socket is an abstract one has them elsewhere. */
+	const char *method = x->request->abstract ? still ? "Lifecycle.Pause" : "Lifecycle.Resume"
+						  : still ? "containerManager.Pause" : "containerManager.Resume";
 
 	if (x->request->cli)
-		return command_round(x, program_lives);
-	if (sup_control_call(c, method(x, true), "null", NULL, 0, CALL_SECONDS, NULL, &ignored) < 0)
+		return 0;
+	int rc = sup_control_call(c, method, "null", NULL, 0, CALL_SECONDS, NULL, &ignored);
+
+	if (rc == 0 && still)
+		(void)poll(NULL, 0, SETTLE_MS);
+	return rc;
+}
+
+/* Kills what there is at the moment; -1: the box does not answer. */
+static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives)
+{
+	size_t at = 0;
+	int pid;
+
+	if (hold(x, c, true) < 0)
 		return -1;
-	(void)poll(NULL, 0, SETTLE_MS);
-	while ((pid = sup_tree_next(x->tree, x->pid, &at))) {
-		(void)signal_one(c, x->request, pid, SIGKILL);	/* no such process: it ended in this moment */
-		found++;
-	}
 	if (program_lives)
-		(void)signal_one(c, x->request, x->pid, SIGKILL);
-	if (sup_control_call(c, method(x, false), "null", NULL, 0, CALL_SECONDS, NULL, &ignored) < 0)
-		return -1;
-	return found;
+		signal_one(x, c, x->pid, SIGKILL);
+	while ((pid = sup_tree_next(x->tree, x->pid, &at)))
+		signal_one(x, c, pid, SIGKILL);
+	return hold(x, c, false);
 }
 
 static bool tree_is_empty(const struct sup_exec *x)
@@ -388,7 +378,7 @@ void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
 	}
 	if (!x->pid || t->ended || x->gone)
 		return;
-	if (!x->tree || (!x->request->cli && sup_control_open(&c, x->request, &ignored) < 0) || !kill_all(x, t, &c))
+	if (!x->tree || connect_to(x, &c) < 0 || !kill_all(x, t, &c))
 		destroy_box(x);
 	sup_control_close(&c);
 }

@@ -7,6 +7,10 @@
  * (sup_spawn), and then waits in one poll loop (sup_loop) for the guest's output (sup_pump), its start and end (sup_trace),
  * its use of memory and CPU (sup_meter) and the host (sup_host). At the end it judges (sup_judge), sends the result
  * (sup_report), and only then tears down. The end of the connection means that nothing is left.
+ *
+ * A box is a run whose first process is our helper (guest_main) and that tells others of itself (sup_stats, sup_tree); a
+ * program in it has a supervisor of its own, which starts it over the sentry's control socket (sup_exec, sup_control) or by
+ * runsc's commands (sup_cli), and serves its host as above. Boots take turns (sup_slot).
  */
 #include <errno.h>
 #include <fcntl.h>
