@@ -123,12 +123,7 @@ local function settled()
   until core.now() > deadline
 end
 
-local function quantile(list, q)
-  local sorted = {}
-  for i, v in ipairs(list) do sorted[i] = v end
-  table.sort(sorted)
-  return sorted[math.max(1, math.min(#sorted, math.ceil(q * #sorted)))]
-end
+local quantile = dofile "bench/quantile.lua"
 local function median(list) return quantile(list, 0.5) end
 
 local function say(form, ...)

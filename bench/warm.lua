@@ -13,12 +13,7 @@ local ROOT = core.getuid() == 0
 local dir = ("/tmp/sbw-%s"):format(core.random_hex(4))
 assert(core.mkdir(dir, tonumber(ROOT and "711" or "700", 8)))
 
-local function quantile(list, q)
-  local sorted = {}
-  for i, v in ipairs(list) do sorted[i] = v end
-  table.sort(sorted)
-  return sorted[math.max(1, math.min(#sorted, math.ceil(q * #sorted)))]
-end
+local quantile = dofile "bench/quantile.lua"
 local function row(name, list)
   print(("  %-26s p50 %8.2f   p90 %8.2f   p99 %8.2f ms   (%d)"):format(name, quantile(list, 0.5), quantile(list, 0.9), quantile(list, 0.99), #list))
   io.flush()

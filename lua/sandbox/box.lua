@@ -13,7 +13,6 @@ local oci = require "sandbox.oci"
 local loaders = require "sandbox.prepared"
 local request = require "sandbox.request"
 local schema = require "sandbox.schema"
-local wait = require "sandbox.wait"
 
 local M = {}
 
@@ -148,6 +147,12 @@ local function check_program(options)
   end
 end
 
+-- What every job has.
+local function stamp(plan)
+  plan.clock, plan.began, plan.id = core.now, core.now(), core.random_hex(16)
+  return plan
+end
+
 -- A program's plan; the environment of the box is merged below its own.
 local function program_plan(self, options, spawning)
   local message = check_program(options)
@@ -165,9 +170,7 @@ local function program_plan(self, options, spawning)
   plan, message = schema.try(options, { limits = limits, cwd = self.programs.cwd })
   if not plan then return nil, message end
   -- A default that was taken away stays away: the schema's own do not come back.
-  local given = {}
-  for k, v in pairs(type(options.env) == "table" and options.env or {}) do given[k] = v end
-  for name, value in pairs(given) do env[name] = value or nil end
+  for name, value in pairs(options.env or {}) do env[name] = value or nil end
   plan.env = {}
   for name, value in pairs(env) do plan.env[#plan.env + 1] = name .. "=" .. value end
   table.sort(plan.env)
@@ -175,8 +178,7 @@ local function program_plan(self, options, spawning)
   for name in pairs(box_limits) do
     if name ~= "best_effort" then plan.limits[name] = self.plan.limits[name] end
   end
-  plan.clock, plan.began, plan.id = core.now, core.now(), core.random_hex(16)
-  return plan
+  return stamp(plan)
 end
 
 local function own(self, name, plan)
@@ -194,13 +196,8 @@ local function exec(self, plan, argv, plain)
   local req = request.exec(plan, self, argv, pid, argv == plan.argv)
   tell(self, true)
   self.uses = self.uses + 1
-  local told = false
-  plan.done = function(...)
-    if not told then
-      told = true
-      if not self.stopped then tell(self, false) end
-    end
-    if plan.count then plan.count(...) end
+  plan.done = function()
+    if not self.stopped then tell(self, false) end
   end
   local job, message, code = self.host.launch(plan, req, plain)
   if not job then plan.done(nil, message, code) end
@@ -335,12 +332,12 @@ function finish(self, job)
   return r, message, code, raised
 end
 
--- The helper as a program: what it answers, bounded, or nil, message, code.
+-- The helper as a program: what it prints, bounded, or nil, message, code.
 local function helper(self, input, limit)
   local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
   plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
-  plan.clock, plan.began, plan.id, plan.quiet = core.now, core.now(), core.random_hex(16), true
-  local job, message, code = exec(self, plan, plan.argv)
+  plan.quiet = true
+  local job, message, code = exec(self, stamp(plan), plan.argv)
   if not job then return nil, message, code end
   local r
   r, message, code = job:wait()
@@ -351,15 +348,20 @@ local function helper(self, input, limit)
   return r.stdout
 end
 
+-- The same taken apart, or nil, message, code.
+local function answer_of(self, input, limit)
+  local answer, message, code = helper(self, input, limit)
+  if not answer then return nil, message, code end
+  local entries
+  entries, message, code = files.parse(answer)
+  return entries, message, code
+end
 function put_files(self, list)
   if #list == 0 then return true end
   local input, message, code = files.put(list)
   if not input then return nil, message, code end
-  local answer
-  answer, message, code = helper(self, input, 1024 * 1024)
-  if not answer then return nil, message, code end
   local entries
-  entries, message, code = files.parse(answer)
+  entries, message, code = answer_of(self, input, 1024 * 1024)
   if not entries then return nil, message, code end
   for _, entry in ipairs(entries) do
     if entry.kind == "E" then return nil, ("cannot put file %s in place: %s"):format(entry.path, entry.reason), "bad_rootfs" end
@@ -433,21 +435,17 @@ end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
 -- @tparam table host the instance's doors
--- @tparam table options as of `sandbox.run`
+-- @tparam table options as of `sandbox.run`, which have been checked
 -- @int level
 -- @return result, or nil, message, code; what a callback raised is a fourth value
 function M.run_once(host, options, level)
-  local plan, message = schema.try(options, host.defaults)
-  if not plan then error(message, level + 1) end
-  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
-  local start, program = {}, { limits = {} }
+  local start, program = {}, {}
   for k, v in pairs(options) do
     if type(k) == "number" or program_options[k] then program[k] = v else start[k] = v end
   end
-  start.limits, program.limits = options.limits, {}
-  program.env, program.cwd, start.env, start.cwd = nil, nil, options.env, options.cwd
-  local self, code
-  self, message, code = M.begin(host, start, level + 1)
+  -- Of what both could have, the box has it all, and its program the same.
+  start.limits, start.env, start.cwd, program.limits, program.env, program.cwd = options.limits, options.env, options.cwd, nil, nil, nil
+  local self, message, code = M.begin(host, start, level + 1)
   if not self then return nil, message, code end
   self.single = true
   local r, raised
@@ -482,11 +480,8 @@ local function ask(self, name, path, input, limit)
   check_path(name, path)
   local ok, message, code = ready(self)
   if not ok then return nil, message, code end
-  local answer
-  answer, message, code = helper(self, input, limit)
-  if not answer then return nil, message, code end
   local entries
-  entries, message, code = files.parse(answer)
+  entries, message, code = answer_of(self, input, limit)
   if not entries then return nil, message, code end
   for _, entry in ipairs(entries) do
     if entry.kind == "E" then
@@ -555,9 +550,9 @@ end
 local function call(self, method, argument)
   local ok, message, code = ready(self)
   if not ok then return nil, message, code end
-  local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt, clock = core.now, began = core.now(), id = core.random_hex(16) }
+  local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt }
   local job
-  job, message, code = self.host.launch(plan, request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
+  job, message, code = self.host.launch(stamp(plan), request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
   if not job then return nil, message, code end
   local r
   r, message, code = job:wait()
@@ -630,7 +625,7 @@ function Box:stop(grace)
   if not self.stopped and grace and grace > 0 and self:ready() then
     local limit = core.now() + grace
     for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end
-    while core.now() < limit and #(self:processes() or {}) > 0 do wait.sleep(0.02) end
+    while core.now() < limit and #(self:processes() or {}) > 0 do self.host.sleep(0.02) end
   end
   self.stopped = true
   self.job:kill()

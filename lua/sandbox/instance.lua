@@ -204,6 +204,14 @@ local function fail(self, message, code)
   return nil, message, code
 end
 
+-- Waits for a turn to run: the token and the seconds that took, or nil, message, code.
+local function take_turn(self)
+  local asked = core.now()
+  local token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
+  if not token then return nil, message, code end
+  return token, core.now() - asked
+end
+
 local function launch(self, options, level, spawning)
   if self.closed then return nil, "the instance is closed", "closed" end
   local plan, rt, code = prepare(self, options, level + 1)
@@ -213,11 +221,9 @@ local function launch(self, options, level, spawning)
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return fail(self, message, code) end
-  local asked = core.now()
-  local token
-  token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
-  if not token then return fail(self, message, code) end
-  plan.queue_duration, plan.token = core.now() - asked, token
+  local token, queued, kind = take_turn(self)
+  if not token then return fail(self, queued, kind) end
+  plan.queue_duration, plan.token = queued, token
   plan.done = finisher(self, plan, token)
   local job
   job, message, code = start(self, plan, req)
@@ -400,6 +406,7 @@ Instance.__close = Instance.close
 local function doors(self)
   return {
     defaults = self.options.defaults, control = self.options.control,
+    sleep = function(seconds) sleep(self, seconds) end,
     prepare = function(options, level)
       local plan, rt, code = prepare(self, options, level)
       return plan, rt, code
@@ -451,11 +458,10 @@ function Instance:run_collecting(options, level)
   if self.closed then return nil, "the instance is closed", "closed" end
   local plan, wrong = schema.try(options, self.options.defaults)
   if not plan then error(wrong, level + 1) end
-  local asked = core.now()
-  local token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
-  if not token then return fail(self, message, code) end
-  local queued = core.now() - asked
-  local r, raised
+  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
+  local token, queued, kind = take_turn(self)
+  if not token then return fail(self, queued, kind) end
+  local r, message, code, raised
   r, message, code, raised = box_room.run_once(doors(self), options, level + 1)
   self.queue:release(token)
   if raised then error(raised.value, 0) end

@@ -201,14 +201,19 @@ local function wait_until(self, condition, deadline)
   return true
 end
 
--- What a callback raised is raised again, once, where somebody waits for the end.
-local function reraise(self, at_once)
+-- What a callback raised, once, when the run has ended.
+local function take_raised(self, at_once)
   local raised = self.raised
-  if raised and self.ended and not raised.told then
-    raised.told = true
-    if not at_once then self:wait_gone() end -- after the clean-up
-    error(raised.value, 0)
-  end
+  if not raised or not self.ended or raised.told then return nil end
+  raised.told = true
+  if not at_once then self:wait_gone() end -- after the clean-up
+  return raised
+end
+
+-- It is raised again where somebody waits for the end.
+local function reraise(self, at_once)
+  local raised = take_raised(self, at_once)
+  if raised then error(raised.value, 0) end
 end
 
 local function check_open(self, name)
@@ -227,11 +232,9 @@ function Job:wait(seconds)
   if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
     error("bad argument #1 to 'wait' (expected seconds)", 2)
   end
-  if not self.ended and not wait_until(self, has_ended, seconds and core.now() + seconds) then
-    return nil, "the program still runs", "timeout"
-  end
-  reraise(self)
-  return self.result, self.message, self.code
+  local r, message, code, raised = self:finish(seconds)
+  if raised then error(raised.value, 0) end
+  return r, message, code
 end
 
 local function is_gone(self) return self.gone or self.closed end
@@ -402,12 +405,8 @@ function Job:finish(seconds)
   if not self.ended and not wait_until(self, has_ended, seconds and core.now() + seconds) then
     return nil, "the program still runs", "timeout"
   end
-  local raised = self.raised
-  if raised and not raised.told then
-    raised.told = true
-    self:wait_gone()
-    return nil, nil, nil, raised
-  end
+  local raised = take_raised(self)
+  if raised then return nil, nil, nil, raised end
   return self.result, self.message, self.code
 end
 

@@ -8,7 +8,6 @@ local box_room = require "sandbox.box"
 local errors = require "sandbox.errors"
 local oci = require "sandbox.oci"
 local queue = require "sandbox.queue"
-local wait = require "sandbox.wait"
 
 local M = {}
 
@@ -65,7 +64,7 @@ function M.new(host, options, level)
   local self = setmetatable({
     host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
-    used_at = core.now(),
+    used_at = core.now(), peak = 0,
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
   local ok, message, code = self:grow(level + 1)
@@ -85,15 +84,19 @@ function Pool:grow(level, delay)
   end
   box.single = self.options.max_uses == 1
   self.template = self.template or box -- what is wrong with a call is told before anything is leased
-  self.boxes[#self.boxes + 1] = { box = box, state = "booting", since = core.now() }
+  self.boxes[#self.boxes + 1] = { box = box, state = "booting" }
   return true
+end
+
+local function is_idle(self)
+  local timeout = self.options.idle_timeout
+  return timeout and core.now() - self.used_at > timeout
 end
 
 -- How many to keep: min, or what was used of late up to max.
 local function target(self)
   if self.closed then return 0 end
-  local idle = self.options.idle_timeout and core.now() - self.used_at > self.options.idle_timeout
-  return idle and self.options.min or math.max(self.options.min, math.min(self.options.max, (self.peak or 0)))
+  return is_idle(self) and self.options.min or math.max(self.options.min, math.min(self.options.max, self.peak))
 end
 
 --- Boots what is missing. After a failure not at once again.
@@ -135,8 +138,7 @@ local function start_preparation(self, entry)
   return true
 end
 
-local advance
-function advance(self, entry)
+local function advance(self, entry)
   if entry.state == "booting" then
     local ready, message, code = entry.box:ready()
     if ready == nil then return nil, message, code end
@@ -153,13 +155,15 @@ function advance(self, entry)
       local r, message, code = entry.job:wait()
       entry.job:close()
       entry.job = nil
+      local ok, why = r and r.ok, tostring(r and r.message or message)
       if not entry.first then
-        if not (r and r.ok) then return nil, tostring(r and r.message or message), code or "runsc_failed" end
-        entry.first, entry.state = true, "booted"
-        return advance(self, entry)
+        if not ok then return nil, why, code or "runsc_failed" end
+        entry.first = true
+      else
+        if not ok then return nil, "warm_up failed: " .. why, code or "bad_command" end
+        entry.warmed = true
       end
-      if not (r and r.ok) then return nil, "warm_up failed: " .. tostring(r and r.message or message), code or "bad_command" end
-      entry.warmed, entry.state = true, "booted"
+      entry.state = "booted"
       return advance(self, entry)
     end
   elseif entry.state == "preparing" then
@@ -187,14 +191,13 @@ function Pool:step()
       self.failed, self.failed_code, self.failed_at = message, code, core.now()
       self.failures = self.failures + 1
       discard(self, i)
-    else
-      if self.boxes[i].state == "ready" then self.failed = nil end
+    elseif self.boxes[i].state == "ready" then
+      self.failed = nil
     end
   end
-  local wanted = math.max(target(self), 0)
-  for i = #self.boxes, 1, -1 do -- more than are wanted: what was used much is used no more
-    if #self.boxes <= wanted or self.closed then break end
-    if self.boxes[i].state == "ready" and self.options.idle_timeout and core.now() - self.used_at > self.options.idle_timeout then discard(self, i) end
+  local wanted, idle = target(self), is_idle(self)
+  for i = #self.boxes, 1, -1 do -- what was used much is used no more
+    if idle and #self.boxes > wanted and self.boxes[i].state == "ready" then discard(self, i) end
   end
   self:fill()
 end
@@ -205,25 +208,26 @@ local function take_ready(self)
   end
 end
 
--- Waits a little for whatever of the pool moves next.
-local function wait_for_any(self, seconds)
-  local entry = self.boxes[1]
-  local job = entry and (entry.job or entry.box.job)
-  if job then job.transport:wait(math.min(seconds, 0.05), job.plan.wait) else wait.sleep(math.min(seconds, 0.02)) end
-end
-
-local function sleep_for(self)
-  return function(seconds)
-    self:step()
-    if self.host.wait then self.host.wait(-1, "r", seconds) else wait.sleep(seconds) end
+-- Waits a little for the first that is not ready yet.
+local function wait_for_one(self, seconds)
+  for _, entry in ipairs(self.boxes) do
+    if entry.state ~= "ready" then
+      local job = entry.job or entry.box.job
+      return job.transport:wait(math.min(seconds, 0.05), job.plan.wait)
+    end
   end
+  self.host.sleep(math.min(seconds, 0.02))
 end
 
 local function acquire(self)
   local began = core.now()
-  local token, message, code = self.turns:acquire(sleep_for(self), function() return self.closed end)
+  local function look_again(seconds)
+    self:step()
+    self.host.sleep(seconds)
+  end
+  local token, message, code = self.turns:acquire(look_again, function() return self.closed end)
   if not token then return nil, message, code end
-  self.peak = math.max(self.peak or 0, self.turns:active())
+  self.peak = math.max(self.peak, self.turns:active())
   local waited = false
   while true do
     if self.closed then
@@ -253,7 +257,7 @@ local function acquire(self)
       return nil, ("no sandbox was ready within %g s"):format(self.options.queue_timeout), "busy"
     end
     waited = true
-    wait_for_any(self, 1)
+    wait_for_one(self, 1)
   end
 end
 
@@ -313,24 +317,12 @@ function Pool:ready(seconds)
   local limit = seconds and core.now() + seconds
   while true do
     if self.closed then return nil, "the pool is closed", "closed" end
-    self:step()
-    local ready = 0
-    for _, entry in ipairs(self.boxes) do
-      if entry.state == "ready" then ready = ready + 1 end
-    end
+    local ready = self:stats().ready
     if ready >= self.options.min then return true end
     if self.failed and #self.boxes == 0 then return nil, self.failed, self.failed_code end
     local left = limit and limit - core.now() or 1
     if left <= 0 then return nil, ("%d of %d are ready"):format(ready, self.options.min), "timeout" end
-    local waiting = false
-    for _, entry in ipairs(self.boxes) do
-      if entry.state ~= "ready" and not waiting then
-        waiting = true
-        local job = entry.job or entry.box.job
-        job.transport:wait(math.min(left, 0.1), job.plan.wait)
-      end
-    end
-    if not waiting then wait.sleep(math.min(left, 0.02)) end
+    wait_for_one(self, left)
   end
 end
 
