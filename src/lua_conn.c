@@ -16,9 +16,11 @@
 #include "sbx_buf.h"
 #include "sbx_launch.h"
 #include "sbx_wire.h"
+#include "sbx_zygote.h"
 
 #define CONN "sandbox.conn"
 #define LISTENER "sandbox.listener"
+#define ZYGOTE "sandbox.zygote"
 #define READ_MAX (1024u * 1024u)
 /* A frame that is being received and all that a full socket held behind it. */
 #define IN_MAX (4u * 1024u * 1024u)
@@ -68,14 +70,13 @@ static int conn_close(lua_State *L)
 	return 0;
 }
 
-static int core_spawn(lua_State *L)
+/* A connection of our own to itself: one end in c, the other returned; or -1. */
+static int open_pair(struct conn *c)
 {
-	const char *path = lua_util_path(L, 1);
-	struct conn *c = new_conn(L);
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return lua_util_fail_text(L, strerror(errno));
+		return -1;
 	c->fd = pair[0];
 	/* A host may run with its standard streams closed: what it prints must not become frames. */
 	if (c->fd < 3) {
@@ -83,16 +84,45 @@ static int core_spawn(lua_State *L)
 		close(pair[0]);
 	}
 	(void)fcntl(c->fd, F_SETFL, O_NONBLOCK);
-	int err = sbx_launch(path, pair[1]);
+	return pair[1];
+}
 
-	close(pair[1]);
-	if (!err)
-		return 1;
-	shut(c);
+static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
+{
+	return lua_isnoneornil(L, arg) ? NULL : luaL_checkudata(L, arg, ZYGOTE);
+}
+
+/* By a zygote, where there is one that serves; else directly. */
+static int launch(struct sbx_zygote *z, const char *path, int control)
+{
+	return z && sbx_zygote_spawn(z, control) == 0 ? 0 : sbx_launch(path, control);
+}
+
+static int fail_start(lua_State *L, const char *path, int err)
+{
 	lua_pushnil(L);
 	lua_pushfstring(L, "cannot start the supervisor %s: %s", path, strerror(err));
 	lua_pushliteral(L, "system");
 	return 3;
+}
+
+/* core.spawn(supervisor, zygote or nil) -> conn, or nil, message, "system" */
+static int core_spawn(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sbx_zygote *z = opt_zygote(L, 2);
+	struct conn *c = new_conn(L);
+	int control = open_pair(c);
+
+	if (control < 0)
+		return lua_util_fail_text(L, strerror(errno));
+	int err = launch(z, path, control);
+
+	close(control);
+	if (!err)
+		return 1;
+	shut(c);
+	return fail_start(L, path, err);
 }
 
 static int core_frames(lua_State *L)
@@ -326,29 +356,63 @@ static int core_ctl_listen(lua_State *L)
 	return 2;
 }
 
-/* core.ctl_spawn(listener, supervisor): takes our own connection and gives it to a new supervisor; ends the listener. */
+/* Our own connection to a listener, which ends; or -1: somebody of the same user may have been quicker, and counts for nothing. */
+static int take_own(struct listener *l)
+{
+	struct ucred peer = { 0, 0, 0 };
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid())
+			break;
+		close(fd);
+	}
+	unlisten(l);
+	return fd;
+}
+
+/* core.ctl_spawn(listener, supervisor, zygote or nil) -> true: our own connection goes to a new supervisor; ends the listener. */
 static int core_ctl_spawn(lua_State *L)
 {
 	struct listener *l = luaL_checkudata(L, 1, LISTENER);
 	const char *path = lua_util_path(L, 2);
-	struct ucred peer = { 0, 0, 0 };
-	socklen_t len = sizeof(peer);
-	int err = EAGAIN, fd;
+	struct sbx_zygote *z = opt_zygote(L, 3);
+	int control = take_own(l), err = control < 0 ? EAGAIN : launch(z, path, control);
 
-	/* Somebody of the same user may have been quicker: only our own process counts. */
-	while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid()) {
-			err = sbx_launch(path, fd);
-			close(fd);
-			break;
-		}
-		close(fd);
-	}
-	unlisten(l);
+	if (control >= 0)
+		close(control);
 	if (err)
-		return lua_util_fail(L, err, "cannot start the supervisor");
+		return fail_start(L, path, err);
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+/* core.zygote(supervisor) -> zygote, or nil, message, "system" */
+static int core_zygote(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sbx_zygote *z = lua_newuserdata(L, sizeof(*z));
+
+	z->fd = -1;
+	luaL_getmetatable(L, ZYGOTE);
+	lua_setmetatable(L, -2);
+	int err = sbx_zygote_start(z, path);
+
+	return err ? fail_start(L, path, err) : 1;
+}
+
+/* zygote:serves() -> whether, as far as is known; one that does not is to be replaced */
+static int zygote_serves(lua_State *L)
+{
+	lua_pushboolean(L, sbx_zygote_serves(luaL_checkudata(L, 1, ZYGOTE)));
+	return 1;
+}
+
+static int zygote_close(lua_State *L)
+{
+	sbx_zygote_close(luaL_checkudata(L, 1, ZYGOTE));
+	return 0;
 }
 
 static const luaL_Reg conn_methods[] = {
@@ -362,8 +426,12 @@ static const luaL_Reg listener_methods[] = {
 	{ "close", listener_close }, { "__gc", listener_close }, { "__close", listener_close }, { NULL, NULL },
 };
 
+static const luaL_Reg zygote_methods[] = {
+	{ "serves", zygote_serves }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
+};
+
 static const luaL_Reg functions[] = {
-	{ "spawn", core_spawn }, { "frames", core_frames }, { "ctl_listen", core_ctl_listen },
+	{ "spawn", core_spawn }, { "zygote", core_zygote }, { "frames", core_frames }, { "ctl_listen", core_ctl_listen },
 	{ "ctl_spawn", core_ctl_spawn }, { NULL, NULL },
 };
 
@@ -382,5 +450,6 @@ void lua_conn_register(lua_State *L)
 {
 	make_class(L, CONN, conn_methods);
 	make_class(L, LISTENER, listener_methods);
+	make_class(L, ZYGOTE, zygote_methods);
 	sbx_compat_setfuncs(L, functions);
 }

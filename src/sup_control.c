@@ -12,13 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sbx_fdpass.h"
 #include "sbx_time.h"
 
 /* A list of 10,000 processes takes 2 MB. */
 #define REPLY_MAX (4u << 20)
 #define REPLY_DEPTH 12
 #define SEND_SECONDS 2
-#define FDS_MAX 8
 
 static int enter(const char *name, uint32_t pid, int type)
 {
@@ -88,39 +88,18 @@ void sup_control_close(struct sup_control *c)
 	c->tokener = NULL;
 }
 
-static int send_all(int fd, const char *bytes, size_t n, const int *pass, unsigned passed)
+static int send_all(int sock, const char *bytes, size_t n, const int *fd, unsigned count)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-		struct cmsghdr align;
-	} control;
-	struct iovec v = { .iov_base = (char *)bytes, .iov_len = n };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-
-	if (passed) {
-		m.msg_control = control.bytes;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * passed);
-		memset(&control, 0, sizeof(control));
-		struct cmsghdr *head = CMSG_FIRSTHDR(&m);
-
-		if (!head)
-			return -1;
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int) * passed);
-		memcpy(CMSG_DATA(head), pass, sizeof(int) * passed);
-	}
-	while (v.iov_len) {
-		ssize_t w = sendmsg(fd, &m, MSG_NOSIGNAL);
+	while (n) {
+		ssize_t w = sbx_fdpass_send(sock, bytes, n, fd, count, MSG_NOSIGNAL);
 
 		if (w < 0 && errno == EINTR)
 			continue;
 		if (w <= 0)
 			return -1;
-		v.iov_base = (char *)v.iov_base + w;
-		v.iov_len -= (size_t)w;
-		m.msg_control = NULL;	/* with the first byte, and never again */
-		m.msg_controllen = 0;
+		bytes += w;
+		n -= (size_t)w;
+		count = 0;	/* with the first byte, and never again */
 	}
 	return 0;
 }
@@ -130,7 +109,7 @@ int sup_control_send(struct sup_control *c, const char *method, const char *arg,
 	char head[96];
 	int len = snprintf(head, sizeof(head), "{\"method\":\"%s\",\"arg\":", method);
 
-	if (c->fd < 0 || n > FDS_MAX || len >= (int)sizeof(head))
+	if (c->fd < 0 || len >= (int)sizeof(head))
 		return -1;
 	if (send_all(c->fd, head, (size_t)len, fd, n) < 0 || send_all(c->fd, arg, strlen(arg), NULL, 0) < 0)
 		return -1;

@@ -10,13 +10,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_time.h"
+
 #define IN_FIRST (128u * 1024u)
 
-int sup_host_init(struct sup_host *h, int fd)
+int sup_host_pidfd(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+int sup_host_init(struct sup_host *h, int fd)
+{
 	memset(h, 0, sizeof(*h));
 	h->fd = fd;
 	h->pidfd = -1;
@@ -28,8 +37,7 @@ int sup_host_init(struct sup_host *h, int fd)
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	/* A host that forked keeps the socket open after its death: its pidfd does not lie. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0)
-		h->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	h->pidfd = sup_host_pidfd(fd);
 	return 0;
 }
 
@@ -172,6 +180,19 @@ int sup_host_flush(struct sup_host *h)
 	}
 	h->out_off = h->out_len ? h->out_off : 0;
 	return h->fd < 0 ? -1 : 0;
+}
+
+int sup_host_sleep(const struct sup_host *h, double seconds)
+{
+	double limit = sbx_time_now() + seconds, left;
+
+	while ((left = limit - sbx_time_now()) > 0) {
+		struct pollfd p[2] = { { .fd = h->fd, .events = POLLRDHUP }, { .fd = h->pidfd, .events = POLLIN } };
+
+		if (poll(p, 2, (int)(left * 1000) + 1) > 0)
+			return -1;
+	}
+	return 0;
 }
 
 int sup_host_drain(struct sup_host *h)

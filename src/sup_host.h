@@ -26,6 +26,9 @@ struct sup_host {
 	size_t out_off, out_len;
 };
 
+/* A pidfd of the process that made the connection, the caller's; -1: unknown. */
+int sup_host_pidfd(int fd);
+
 int sup_host_init(struct sup_host *h, int fd);
 void sup_host_destroy(struct sup_host *h);
 
@@ -54,6 +57,9 @@ bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_
 
 /* Sends what can be sent now. -1: the host is gone. */
 int sup_host_flush(struct sup_host *h);
+
+/* Lets the time pass, or until the host is gone: then -1. What comes meanwhile is left. */
+int sup_host_sleep(const struct sup_host *h, double seconds);
 
 /* Waits until the host has taken all that is queued. -1: it is gone. */
 int sup_host_drain(struct sup_host *h);

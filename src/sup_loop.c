@@ -277,13 +277,13 @@ bool sup_loop_turn(struct sup_run *s)
 
 	take_frames(s);
 	while (!s->host_gone && s->reason == SUP_EXITED &&
-	       (sbx_time_now() < began + s->request.boot_delay || !sup_slot_try(s->request.state_dir, &s->slot))) {
+	       !sup_slot_try(s->request.state_dir, &s->slot)) {
 		fill(s, p);
 		if (poll(p, P_COUNT, SUP_SLOT_RETRY) < 0 && errno != EINTR)
 			break;
 		serve(s, p);
 	}
-	s->queued = sbx_time_now() - began;
+	s->queued += sbx_time_now() - began;
 	return !s->host_gone && s->reason == SUP_EXITED;
 }
 

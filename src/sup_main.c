@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Theory of operation. A Lua host starts one supervisor a run and talks to it over one stream socket, descriptor 3. The
- * supervisor owns all that must happen even if the host is dead, stopped or has forgotten: the deadline, the limits, the
+ * Theory of operation. A Lua host has one supervisor a run and talks to it over one stream socket, descriptor 3; a zygote that
+ * the host starts once forks them (sup_zygote). The supervisor owns all that must happen even if the host is dead, stopped or has forgotten: the deadline, the limits, the
  * output caps, the kill, the clean-up. It reads the request (sup_request), makes the run's directory (sup_dir) and cgroups
  * (sup_cgroup), moves into namespaces of its own and composes the guest's root there (sup_mount, sup_place), starts runsc
  * (sup_spawn), and then waits in one poll loop (sup_loop) for the guest's output (sup_pump), its start and end (sup_trace),
@@ -19,13 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sbx_time.h"
 #include "sup_run.h"
+#include "sup_zygote.h"
 
 #define CONTROL 3
 
@@ -38,7 +38,6 @@ static void reset_process(void)
 		(void)signal(signo, SIG_DFL);
 	sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
-	(void)setsid();
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			(void)open("/dev/null", O_RDWR);
@@ -46,20 +45,6 @@ static void reset_process(void)
 	umask(077);
 	if (chdir("/") < 0)
 		_exit(111);
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-}
-
-/* Readings every 5 ms must not wait for the guest's own load; where we may not, they do. Returns the priority before. */
-static int raise_priority(void)
-{
-	int before;
-
-	errno = 0;
-	before = getpriority(PRIO_PROCESS, 0);
-	if (errno)
-		before = 0;
-	(void)setpriority(PRIO_PROCESS, 0, before - 10);
-	return before;
 }
 
 /* Tools boot nothing. */
@@ -133,9 +118,16 @@ int main(void)
 	struct stat st;
 
 	reset_process();
-	if (fstat(CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode) || sup_host_init(&host, CONTROL) < 0)
+	if (fstat(CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return 111;
-	sup_run_init(&run, &host, raise_priority());
+	(void)setsid();
+	if (sup_zygote_asked(CONTROL) && !sup_zygote_serve(CONTROL))
+		return 0;
+	(void)setsid();	/* one that was forked has a session of its own, too */
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (sup_host_init(&host, CONTROL) < 0)
+		return 111;
+	sup_run_init(&run, &host);
 	live(&run);
 	sup_run_destroy(&run);
 	sup_host_destroy(&host);

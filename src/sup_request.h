@@ -42,7 +42,7 @@ struct sup_request {
 	uint32_t uid, gid, map_base, box_pid;
 	/* limits; 0 = off */
 	double timeout, boot_timeout, cpu_time, cpus, idle_timeout;
-	double boot_delay;		/* seconds to leave the machine to others before the boot */
+	double boot_delay;		/* seconds to leave the machine to others before anything is made */
 	uint64_t memory, pids, output, disk, file_size, open_files;
 };
 

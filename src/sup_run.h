@@ -52,7 +52,7 @@ struct sup_run {
 	unsigned removed;		/* sweep */
 };
 
-void sup_run_init(struct sup_run *s, struct sup_host *host, int nice);
+void sup_run_init(struct sup_run *s, struct sup_host *host);
 /* Takes the frames up to G and prepares all they ask for. -1: no run, s->error or s->host_gone says why. */
 int sup_run_prepare(struct sup_run *s);
 /* Makes the guest's stdin, stdout and stderr. */

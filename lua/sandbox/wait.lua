@@ -172,6 +172,18 @@ function Descriptor:close()
   self.conn:close()
 end
 
+-- One for all that this Lua state starts; it ends with it.
+local zygote, zygote_path
+
+-- A start by vfork and exec holds up the whole host until the new process has got a processor. nil: each is started so, then.
+local function get_zygote(path)
+  if not zygote or zygote_path ~= path or not zygote:serves() then
+    if zygote then zygote:close() end
+    zygote, zygote_path = core.zygote(path) or nil, path
+  end
+  return zygote
+end
+
 --- Starts a supervisor and gives the transport to it.
 -- @bool[opt] plain a descriptor of our own in every host: for what belongs to no request
 -- @treturn table, or nil, message, code
@@ -180,11 +192,11 @@ function M.connect(plain_descriptor)
   if not path then return nil, message, code end
   local host = M.host()
   if host.connect and not plain_descriptor then
-    local transport, why, kind = host.connect(path)
+    local transport, why, kind = host.connect(path, get_zygote(path))
     return transport, why, kind
   end
   local conn
-  conn, message, code = core.spawn(path)
+  conn, message, code = core.spawn(path, get_zygote(path))
   if not conn then return nil, message, code end
   return setmetatable({ conn = conn }, Descriptor)
 end

@@ -83,8 +83,9 @@ end
 
 --- Opens the connection, in one go with the supervisor's start.
 -- @string supervisor
+-- @tparam[opt] userdata zygote
 -- @treturn table transport, or nil, message, code
-function M.connect(supervisor)
+function M.connect(supervisor, zygote)
   local phase = ngx.get_phase()
   if not phases[phase] then
     return nil, ("nginx's phase %s cannot wait; use a phase that can, or ngx.timer.at(0, …)"):format(phase), "wrong_phase"
@@ -97,7 +98,7 @@ function M.connect(supervisor)
     listener:close()
     return nil, "cannot connect to " .. path .. ": " .. tostring(err), "system"
   end
-  local started, message = core.ctl_spawn(listener, supervisor)
+  local started, message = core.ctl_spawn(listener, supervisor, zygote)
   if not started then
     sock:close()
     return nil, message, "system"

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sbx_fdpass: descriptors over a unix socket (unix(7), SCM_RIGHTS).
+ */
+#ifndef SBX_FDPASS_H
+#define SBX_FDPASS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define SBX_FDPASS_MAX 8
+
+/*
+ * Sends bytes, and with the first of them up to SBX_FDPASS_MAX descriptors, which stay the caller's. As send(2): how many bytes
+ * went, or -1 and errno.
+ */
+ssize_t sbx_fdpass_send(int sock, const void *bytes, size_t n, const int *fd, unsigned count, int flags);
+
+/* Receives one message with one descriptor, waiting for it. The descriptor, close-on-exec and the caller's; -1: the end, or none came. */
+int sbx_fdpass_receive(int sock);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sbx_zygote: the host's end of a process that forks supervisors (sup_zygote is the other). Starting one by vfork and exec holds
+ * up the caller's thread until the new process has got a processor; a message to the zygote never waits.
+ */
+#ifndef SBX_ZYGOTE_H
+#define SBX_ZYGOTE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct sbx_zygote {
+	int fd;			/* -1: none */
+	pid_t owner;		/* whose it is: a host that forked, or that is somebody else now, needs its own */
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Starts the program at `path`, a supervisor, as a zygote. 0: close it; or an errno. */
+int sbx_zygote_start(struct sbx_zygote *z, const char *path);
+
+/* Whether it can be asked: its process is not known to have gone, and we are who started it. */
+bool sbx_zygote_serves(const struct sbx_zygote *z);
+
+/*
+ * Gives `control`, which stays the caller's, to a new supervisor; never waits. 0; or an errno, and then a supervisor is to be
+ * started directly. One that serves no more is closed.
+ */
+int sbx_zygote_spawn(struct sbx_zygote *z, int control);
+
+/* The zygote ends; its supervisors go on. Once more does no harm. */
+void sbx_zygote_close(struct sbx_zygote *z);
+
+#endif

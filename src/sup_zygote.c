@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_zygote.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sbx_fdpass.h"
+#include "sup_run.h"
+
+bool sup_zygote_asked(int control)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(control, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* No process to be had: the host is told as if by a supervisor. Takes the connection. */
+static void refuse(int fd, int err)
+{
+	static struct sup_host host;
+	static struct sup_run run;
+
+	if (sup_host_init(&host, fd) == 0) {
+		sup_run_init(&run, &host);
+		(void)sup_error(&run.error, "system", "cannot fork a supervisor: %s", strerror(err));
+		sup_report_judge(&run);
+		(void)sup_report(&run);
+		(void)sup_host_flush(&host);
+		sup_run_teardown(&run);
+		sup_run_destroy(&run);
+	}
+	sup_host_destroy(&host);
+}
+
+/* In the child: what was the zygote's is let go. */
+static void become_supervisor(int control, int fd, int host)
+{
+	(void)signal(SIGCHLD, SIG_DFL);
+	(void)dup2(fd, control);
+	(void)close(fd);
+	if (host >= 0)
+		(void)close(host);
+}
+
+bool sup_zygote_serve(int control)
+{
+	int host = sup_host_pidfd(control);
+
+	(void)signal(SIGCHLD, SIG_IGN);	/* nobody asks how they ended */
+	for (;;) {
+		struct pollfd p[2] = { { .fd = control, .events = POLLIN }, { .fd = host, .events = POLLIN } };
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return false;
+		if (p[1].revents)
+			return false;
+		if (!p[0].revents)
+			continue;
+		int fd = sbx_fdpass_receive(control);
+
+		if (fd < 0)
+			return false;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			become_supervisor(control, fd, host);
+			return true;
+		}
+		if (pid < 0)
+			refuse(fd, errno);
+		else
+			(void)close(fd);
+	}
+}
