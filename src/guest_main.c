@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
- *   sandbox-guest init                          the box's first process: does nothing but take in orphans
- *   sandbox-guest exec CWD FILES FSIZE argv…    runs a program under limits of its own; -: as the box has it
- *   sandbox-guest true                          does nothing: a first program, so that the next finds the sandbox warm
- *   sandbox-guest files                         files in and out, frames on stdin and stdout (guest_files.c)
+ *   sandbox-guest init                                the box's first process: does nothing but take in orphans
+ *   sandbox-guest exec CWD FILES FSIZE TASKS argv…    runs a program under limits of its own; -: as the box has it
+ *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
+ *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
  * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
  */
 #include <errno.h>
@@ -78,7 +78,8 @@ static int end_as(pid_t pid)
 
 /*
  * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: so we stay the
- * program's parent and pass on what signals us. argv: CWD FILES FSIZE program…
+ * program's parent and pass on what signals us. argv: CWD FILES FSIZE TASKS
+ * program…
  */
 static int run(char **argv)
 {
@@ -92,8 +93,9 @@ static int run(char **argv)
 	if (pid == 0) {
 		limit(RLIMIT_NOFILE, argv[1]);
 		limit(RLIMIT_FSIZE, argv[2]);
+		limit(RLIMIT_NPROC, argv[3]);
 		(void)report('s');
-		(void)execvp(argv[3], argv + 3);
+		(void)execvp(argv[4], argv + 4);
 		_exit(report('x'));
 	}
 	if (pid < 0)
@@ -110,7 +112,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
-	if (argc > 5 && !strcmp(argv[1], "exec"))
+	if (argc > 6 && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;

@@ -6,6 +6,7 @@
 int64_t sbx_wire_limit(uint8_t type)
 {
 	switch (type) {
+	case SBX_WIRE_ATTACH:
 	case SBX_WIRE_REQUEST:
 	case SBX_WIRE_FILE:
 	case SBX_WIRE_LEASE:

@@ -14,12 +14,13 @@
 
 #define SBX_WIRE_HEADER 5u
 #define SBX_WIRE_DATA_MAX (64u * 1024u)		/* I, D, '1', '2' */
-#define SBX_WIRE_TEXT_MAX (1024u * 1024u)	/* R, X, F, S */
+#define SBX_WIRE_TEXT_MAX (1024u * 1024u)	/* A, R, L, X, F, S */
 #define SBX_WIRE_CONFIG_MAX (16u * 1024u * 1024u)
 #define SBX_WIRE_WINDOW (256u * 1024u)		/* stdin bytes that the host may have outstanding */
 
 enum sbx_wire_type {
 	/* host to supervisor */
+	SBX_WIRE_ATTACH = 'A',		/* ahead of the request for a program: the box it will be for */
 	SBX_WIRE_REQUEST = 'R',
 	SBX_WIRE_CONFIG = 'C',
 	SBX_WIRE_FILE = 'F',

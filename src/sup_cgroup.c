@@ -203,18 +203,32 @@ static int add_v1(struct sup_cgroup *c, const struct sup_request *r, const char 
 	return add_group(c, parent, r->id);
 }
 
+/* Never more than before: then the limit of memory and swap together comes last. */
+static void set_memory(const struct sup_cgroup *c, const struct sup_request *r)
+{
+	unsigned long long limit = r->memory + MEMORY_OVERHEAD;
+
+	if (c->memory < 0 || !r->memory)
+		return;
+	int fd = c->fd[c->memory];
+
+	if (c->version == SUP_CGROUP_V1) {
+		(void)write_at(fd, "memory.limit_in_bytes", "%llu", limit);
+		(void)write_at(fd, "memory.memsw.limit_in_bytes", "%llu", limit);
+	} else {
+		(void)write_at(fd, "memory.max", "%llu", limit);
+		(void)write_at(fd, "memory.swap.max", "0");
+	}
+}
+
 static void make_v1(struct sup_cgroup *c, const struct sup_request *r)
 {
 	c->cpuacct = add_v1(c, r, "cpuacct");
 	if (r->memory) {
 		c->memory = add_v1(c, r, "memory");
-		if (c->memory >= 0) {
-			int fd = c->fd[c->memory];
-			unsigned long long limit = r->memory + MEMORY_OVERHEAD;
-
-			(void)write_at(fd, "memory.limit_in_bytes", "%llu", limit);
-			(void)write_at(fd, "memory.memsw.limit_in_bytes", "%llu", limit);
-		}
+		if (c->memory >= 0)
+			c->version = SUP_CGROUP_V1;
+		set_memory(c, r);
 	}
 	if (r->pids)
 		c->pids = add_v1(c, r, "pids");
@@ -319,10 +333,7 @@ static void make_v2(struct sup_cgroup *c, const struct sup_request *r)
 	}
 	c->version = SUP_CGROUP_V2;
 	c->memory = c->pids = c->cpuacct = 0;
-	if (r->memory) {
-		(void)write_at(fd, "memory.max", "%llu", (unsigned long long)(r->memory + MEMORY_OVERHEAD));
-		(void)write_at(fd, "memory.swap.max", "0");
-	}
+	set_memory(c, r);
 	(void)write_at(fd, "memory.oom.group", "1");
 	if (r->cpus > 0 && faccessat(fd, "cpu.max", W_OK, 0) == 0)
 		c->cpu = 0;
@@ -394,15 +405,22 @@ double sup_cgroup_cpu_time(const struct sup_cgroup *c)
 	return (double)strtoull(text, NULL, 10) / 1e9;
 }
 
-void sup_cgroup_started(const struct sup_cgroup *c)
+void sup_cgroup_started(struct sup_cgroup *c)
 {
-	if (c->cpus_held)
+	c->cpus_begun = c->cpus_held && set_quota(c, true) == 0;
+}
+
+void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r)
+{
+	set_memory(c, r);
+	c->cpus = r->cpus;
+	if (c->cpus_begun)
 		(void)set_quota(c, true);
 }
 
 int sup_cgroup_throttled(const struct sup_cgroup *c)
 {
-	return c->cpu < 0 ? -1 : keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled") > 0;
+	return c->cpu < 0 ? -1 : (int)keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled");
 }
 
 uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c)

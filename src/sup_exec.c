@@ -23,21 +23,21 @@
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s)
 {
 	memset(x, 0, sizeof(*x));
-	x->wait.fd = x->report = x->stats = x->runsc = -1;
+	x->wait.fd = x->report = x->stats = x->runsc = x->keeper = -1;
 	x->request = r;
 	x->spawn = s;
 }
 
 void sup_exec_destroy(struct sup_exec *x)
 {
-	int *const fds[] = { &x->report, &x->stats, &x->runsc };
+	int *const fds[] = { &x->report, &x->stats, &x->runsc, &x->keeper };
 
 	if (x->request && x->request->cli)
 		sup_cli_remove(x->request);
 	sup_control_close(&x->wait);
 	sup_tree_close(x->tree);
 	x->tree = NULL;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
 			(void)close(*fds[i]);
 		*fds[i] = -1;
@@ -81,44 +81,46 @@ static void explain(const struct sup_exec *x, struct sup_error *e)
 }
 
 /* The box's record first: it lives as long as the descriptor. */
-static int attach(struct sup_exec *x, struct sup_error *e)
+int sup_exec_attach(struct sup_exec *x, struct sup_error *e)
 {
 	const struct sup_request *r = x->request;
 
+	if (x->tree)
+		return 0;
 	x->stats = sup_stats_open(r->box);
 	x->runsc = (int)syscall(SYS_pidfd_open, (pid_t)r->box_pid, 0);
 	x->tree = sup_tree_open(r->box);
+	x->keeper = x->tree ? (int)syscall(SYS_pidfd_open, (pid_t)x->tree->keeper, 0) : -1;
 	if (x->stats < 0 || x->runsc < 0 || !x->tree)
 		return sup_error(e, "closed", "the box is gone");
-	x->before = sup_stats_read(x->stats);
-	return sup_control_enter(r, e);
+	if (sup_control_enter(r, e) < 0)
+		return -1;
+	return r->cli ? 0 : sup_control_open(&x->wait, r, e);
 }
 
 /* What the box used so far, in the form of an answer. */
 static char *stats_text(const struct sup_exec *x)
 {
+	struct sup_stats now = sup_stats_read(x->stats);
 	char text[160];
 
 	(void)snprintf(text, sizeof(text), "{\"peak_memory\":%llu,\"failed_forks\":%llu,\"cpu_time\":%.6f}",
-		       (unsigned long long)x->before.memory_peak, (unsigned long long)x->before.failed_forks, x->before.cpu);
+		       (unsigned long long)now.memory_peak, (unsigned long long)now.failed_forks, now.cpu);
 	return strdup(text);
 }
 
 char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e)
 {
 	struct json_object *result = NULL;
-	struct sup_control c = { .fd = -1 };
 	char *text = NULL;
 
-	if (attach(x, e) < 0)
+	if (sup_exec_attach(x, e) < 0)
 		return NULL;
 	if (!strcmp(x->request->call, "stats"))
 		return stats_text(x);
-	if (sup_control_open(&c, x->request, e) == 0 &&
-	    sup_control_call(&c, x->request->call, arg, NULL, 0, x->request->boot_timeout, &result, e) == 0)
+	if (sup_control_call(&x->wait, x->request->call, arg, NULL, 0, x->request->boot_timeout, &result, e) == 0)
 		text = strdup(result ? json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN) : "null");
 	json_object_put(result);
-	sup_control_close(&c);
 	return text;
 }
 
@@ -133,16 +135,15 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	struct json_object *pid = NULL;
 	int report[2] = { -1, -1 };
 
-	if (attach(x, e) < 0)
+	if (sup_exec_attach(x, e) < 0)
 		return -1;
+	x->before = sup_stats_read(x->stats);
 	if (r->cli) {
 		pid_t command = sup_cli_start(x->spawn, arg, e);
 
 		x->command = command > 0 ? command : 0;
 		return command > 0 ? 0 : -1;
 	}
-	if (sup_control_open(&x->wait, r, e) < 0)
-		return -1;
 	if (!r->direct && pipe2(report, O_CLOEXEC) < 0)
 		return sup_error(e, "system", "no pipe: %s", strerror(errno));
 	if (!r->direct) {
@@ -163,6 +164,23 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	if (x->pid <= 1 || wait_for_end(x) < 0)
 		return sup_error(e, "runsc_failed", "the sandbox answered in a way that is not known");
 	return 0;
+}
+
+/* The box's supervisor is told of the end when we are, and measures at once. */
+#define MEASURE_MS 20
+
+void sup_exec_measure(struct sup_exec *x)
+{
+	const struct sup_request *r = x->request;
+	int status;
+
+	for (unsigned i = 0; i < MEASURE_MS && (r->disk || r->cpus > 0) && !x->gone; i++) {
+		x->now = sup_stats_read(x->stats);
+		if (sup_tree_status(x->tree, x->pid, &status) && x->now.ends == x->tree->ends)
+			return;
+		(void)poll(NULL, 0, 1);
+	}
+	x->now = sup_stats_read(x->stats);
 }
 
 /* The helper says that it becomes the program, and then, perhaps, that it could not. */
@@ -293,14 +311,31 @@ void sup_exec_signal(struct sup_exec *x, int signo)
 
 /* --- the whole tree ------------------------------------------------------------------------------------------------------- */
 
-/* What the box's supervisor has been told by the trace is in the table some time later: this much, and then one more look. */
-#define SETTLE_MS 3
+/* Within which the box's supervisor must have got to run. */
+#define SETTLE_SECONDS 0.5
 
 static void destroy_box(struct sup_exec *x)
 {
 	x->destroyed = true;
 	(void)syscall(SYS_pidfd_send_signal, x->runsc, SIGKILL, NULL, 0);
 	x->gone = true;
+}
+
+/*
+ * Until the box's supervisor has taken in what the trace has told until now. Two of its turns, for one may be under way; it is
+ * woken for them. false: not in time, so that nothing can be proved.
+ */
+static bool settle(const struct sup_exec *x)
+{
+	double limit = sbx_time_now() + SETTLE_SECONDS;
+	uint32_t seen = x->tree->turns;
+
+	while (x->tree->turns - seen < 2) {
+		if (sbx_time_now() > limit || syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) < 0)
+			return false;
+		(void)poll(NULL, 0, 1);
+	}
+	return true;
 }
 
 /*
@@ -314,13 +349,7 @@ static int hold(struct sup_exec *x, struct sup_control *c, bool still)
 	const char *method = x->request->abstract ? still ? "Lifecycle.Pause" : "Lifecycle.Resume"
 						  : still ? "containerManager.Pause" : "containerManager.Resume";
 
-	if (x->request->cli)
-		return 0;
-	int rc = sup_control_call(c, method, "null", NULL, 0, CALL_SECONDS, NULL, &ignored);
-
-	if (rc == 0 && still)
-		(void)poll(NULL, 0, SETTLE_MS);
-	return rc;
+	return x->request->cli ? 0 : sup_control_call(c, method, "null", NULL, 0, CALL_SECONDS, NULL, &ignored);
 }
 
 /* Kills what there is at the moment; -1: the box does not answer. */
@@ -329,7 +358,7 @@ static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_li
 	size_t at = 0;
 	int pid;
 
-	if (hold(x, c, true) < 0)
+	if (hold(x, c, true) < 0 || !settle(x))
 		return -1;
 	if (program_lives)
 		signal_one(x, c, x->pid, SIGKILL);
@@ -357,7 +386,7 @@ static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control
 		for (double round = sbx_time_now() + 0.1; sbx_time_now() < round && !x->gone;) {
 			struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };
 
-			if (t->ended && tree_is_empty(x))
+			if (t->ended && tree_is_empty(x) && settle(x) && tree_is_empty(x))
 				return !x->tree->lost;
 			(void)poll(&p, 1, 2);
 			sup_exec_serve(x, t, &ignored);

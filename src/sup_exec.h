@@ -20,11 +20,11 @@
 struct sup_exec {
 	struct sup_control wait;	/* on which WaitPID is answered */
 	int report;			/* the helper's words: that it becomes the program, and what failed */
-	int stats, runsc;		/* RUN/stats, and a pidfd of the box's runsc */
+	int stats, runsc, keeper;	/* RUN/stats, and pidfds of the box's runsc and its supervisor */
 	int pid;			/* in the guest; 0: none yet */
 	bool gone;			/* the box is */
 	bool destroyed;			/* by us: the program could not be killed alone */
-	struct sup_stats before;
+	struct sup_stats before, now;	/* what the box had used at the program's start, and at its end */
 	const struct sup_tree *tree;
 	const struct sup_request *request;
 	const struct sup_spawn *spawn;	/* for runsc's commands, where the control socket is not used */
@@ -33,6 +33,8 @@ struct sup_exec {
 };
 
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s);
+/* Gets hold of the box and, where it is used, of its control socket; once more does nothing. */
+int sup_exec_attach(struct sup_exec *x, struct sup_error *e);
 /* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
 /* Reads what has come: the program's start and end go to t, a program that could not be started to e. */
@@ -41,6 +43,8 @@ void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e
 char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e);
 /* What the box used until now was not the program's. */
 void sup_exec_restart(struct sup_exec *x);
+/* After the program's end: reads what the box's supervisor measured then, waiting for it a little. */
+void sup_exec_measure(struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);
 /* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);

@@ -42,15 +42,23 @@ static void send_signal(struct sup_run *s, int signo)
 		sup_exec_signal(&s->exec, signo);
 }
 
-/* A prepared program is taken into use: its time, its output and its use of the box count from now. */
+/*
+ * A box is leased to one program, which may get less than the box could have; or a prepared program is taken into use: its
+ * time, its output and its use of the box count from now.
+ */
 static void lease(struct sup_run *s, const unsigned char *payload, uint32_t n)
 {
-	if (s->request.mode != SUP_MODE_EXEC || !s->started)
+	if (!s->started || sup_request_update(&s->request, (const char *)payload, n, &s->error) < 0)
 		return;
-	(void)sup_request_update(&s->request, (const char *)payload, n, &s->error);
-	sup_pump_restart(&s->pump, &s->request);
-	sup_exec_restart(&s->exec);
-	s->start = sbx_time_now();
+	if (s->request.mode == SUP_MODE_EXEC) {
+		sup_pump_restart(&s->pump, &s->request);
+		sup_exec_restart(&s->exec);
+		s->start = sbx_time_now();
+	} else {
+		sup_cgroup_update(&s->cgroup, &s->request);
+		if (!s->cgroup.cpus_begun)
+			sup_cgroup_started(&s->cgroup);
+	}
 }
 
 static void count_programs(struct sup_run *s, bool begins)
@@ -119,7 +127,8 @@ static void serve_start(struct sup_run *s)
 	sup_slot_release(&s->slot);
 	if (s->request.mode == SUP_MODE_RUN) {
 		sup_meter_start(&s->meter);
-		sup_cgroup_started(&s->cgroup);
+		if (!s->request.cpus_later)
+			sup_cgroup_started(&s->cgroup);
 	}
 	if (s->request.mode != SUP_MODE_TOOL)
 		sup_report_started(s);
@@ -304,6 +313,8 @@ void sup_loop_run(struct sup_run *s)
 		serve(s, p);
 		if (goes_on(s))	/* an end that was told comes before a deadline of that moment */
 			serve_limits(s, sbx_time_now());
+		if (s->tree)
+			s->tree->turns++;
 	}
 	s->end = sbx_time_now();
 }

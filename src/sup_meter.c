@@ -120,7 +120,7 @@ static uint64_t held(struct sup_meter *m)
 		(void)sscanf(text, "%*s %llu %llu", &rss, &shared);
 	}
 	if (sup_mount_usage(m->request, m->dir, &used, &full) == 0 && full && m->request->disk)
-		m->disk_full = true;
+		m->disk_full++;
 	return (uint64_t)st.st_blocks * 512 + (rss > shared ? (rss - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0) + used;
 }
 

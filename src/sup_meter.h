@@ -22,7 +22,7 @@ struct sup_meter {
 	uint64_t memory_base, memory, memory_peak;
 	double cpu_base, cpu;	/* seconds; cpu < 0: not known */
 	double reaped;		/* CPU of zombies that the supervisor reaped */
-	bool disk_full;
+	uint32_t disk_full;	/* readings that found no room */
 	const struct sup_request *request;
 	const struct sup_dir *dir;
 	const struct sup_cgroup *cgroup;

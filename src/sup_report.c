@@ -42,16 +42,14 @@ static bool exact_disk(const struct sup_request *r)
 	return r->disk_by && !strcmp(r->disk_by, "tmpfs");
 }
 
-static const char *cgroup_name(const struct sup_run *s)
+static const char *cgroup_name(uint32_t version)
 {
-	return s->cgroup.version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
+	return version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
 }
 
-static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v)
+static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, struct sup_stats u)
 {
 	const struct sup_request *r = &s->request;
-	bool affinity = r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) == 0;
-
 	if (r->timeout > 0)
 		add_limit(l, "timeout", "supervisor", v.outcome == SUP_TIMED_OUT);
 	if (r->cpu_time > 0)
@@ -61,10 +59,10 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v)
 	if (r->pids)
 		add_limit(l, "pids", "rlimit", s->trace.failed_forks > 0);
 	if (r->cpus > 0)
-		add_limit(l, "cpus", s->cgroup.cpus_held ? cgroup_name(s) : affinity ? "affinity" : NULL,
-			  s->cgroup.cpus_held ? sup_cgroup_throttled(&s->cgroup) : -1);
+		add_limit(l, "cpus", u.cpus_held ? cgroup_name(u.cgroup) : sup_spawn_affinity(r->cpus) == 0 ? "affinity" : NULL,
+			  u.cpus_held ? u.throttled > 0 : -1);
 	if (r->disk)
-		add_limit(l, "disk", r->disk_by, exact_disk(r) ? s->meter.disk_full : -1);
+		add_limit(l, "disk", r->disk_by, exact_disk(r) ? u.disk_full > 0 : -1);
 	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */
 	if (r->file_size)
 		add_limit(l, "file_size", "rlimit", v.outcome == SUP_SIGNALED && v.code == 25 ? 1 : -1);
@@ -77,17 +75,35 @@ static double boot_duration(const struct sup_run *s)
 	return (s->started ? s->start : sbx_time_now()) - s->born - s->queued;
 }
 
-/* Of a program in a box: what the box alone knows, and only where the box was all its own. */
-static void borrow_usage(struct sup_run *s)
+/* What the run's own groups and readings tell now. */
+static struct sup_stats measured(const struct sup_run *s)
 {
-	struct sup_stats now = sup_stats_read(s->exec.stats);
+	int throttled = sup_cgroup_throttled(&s->cgroup);
 
-	s->trace.failed_forks = now.failed_forks - s->exec.before.failed_forks;
-	if (!s->request.whole_box)
-		return;
-	s->meter.baseline = true;
-	s->meter.memory_peak = now.memory_peak;
-	s->meter.cpu = now.cpu > s->exec.before.cpu ? now.cpu - s->exec.before.cpu : 0;
+	return (struct sup_stats){
+		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
+		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
+		.cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held,
+	};
+}
+
+/* Of a program in a box: what the box alone knows. Memory and CPU time only where the box was all its own. */
+static struct sup_stats borrowed(struct sup_run *s)
+{
+	struct sup_stats before = s->exec.before;
+
+	sup_exec_measure(&s->exec);
+	struct sup_stats u = s->exec.now;
+
+	u.disk_full -= before.disk_full;
+	u.throttled -= before.throttled;
+	s->trace.failed_forks = u.failed_forks - before.failed_forks;
+	if (s->request.whole_box) {
+		s->meter.baseline = true;
+		s->meter.memory_peak = u.memory_peak;
+		s->meter.cpu = u.cpu > before.cpu ? u.cpu - before.cpu : 0;
+	}
+	return u;
 }
 
 static void add_usage(struct list *l, struct sup_run *s)
@@ -208,13 +224,12 @@ void sup_report_judge(struct sup_run *s)
 		explain_failure(s, v.outcome, logged);
 		return;
 	}
-	if (s->request.mode == SUP_MODE_EXEC)
-		borrow_usage(s);
+	struct sup_stats u = s->request.mode == SUP_MODE_EXEC ? borrowed(s) : measured(s);
+
 	add_outcome(&result, v);
 	add_usage(&result, s);
-	add_limits(&result, s, v);
-	add(&result, "cgroup=%s", s->cgroup.version == SUP_CGROUP_NONE ? "none" :
-	    s->cgroup.version == SUP_CGROUP_V1 ? "v1" : "v2");
+	add_limits(&result, s, v, u);
+	add(&result, "cgroup=%s", u.cgroup == SUP_CGROUP_NONE ? "none" : u.cgroup == SUP_CGROUP_V1 ? "v1" : "v2");
 	if (s->cgroup.why[0])
 		add(&result, "cgroup_reason=%s", s->cgroup.why);
 	if (s->exec.destroyed)
@@ -257,11 +272,10 @@ void sup_report_stats(struct sup_run *s, bool ended)
 		s->next_cpu = now + (s->cgroup.cpuacct >= 0 ? 0.01 : 0.05);
 		sup_meter_cpu(&s->meter);
 	}
-	sup_stats_write(s->stats, &(struct sup_stats){
-		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks,
-		.cpu = s->meter.cpu,
-		.ended = ended ? (uint32_t)(s->reason == SUP_EXITED ? SUP_CRASHED : s->reason) + 1 : 0,
-	});
+	struct sup_stats u = measured(s);
+
+	u.ended = ended ? (uint32_t)(s->reason == SUP_EXITED ? SUP_CRASHED : s->reason) + 1 : 0;
+	sup_stats_write(s->stats, &u);
 }
 
 void sup_report_started(struct sup_run *s)
@@ -270,6 +284,7 @@ void sup_report_started(struct sup_run *s)
 
 	add(&l, "boot_duration=%.6f", boot_duration(s));
 	add(&l, "pid=%d", (int)s->child);
+	add(&l, "quota=%d", s->cgroup.cpus_held);
 	if (s->exec.pid)
 		add(&l, "guest_pid=%d", s->exec.pid);
 	(void)sup_host_put(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);

@@ -32,6 +32,7 @@ static const struct field {
 	{ "box_pid", ID, AT(box_pid), 0, 0 },
 	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
 	{ "cli", FLAG, AT(cli), "1", "0" },
+	{ "cpus_later", FLAG, AT(cpus_later), "1", "0" },
 	{ "direct", FLAG, AT(direct), "1", "0" },
 	{ "abstract", FLAG, AT(abstract), "1", "0" },
 	{ "boot_delay", SECONDS, AT(boot_delay), 0, 0 },

@@ -37,6 +37,7 @@ struct sup_request {
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
 	bool whole_box;			/* exec: the only program that this box will ever run: what the box used is its own */
 	bool cli;			/* exec: by `runsc exec`, not over the control socket */
+	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
 	bool abstract;			/* the sentry's control socket is an abstract one */
 	uint32_t uid, gid, map_base, box_pid;

@@ -34,6 +34,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGUSR1);	/* a program's supervisor wants a turn of its box's */
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -84,6 +85,11 @@ static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t
 {
 	char *copy = malloc((size_t)n + 1);
 
+	if (s->attached) {	/* to its box, some time ago: the time begins now */
+		sup_request_destroy(&s->request);
+		s->attached = false;
+		s->born = sbx_time_now();
+	}
 	if (!copy || s->request.payload) {
 		free(copy);
 		(void)sup_error(&s->error, "system", "no memory for the request, or a second one");
@@ -103,6 +109,14 @@ static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t
 		(void)prepare_run(s);
 }
 
+static void on_attach(struct sup_run *s, const unsigned char *payload, uint32_t n)
+{
+	on_request(s, payload, n);
+	if (!sup_error_set(&s->error) && s->request.mode == SUP_MODE_EXEC)
+		(void)sup_exec_attach(&s->exec, &s->error);
+	s->attached = true;
+}
+
 static void on_config(struct sup_run *s, const unsigned char *payload, uint32_t n)
 {
 	if (s->request.mode == SUP_MODE_EXEC) {
@@ -120,6 +134,9 @@ static void on_frame(struct sup_run *s, uint8_t type, const unsigned char *paylo
 	if (sup_error_set(&s->error))
 		return;
 	switch (type) {
+	case SBX_WIRE_ATTACH:
+		on_attach(s, payload, n);
+		break;
 	case SBX_WIRE_REQUEST:
 		on_request(s, payload, n);
 		break;
@@ -134,7 +151,7 @@ static void on_frame(struct sup_run *s, uint8_t type, const unsigned char *paylo
 			(void)sup_place_write(&s->place, payload, n, &s->error);
 		break;
 	case SBX_WIRE_GO:
-		if (!s->request.payload)
+		if (!s->request.payload || s->attached)
 			(void)sup_error(&s->error, "system", "no request came");
 		break;
 	default:

@@ -41,11 +41,12 @@ struct sup_run {
 	unsigned programs;		/* a box: that its host says to be at work */
 	double idle_since;
 	int child_stdio[3];
-	int signals;			/* signalfd of SIGCHLD */
+	int signals;			/* signalfd of SIGCHLD and SIGUSR1 */
 	pid_t child;			/* runsc; 0: not started, -1: reaped */
 	int child_status;
 	enum sup_outcome reason;	/* why we kill it, SUP_EXITED: we do not */
 	bool started, host_gone;
+	bool attached;			/* exec: the request so far only names the box */
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
 	double born, queued, spawned, start, end, next_cpu;	/* queued: seconds of waiting for a turn to boot */
 	int slot;			/* the turn, -1: none */

@@ -13,7 +13,11 @@ struct sup_stats {
 	uint64_t failed_forks;
 	double cpu;		/* seconds; < 0: not known */
 	uint32_t ended;		/* enum sup_outcome + 1 of the box's end; 0: it lives */
-	uint32_t pad;
+	uint32_t ends;		/* what was measured at the end of so many programs (sup_tree's `ends`) is in here */
+	uint32_t disk_full;	/* readings that found no room */
+	uint32_t throttled;	/* periods in which its quota was used up */
+	uint32_t cgroup;	/* enum sup_cgroup_version */
+	uint32_t cpus_held;	/* by a quota; else by whole cores, or not at all */
 };
 
 /* Makes RUN/stats, 0600; -1: cannot. The descriptor is the caller's. */

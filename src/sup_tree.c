@@ -24,7 +24,11 @@ static void *map(const char *run, int flags, int protection)
 
 struct sup_tree *sup_tree_make(const char *run)
 {
-	return map(run, O_CREAT | O_EXCL | O_RDWR, PROT_READ | PROT_WRITE);
+	struct sup_tree *t = map(run, O_CREAT | O_EXCL | O_RDWR, PROT_READ | PROT_WRITE);
+
+	if (t)
+		t->keeper = getpid();
+	return t;
 }
 
 const struct sup_tree *sup_tree_open(const char *run)

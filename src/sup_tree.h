@@ -18,6 +18,8 @@
 #define SUP_TREE_SLOTS 8192
 
 struct sup_tree {
+	int32_t keeper;			/* the pid of the box's supervisor */
+	uint32_t turns;			/* of its loop: what the trace had told before one began is in here when it ends */
 	uint32_t lost;			/* there was no room: nothing can be proved any more */
 	uint32_t live;			/* slots in use */
 	struct sup_tree_slot {

@@ -24,6 +24,8 @@ Box.__index = Box
 -- What belongs to the box, and what to each program in it.
 local box_limits = { memory = true, pids = true, cpus = true, disk = true, best_effort = true }
 local program_limits = { timeout = true, cpu_time = true, output = true, output_keep = true, output_kill = true, file_size = true, open_files = true }
+-- Of the former, what a box that is leased to one program gives it less of, if asked.
+local lease_limits = { memory = true, pids = true, cpus = true }
 local program_options = { stdin = true, files = true, collect = true, env = true, cwd = true, stderr = true, limits = true, on_stdout = true,
                           on_stderr = true, on_exit = true }
 local own_options = { lifetime = true, idle_timeout = true }
@@ -83,21 +85,30 @@ end
 -- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @int level of the error for a wrong option
--- @number[opt] delay seconds to leave the machine to others before the boot
+-- @tparam[opt] table pooled { single = it will serve one program, delay = seconds to leave the machine to others before the boot }
 -- @treturn Box or nil, message, code
-function M.begin(host, options, level, delay)
+function M.begin(host, options, level, pooled)
+  pooled = pooled or {}
   local box, programs, idle = split(options, host.defaults)
   if not box then error(programs, level + 1) end
   local plan, rt, code = host.prepare(box, level + 1)
   if not plan then return nil, rt, code end
-  plan.box, plan.idle_timeout, plan.quiet, plan.boot_delay = true, idle, true, delay
+  plan.box, plan.idle_timeout, plan.quiet, plan.boot_delay = true, idle, true, pooled.delay
+  plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
   local job
   job, message, code = host.launch(plan, req, true)
   if not job then return nil, message, code end
-  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id, uses = 0 }, Box)
+  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id, uses = 0,
+                        single = pooled.single }, Box)
+end
+
+-- Lets go of the supervisor that waits for a program.
+local function disarm(self)
+  if self.armed then self.armed:close() end
+  self.armed = nil
 end
 
 --- Whether it has booted: true, false while it does, or nil, message, code.
@@ -106,6 +117,7 @@ function Box:ready()
   if self.stopped then return nil, "the box is stopped", "closed" end
   self.job:step()
   if self.job.ended then
+    disarm(self)
     local r = self.job.result
     if not r and not self.job.started then return nil, self.job.message, self.job.code end -- it has never been
     if not r then return nil, "the box has died: " .. tostring(self.job.message), "closed" end
@@ -133,7 +145,7 @@ local put_files, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
-local function check_program(options)
+local function check_program(options, leased)
   if type(options) ~= "table" then return "bad option 'options': expected a table, got " .. errors.show(options) end
   for k in pairs(options) do
     if type(k) ~= "number" and not program_options[k] then
@@ -141,7 +153,7 @@ local function check_program(options)
     end
   end
   for k in pairs(type(options.limits) == "table" and options.limits or {}) do
-    if box_limits[k] and k ~= "best_effort" then
+    if box_limits[k] and k ~= "best_effort" and not (leased and lease_limits[k]) then
       return ("bad option 'limits.%s': it holds for the box as a whole, and is given to start"):format(tostring(k))
     end
   end
@@ -153,9 +165,22 @@ local function stamp(plan)
   return plan
 end
 
+-- A program has its box's limits, or less, where the box is all its own. What is wrong with those asked for, or nil.
+local function share(self, plan, asked)
+  for _, name in ipairs{ "memory", "pids", "cpus", "disk" } do
+    local whole, own = self.plan.limits[name] or nil, plan.limits[name] or nil
+    if asked[name] == nil then
+      plan.limits[name] = whole
+    elseif whole and (not own or own > whole) or name == "cpus" and not whole then
+      return ("bad option 'limits.%s': expected at most the pool's (%s), got %s"):format(name, whole and ("%.14g"):format(whole) or "none",
+        errors.show(asked[name]))
+    end
+  end
+end
+
 -- A program's plan; the environment of the box is merged below its own.
 local function program_plan(self, options, spawning)
-  local message = check_program(options)
+  local message = check_program(options, self.single)
   if message then return nil, message end
   local env = {}
   for _, pair in ipairs(self.programs.env) do
@@ -175,9 +200,8 @@ local function program_plan(self, options, spawning)
   for name, value in pairs(env) do plan.env[#plan.env + 1] = name .. "=" .. value end
   table.sort(plan.env)
   plan.user, plan.capabilities, plan.runtime = self.plan.user, self.plan.capabilities, self.rt
-  for name in pairs(box_limits) do
-    if name ~= "best_effort" then plan.limits[name] = self.plan.limits[name] end
-  end
+  message = share(self, plan, type(options.limits) == "table" and options.limits or {})
+  if message then return nil, message end
   return stamp(plan)
 end
 
@@ -191,6 +215,24 @@ local function tell(self, busy)
   self.job.transport:send("B", busy and "\1" or "\0")
 end
 
+-- The supervisor that waits for a program, if it still does.
+local function take_armed(self)
+  local transport = self.armed
+  self.armed = nil
+  if transport and transport:recv() == nil then
+    transport:close()
+    return nil
+  end
+  return transport
+end
+
+--- Has a supervisor attached to the box ahead of the next program, which is started the sooner. (`runsc exec` has no such thing.)
+function Box:arm()
+  if self.armed or self.cli ~= false or self.stopped then return end
+  self.armed = self.host.connect()
+  if self.armed then self.armed:send("A", request.attach(self, tonumber(self.job.started.pid))) end
+end
+
 local function exec(self, plan, argv, plain)
   local pid = tonumber(self.job.started.pid)
   local req = request.exec(plan, self, argv, pid, argv == plan.argv)
@@ -199,17 +241,35 @@ local function exec(self, plan, argv, plain)
   plan.done = function()
     if not self.stopped then tell(self, false) end
   end
-  local job, message, code = self.host.launch(plan, req, plain)
+  local job, message, code = self.host.launch(plan, req, plain, take_armed(self))
   if not job then plan.done(nil, message, code) end
+  if job and not self.single then self:arm() end
   return job, message, code
+end
+
+-- A box that is one program's gets the limits which that one has.
+local function lease_box(self, plan)
+  local limits = self.plan.limits
+  if not self.single or not (self.plan.cpus_later or plan.limits.memory ~= limits.memory or plan.limits.cpus ~= limits.cpus) then return true end
+  if plan.limits.cpus ~= limits.cpus and self.job.started.quota ~= "1" then
+    if not plan.limits.best_effort then
+      return nil, "limits.cpus of a lease needs a cpu cgroup (the pool's own is held by whole cores); or set limits.best_effort", "limit_unavailable"
+    end
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced.cpus = true
+  end
+  self.job.transport:send("L", request.lease_box(plan))
+  return true
 end
 
 -- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's.
 local function argv_for(self, plan)
-  local count, size = own(self, "open_files", plan), own(self, "file_size", plan)
-  if count == "-" and size == "-" then return plan.argv end
+  local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
+  if count == "-" and size == "-" and tasks == "-" then return plan.argv end
+  -- The box's first process counts, and so does our helper, which stays the program's parent.
+  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + 2) end
   -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, count, size }
+  local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv
 end
@@ -262,6 +322,9 @@ function Box:lease_plan(options)
   local plan, message = program_plan(self, rest, false)
   if not plan then return nil, message end
   if plan.limits.output_keep == "tail" then return nil, "bad option 'limits.output_keep': a prepared program's output is kept from its head" end
+  if plan.limits.pids ~= self.plan.limits.pids then
+    return nil, "bad option 'limits.pids': a prepared program runs already, and has the pool's"
+  end
   plan.code, plan.code_argv, plan.input = options.code, options.argv, options.stdin
   return plan
 end
@@ -281,7 +344,8 @@ end
 -- @tparam table plan of `lease_plan`
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
-  local ok, message, code = put_files(self, plan.files)
+  local ok, message, code = lease_box(self, plan)
+  if ok then ok, message, code = put_files(self, plan.files) end
   if not ok then
     job:close()
     return nil, message, code
@@ -385,6 +449,8 @@ local function start_program(self, options, level, spawning)
   for _, file in ipairs(plan.files) do
     if file.from then file.from = core.realpath(file.from) or file.from end
   end
+  ok, message, code = lease_box(self, plan)
+  if not ok then return nil, message, code end
   ok, message, code = put_files(self, plan.files)
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
@@ -628,6 +694,7 @@ function Box:stop(grace)
     while core.now() < limit and #(self:processes() or {}) > 0 do self.host.sleep(0.02) end
   end
   self.stopped = true
+  disarm(self)
   self.job:kill()
   self.job:wait_gone()
   self.job:close()
@@ -637,6 +704,7 @@ end
 --- Ends the box; does not wait.
 function Box:close()
   self.stopped = true
+  disarm(self)
   self.job:close()
 end
 Box.__close = Box.close

@@ -49,9 +49,10 @@ local function sleep(self, seconds)
   end
 end
 
--- Starts a job for a request that is ready.
-local function start(self, plan, req, plain)
-  local conn, message, code = wait.connect(plain)
+-- Starts a job for a request that is ready; `armed`: over a connection that is there.
+local function start(self, plan, req, plain, armed)
+  local conn, message, code = armed, nil, nil
+  if not conn then conn, message, code = wait.connect(plain) end
   if not conn then return nil, message, code or "system" end
   plan.wait = self.options.wait
   local job
@@ -411,7 +412,8 @@ local function doors(self)
       local plan, rt, code = prepare(self, options, level)
       return plan, rt, code
     end,
-    launch = function(plan, req, plain)
+    connect = function() return wait.connect_ahead() end,
+    launch = function(plan, req, plain, armed)
       if self.closed then return nil, "the instance is closed", "closed" end
       plan.wait = self.options.wait
       local done = plan.done
@@ -419,7 +421,7 @@ local function doors(self)
         if not plan.quiet then self.counts:finish(r, code) end
         if done then done(r, message, code) end
       end
-      local job, message, code = start(self, plan, req, plain)
+      local job, message, code = start(self, plan, req, plain, armed)
       if not job then return nil, message, code end
       if not plan.quiet then self.counts:start() end
       self.jobs[job] = plan.id

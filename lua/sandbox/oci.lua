@@ -111,12 +111,13 @@ local function mounts(plan, rt, run_dir)
   return list
 end
 
-local function rlimits(limits)
-  local list = {}
+-- A box's own first process is not counted as one of its programs'.
+local function rlimits(plan)
+  local limits, list = plan.limits, {}
   local function add(name, value)
     if value then list[#list + 1] = { type = name, hard = value, soft = value } end
   end
-  add("RLIMIT_NPROC", limits.pids)
+  add("RLIMIT_NPROC", limits.pids and limits.pids + (plan.box and 1 or 0))
   add("RLIMIT_NOFILE", limits.open_files)
   add("RLIMIT_FSIZE", limits.file_size)
   add("RLIMIT_CORE", 0)
@@ -165,7 +166,7 @@ function M.build(plan, rt, run_dir)
       env = plan.env,
       cwd = plan.cwd,
       capabilities = capability_sets(plan.capabilities),
-      rlimits = rlimits(plan.limits),
+      rlimits = rlimits(plan),
       noNewPrivileges = true,
     },
     root = { path = run_dir .. "/m/root", readonly = plan.readonly and M.disk_by(plan, rt) ~= "overlay" },
@@ -177,13 +178,13 @@ end
 
 -- A bundle, as it stands ------------------------------------------------------------------------------------------------
 
-local function override_rlimits(process, limits)
+local function override_rlimits(process, plan)
   local mine, list = {}, {}
-  for _, r in ipairs(rlimits(limits)) do mine[r.type] = r end
+  for _, r in ipairs(rlimits(plan)) do mine[r.type] = r end
   for _, r in ipairs(process.rlimits or {}) do
     if not mine[r.type] then list[#list + 1] = r end
   end
-  for _, r in ipairs(rlimits(limits)) do list[#list + 1] = r end
+  for _, r in ipairs(rlimits(plan)) do list[#list + 1] = r end
   process.rlimits = list
 end
 
@@ -211,7 +212,7 @@ function M.adopt(spec, plan, rt, run_dir)
   local root = spec.root.path
   if root:sub(1, 1) ~= "/" then root = plan.bundle .. "/" .. root end
   spec.root.path = run_dir .. "/m/root"
-  override_rlimits(spec.process, plan.limits)
+  override_rlimits(spec.process, plan)
   for _, m in ipairs(spec.mounts or {}) do
     if m.type == "bind" and type(m.source) == "string" and m.source:sub(1, 1) ~= "/" then
       m.source = plan.bundle .. "/" .. m.source

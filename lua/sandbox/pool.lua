@@ -76,13 +76,12 @@ end
 --- Begins to boot one more.
 -- @treturn boolean true, or nil, message, code
 function Pool:grow(level, delay)
-  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1, delay)
+  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1, { single = self.options.max_uses == 1, delay = delay })
   if not box then
     -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: the first who uses the pool can.
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
-  box.single = self.options.max_uses == 1
   self.template = self.template or box -- what is wrong with a call is told before anything is leased
   self.boxes[#self.boxes + 1] = { box = box, state = "booting" }
   return true
@@ -149,6 +148,7 @@ local function advance(self, entry)
   if entry.state == "booted" then
     if next_step(self, entry) then return start_preparation(self, entry) end
     entry.state = "ready"
+    entry.box:arm()
   elseif entry.state == "warming" then
     entry.job:step()
     if entry.job.ended then

@@ -175,6 +175,12 @@ local function add_limits(p, plan)
   p:add("best_effort", limits.best_effort)
 end
 
+-- Who holds the disk limit, for the result.
+local function disk_word(plan, rt)
+  local by = oci.disk_by(plan, rt)
+  return by == "store" and "tmpfs" or by
+end
+
 local function add_places(p, plan, rt, spec, core)
   local dirs, files = { "/proc", "/dev", "/sys", "/tmp" }, {}
   if oci.has_work(plan) then dirs[#dirs + 1] = "/work" end
@@ -282,7 +288,7 @@ function M.build(plan, rt, id, core)
   p:add("work", oci.has_work(plan))
   p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")
   local by = oci.disk_by(plan, rt)
-  p:add("disk_by", by == "store" and "tmpfs" or by)
+  p:add("disk_by", disk_word(plan, rt))
   p:add("inside", by == "overlay")
   p:add("writable", not plan.bundle and not plan.readonly)
   p:add("store_root", by == "store" and not plan.readonly)
@@ -299,6 +305,7 @@ function M.build(plan, rt, id, core)
     p:add("container", oci.BOX)
     p:add("idle_timeout", plan.idle_timeout)
     p:add("boot_delay", plan.boot_delay)
+    p:add("cpus_later", plan.cpus_later)
   end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
@@ -372,12 +379,32 @@ end
 function M.exec(plan, box, argv, pid, direct)
   local p = of_box(plan, box, pid)
   add_limits(p, plan)
+  p:add("disk_by", disk_word(box.plan, box.rt))
   p:add("whole_box", box.single)
   p:add("direct", direct and not box.cli)
   p:add("cli", box.cli)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   return { r = p:bytes(), config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct), files = {}, id = plan.id }
+end
+
+--- For a supervisor that is to wait for the request of a box's next program.
+-- @tparam table box
+-- @int pid of the box's runsc
+-- @treturn string
+function M.attach(box, pid)
+  local bytes = of_box({ id = box.id }, box, pid):bytes()
+  return bytes
+end
+
+--- For a box that is leased: what it gets, at most what it could have.
+-- @tparam table plan of the program
+-- @treturn string
+function M.lease_box(plan)
+  local p = new_pairs()
+  for _, name in ipairs{ "memory", "cpus" } do p:add(name, plan.limits[name] or 0) end
+  local bytes = p:bytes()
+  return bytes
 end
 
 --- A prepared program's own limits, for its lease.

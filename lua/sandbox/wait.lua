@@ -201,4 +201,11 @@ function M.connect(plain_descriptor)
   return setmetatable({ conn = conn }, Descriptor)
 end
 
+--- The same for what is to be used later, perhaps by another coroutine; nil where a connection belongs to its request.
+-- @treturn table
+function M.connect_ahead()
+  if M.host().connect then return nil end
+  return (M.connect())
+end
+
 return M

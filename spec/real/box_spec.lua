@@ -219,6 +219,41 @@ describe("a box's end", function()
     for _, name in ipairs{ "stats", "processes", "pause", "list" } do assert.equal("closed", (select(3, box[name](box)))) end
   end)
 
+  it("leaves no supervisor that waited for a program", function()
+    local box = assert(sb:start{})
+    assert(box:run{ "true" })
+    if not env.control then
+      assert.is_not_nil(box.armed)
+      box.armed:close() -- as if it had been killed
+    end
+    assert.is_true(assert(box:run{ "true" }).ok)
+    os.execute("kill -9 " .. box.job:pid())
+    assert.is_true(env.eventually(function() return box:ready() == nil end))
+    assert.is_nil(box.armed)
+    local r, _, code = box:run{ "true" }
+    assert.same({ nil, "closed" }, { r, code })
+    box:stop()
+  end)
+
+  it("is not the end of a limit: what holds for the box is told of each program", function()
+    local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
+    local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5 } })
+    local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"
+    local r = assert(box:run{ "python3", "-c", FILL })
+    assert.same({ 1, "disk_exceeded", true, "tmpfs" }, { r.exit_code, env.flags_of(r), r.limits.disk.hit, r.limits.disk.enforced_by })
+    assert(box:remove "x")
+    r = assert(box:run{ "/.sandbox-guest", "true" })
+    assert.same({ true, "", false }, { r.ok, env.flags_of(r), r.limits.disk.hit })
+    if cgroup then
+      r = assert(box:run{ "python3", "-c", "import time\nwhile time.process_time() < 0.3: pass" })
+      assert.same({ true, true, "v" }, { r.ok, r.limits.cpus.hit, r.runtime.cgroup:sub(1, 1) })
+    end
+    assert.equal(cgroup and "cgroup" or "affini", r.limits.cpus.enforced_by:sub(1, 6))
+    r = assert(box:run{ "python3", "-c", "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600); os._exit(0)\n  n += 1\nexcept OSError: print(n)" })
+    assert.same({ "4\n", "pids_exceeded" }, { r.stdout, env.flags_of(r) }) -- and itself; our helper does not count
+    box:stop()
+  end)
+
   it("is told when the sentry is killed", function()
     local box = assert(sb:start{})
     local job = assert(box:spawn{ "sleep", "1000" })

@@ -100,6 +100,65 @@ describe("a pool", function()
     end
   end)
 
+  -- The limits that a sandbox has as a whole are set when it is leased.
+  local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+  local FORKS = "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600); os._exit(0)\n  n += 1\nexcept OSError: print(n)"
+
+  it("gives a lease less than a sandbox could have", function()
+    local pool = assert(sb:pool{ size = 2, limits = { memory = "200M", pids = 40 } })
+    local r = assert(pool:run{ "python3", "-c", HOG, limits = { memory = "64M" } })
+    assert.same({ "oom_killed", "killed: 64 MiB of memory used up", 64 * 1024 * 1024, true }, { r.status, r.message, r.limits.memory.requested, r.limits.memory.hit })
+    assert.is_true(r.peak_memory < 160 * 1024 * 1024)
+    r = assert(pool:run{ "python3", "-c", FORKS, limits = { pids = 10 } })
+    assert.same({ "9\n", "pids_exceeded", 10, true }, { r.stdout, env.flags_of(r), r.limits.pids.requested, r.limits.pids.hit })
+    r = assert(pool:run{ "python3", "-c", "x = bytearray(100 << 20)\nprint(len(x))" }) -- the next has all of it again
+    assert.same({ "104857600\n", "" }, { r.stdout, env.flags_of(r) })
+    for name, value in pairs{ memory = "300M", pids = 41, cpus = 1, disk = "1M" } do
+      local ok, message = pcall(pool.run, pool, { "true", limits = { [name] = value } })
+      assert.is_false(ok)
+      assert.truthy(tostring(message):find("bad option 'limits." .. name .. "'", 1, true), message)
+    end
+    assert.is_false((pcall(pool.run, pool, { "true", limits = { memory = false } })))
+    pool:close()
+    local shared = assert(sb:pool{ size = 1, max_uses = 2 })
+    assert.is_false((pcall(shared.run, shared, { "true", limits = { memory = "64M" } })))
+    shared:close()
+  end)
+
+  it("throttles a lease and not what came before it", function()
+    local BUSY = "import time\nwhile time.process_time() < 0.3: pass"
+    if assert(sb:run{ "true" }).runtime.cgroup ~= "none" then
+      local pool = assert(sb:pool{ size = 1, warm_up = { "python3", "-c", BUSY }, limits = { cpus = 0.5 } })
+      assert(pool:ready(60))
+      local r = assert(pool:run{ "/.sandbox-guest", "true" })
+      assert.same({ 0.5, false }, { r.limits.cpus.requested, r.limits.cpus.hit })
+      r = assert(pool:run{ "python3", "-c", BUSY, limits = { cpus = 0.1 } })
+      assert.same({ 0.1, true, "" }, { r.limits.cpus.requested, r.limits.cpus.hit, env.flags_of(r) })
+      assert.truthy(r.limits.cpus.enforced_by:find "^cgroup")
+      pool:close()
+    else
+      local pool = assert(sb:pool{ size = 1, limits = { cpus = 1 } })
+      local r = assert(pool:run{ "true" })
+      assert.equal("affinity", r.limits.cpus.enforced_by)
+      local none, message, code = pool:run{ "true", limits = { cpus = 0.5 } }
+      assert.same({ nil, "limit_unavailable" }, { none, code })
+      assert.truthy(message:find("best_effort", 1, true))
+      r = assert(pool:run{ "true", limits = { cpus = 0.5, best_effort = true } })
+      assert.is_nil(r.limits.cpus.enforced_by)
+      pool:close()
+    end
+  end)
+
+  it("limits a prepared program from its lease on", function()
+    local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M" } })
+    local r = assert(pool:run{ code = HOG, limits = { memory = "64M" } })
+    assert.same({ "oom_killed", "killed: 64 MiB of memory used up" }, { r.status, r.message })
+    local ok, message = pcall(pool.run, pool, { code = "pass", limits = { pids = 3 } })
+    assert.is_false(ok)
+    assert.truthy(tostring(message):find("limits.pids", 1, true))
+    pool:close()
+  end)
+
   it("raises for wrong options", function()
     for _, wrong in ipairs{ { size = 0 }, { size = "x" }, { min = 3, max = 2 }, { size = 1, min = 1 }, { warm_up = {} }, { nonsense = 1 }, { prepared = { "x" }, max_uses = 2 } } do
       local ok, message = pcall(sb.pool, sb, wrong)
