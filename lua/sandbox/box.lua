@@ -81,14 +81,8 @@ local function split(options, defaults)
   return box, programs, idle
 end
 
---- Starts to boot a box; never waits.
--- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
--- @tparam table options
--- @int level of the error for a wrong option
--- @tparam[opt] table pooled { single = it will serve one program, delay = seconds to leave the machine to others before the boot }
--- @treturn Box or nil, message, code
-function M.begin(host, options, level, pooled)
-  pooled = pooled or {}
+-- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
+local function make(host, options, level, pooled)
   local box, programs, idle = split(options, host.defaults)
   if not box then error(programs, level + 1) end
   local plan, rt, code = host.prepare(box, level + 1)
@@ -98,11 +92,42 @@ function M.begin(host, options, level, pooled)
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
+  return { plan = plan, rt = rt, programs = programs, req = req, delay = pooled.delay, runsc = core.stat(rt.runsc) }
+end
+
+-- The same once more under another id; nil where there is nothing to be had again, or runsc is another by now.
+local function make_again(pooled)
+  local last = pooled.last
+  local runsc = last and last.delay == pooled.delay and core.stat(last.rt.runsc)
+  if not runsc or not last.runsc or runsc.ino ~= last.runsc.ino or runsc.mtime ~= last.runsc.mtime then return nil end
+  local made, plan, id = {}, {}, core.random_hex(16)
+  for k, v in pairs(last) do made[k] = v end
+  for k, v in pairs(last.plan) do plan[k] = v end
+  plan.id, plan.began, plan.done = id, core.now(), nil
+  made.plan = plan
+  made.req = { r = last.req.r:gsub(last.plan.id, id), config = last.req.config:gsub(last.plan.id, id), files = last.req.files, id = id }
+  return made
+end
+
+--- Starts to boot a box; never waits.
+-- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
+-- @tparam table options
+-- @int level of the error for a wrong option
+-- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, delay = seconds to
+-- leave the machine to others before the boot, last = what the last one was made of }
+-- @treturn Box or nil, message, code
+function M.begin(host, options, level, pooled)
+  pooled = pooled or {}
+  local made, message, code = make_again(pooled), nil, nil
+  if not made then made, message, code = make(host, options, level + 1, pooled) end
+  if not made then return nil, message, code end
+  local plan, rt = made.plan, made.rt
+  pooled.last = not plan.spec and made or nil -- a function of the caller's has its say about each
   local job
-  job, message, code = host.launch(plan, req, true)
+  job, message, code = host.launch(plan, made.req, true)
   if not job then return nil, message, code end
-  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id, uses = 0,
-                        single = pooled.single }, Box)
+  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
+                        uses = 0, single = pooled.single }, Box)
 end
 
 -- Lets go of the supervisor that waits for a program.

@@ -64,7 +64,7 @@ function M.new(host, options, level)
   local self = setmetatable({
     host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
-    used_at = core.now(), peak = 0,
+    used_at = core.now(), peak = 0, pooled = { single = own.max_uses == 1 },
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
   local ok, message, code = self:grow(level + 1)
@@ -73,11 +73,18 @@ function M.new(host, options, level)
   return self
 end
 
+local function begin(self, level, delay)
+  self.pooled.delay = delay
+  local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled)
+  return box, message, code
+end
+
 --- Begins to boot one more.
 -- @treturn boolean true, or nil, message, code
 function Pool:grow(level, delay)
-  local box, message, code = box_room.begin(self.host, self.start, (level or 1) + 1, { single = self.options.max_uses == 1, delay = delay })
+  local box, message, code = begin(self, (level or 1) + 1, delay)
   if not box then
+    self.pooled.last = nil
     -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: the first who uses the pool can.
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
@@ -190,6 +197,7 @@ function Pool:step()
     if not ok then
       self.failed, self.failed_code, self.failed_at = message, code, core.now()
       self.failures = self.failures + 1
+      self.pooled.last = nil -- what is asked of the machine is found out anew
       discard(self, i)
     elseif self.boxes[i].state == "ready" then
       self.failed = nil
