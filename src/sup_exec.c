@@ -16,6 +16,8 @@
 #include "sup_cli.h"
 #include "sup_log.h"
 
+#define EXECUTE "containerManager.ExecuteAsync"
+#define WAIT "containerManager.WaitPID"
 #define CALL_SECONDS 2.0
 /* Within which all of a killed program must be gone, or the box goes. */
 #define KILL_SECONDS 1.0
@@ -44,12 +46,16 @@ void sup_exec_destroy(struct sup_exec *x)
 	}
 }
 
-static int wait_for_end(struct sup_exec *x)
-{
-	char arg[128];
+struct wait_args {
+	char json[128];
+};
 
-	(void)snprintf(arg, sizeof(arg), "{\"PID\":%d,\"CID\":\"%.64s\"}", x->pid, x->request->container);
-	return sup_control_send(&x->wait, "containerManager.WaitPID", arg, NULL, 0);
+static struct wait_args wait_args(const struct sup_exec *x, int pid)
+{
+	struct wait_args a;
+
+	(void)snprintf(a.json, sizeof(a.json), "{\"PID\":%d,\"CID\":\"%.64s\"}", pid, x->request->container);
+	return a;
 }
 
 /* The box's end is seen a moment after that of what ran in it. */
@@ -129,6 +135,19 @@ void sup_exec_restart(struct sup_exec *x)
 	x->before = sup_stats_read(x->stats);
 }
 
+int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e)
+{
+	const int fds[3] = { 0, 1, 2 };	/* /dev/null */
+	struct json_object *pid = NULL;
+	double seconds = x->request->boot_timeout;
+	int rc = sup_control_call(&x->wait, EXECUTE, arg, fds, 3, seconds, &pid, e);
+
+	if (rc == 0)
+		rc = sup_control_call(&x->wait, WAIT, wait_args(x, pid ? json_object_get_int(pid) : 0).json, NULL, 0, seconds, NULL, e);
+	json_object_put(pid);
+	return rc;
+}
+
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
 {
 	const struct sup_request *r = x->request;
@@ -151,7 +170,7 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 		(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
 	}
 	const int fds[4] = { stdio[0], stdio[1], stdio[2], report[1] };
-	int rc = sup_control_call(&x->wait, "containerManager.ExecuteAsync", arg, fds, r->direct ? 3 : 4, r->boot_timeout, &pid, e);
+	int rc = sup_control_call(&x->wait, EXECUTE, arg, fds, r->direct ? 3 : 4, r->boot_timeout, &pid, e);
 
 	if (report[1] >= 0)
 		(void)close(report[1]);
@@ -161,7 +180,7 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	}
 	x->pid = pid ? json_object_get_int(pid) : 0;
 	json_object_put(pid);
-	if (x->pid <= 1 || wait_for_end(x) < 0)
+	if (x->pid <= 1 || sup_control_send(&x->wait, WAIT, wait_args(x, x->pid).json, NULL, 0) < 0)
 		return sup_error(e, "runsc_failed", "the sandbox answered in a way that is not known");
 	return 0;
 }

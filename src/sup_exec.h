@@ -35,6 +35,8 @@ struct sup_exec {
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s);
 /* Gets hold of the box and, where it is used, of its control socket; once more does nothing. */
 int sup_exec_attach(struct sup_exec *x, struct sup_error *e);
+/* Runs a program of ours to its end, without streams: the next finds the sandbox warm. arg: ExecArgs. */
+int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e);
 /* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
 int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
 /* Reads what has come: the program's start and end go to t, a program that could not be started to e. */

@@ -29,6 +29,8 @@ static const struct field {
 	{ "guest", TEXT, AT(guest), 0, 0 },
 	{ "box", TEXT, AT(box), 0, 0 },
 	{ "call", TEXT, AT(call), 0, 0 },
+	{ "first", TEXT, AT(first), 0, 0 },
+	{ "await", FLAG, AT(await), "1", "0" },
 	{ "box_pid", ID, AT(box_pid), 0, 0 },
 	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
 	{ "cli", FLAG, AT(cli), "1", "0" },
@@ -177,7 +179,7 @@ static bool complete(const struct sup_request *r)
 	if (!good_container(r->container))
 		return false;
 	if (r->mode == SUP_MODE_EXEC)
-		return absolute(r->box) && r->box_pid > 1 && r->box_pid <= INT32_MAX;
+		return absolute(r->box) && (r->await || (r->box_pid > 1 && r->box_pid <= INT32_MAX));
 	return absolute(r->runsc) && absolute(r->state_dir) && good_id(r->id) && r->rootfs && r->platform &&
 	       (!strcmp(r->rootfs, "host") || absolute(r->rootfs_path));
 }

@@ -28,6 +28,7 @@ struct sup_request {
 	const char *container;		/* runsc's name of the sandbox; the id where none is given */
 	const char *guest;		/* a box: our helper on the host, which is its first process */
 	const char *box;		/* exec: the box's directory */
+	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */
 	const char *call;		/* exec: not a program but one call of the sentry's control protocol, answered on stdout */
 	struct sup_list args, binds, symlinks, etc, dirs, files, sources;
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
@@ -39,6 +40,7 @@ struct sup_request {
 	bool cli;			/* exec: by `runsc exec`, not over the control socket */
 	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
+	bool await;			/* exec: the box may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */
 	uint32_t uid, gid, map_base, box_pid;
 	/* limits; 0 = off */

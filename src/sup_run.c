@@ -109,12 +109,44 @@ static void on_request(struct sup_run *s, const unsigned char *payload, uint32_t
 		(void)prepare_run(s);
 }
 
+#define AWAIT_TICK 0.003
+
+/*
+ * Until the box has started, which its supervisor tells in its record. It makes that before it waits for a turn to boot: one
+ * that does not appear, or is there no more, is no box.
+ */
+static int await_box(struct sup_run *s)
+{
+	struct sup_request *r = &s->request;
+	double limit = sbx_time_now() + r->boot_timeout;
+	bool seen = false;
+
+	while (!r->box_pid) {
+		int fd = sup_stats_open(r->box);
+		struct sup_stats box = sup_stats_read(fd);
+
+		if (fd >= 0)
+			(void)close(fd);
+		seen = seen || fd >= 0;
+		if (box.ended || (fd < 0 && (seen || sbx_time_now() > limit)) || sup_host_sleep(s->host, box.pid ? 0 : AWAIT_TICK) < 0)
+			return sup_error(&s->error, "closed", "the box is gone");
+		r->box_pid = (uint32_t)box.pid;
+	}
+	return 0;
+}
+
 static void on_attach(struct sup_run *s, const unsigned char *payload, uint32_t n)
 {
+	static const char armed[] = "armed=1";
+	struct sup_request *r = &s->request;
+
 	on_request(s, payload, n);
-	if (!sup_error_set(&s->error) && s->request.mode == SUP_MODE_EXEC)
-		(void)sup_exec_attach(&s->exec, &s->error);
 	s->attached = true;
+	if (sup_error_set(&s->error) || r->mode != SUP_MODE_EXEC || (r->await && await_box(s) < 0) ||
+	    sup_exec_attach(&s->exec, &s->error) < 0 || !r->first || sup_exec_first(&s->exec, r->first, &s->error) < 0)
+		return;
+	(void)sup_host_put(s->host, SBX_WIRE_STARTED, armed, sizeof(armed));
+	(void)sup_host_flush(s->host);
 }
 
 static void on_config(struct sup_run *s, const unsigned char *payload, uint32_t n)

@@ -12,6 +12,7 @@ struct sup_stats {
 	uint64_t memory_peak;	/* bytes, since the box's start */
 	uint64_t failed_forks;
 	double cpu;		/* seconds; < 0: not known */
+	int32_t pid;		/* of its runsc, once it has started */
 	uint32_t ended;		/* enum sup_outcome + 1 of the box's end; 0: it lives */
 	uint32_t ends;		/* what was measured at the end of so many programs (sup_tree's `ends`) is in here */
 	uint32_t disk_full;	/* readings that found no room */

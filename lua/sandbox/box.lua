@@ -251,22 +251,53 @@ local function take_armed(self)
   return transport
 end
 
---- Has a supervisor attached to the box ahead of the next program, which is started the sooner. (`runsc exec` has no such thing.)
-function Box:arm()
-  if self.armed or self.cli ~= false or self.stopped then return end
-  self.armed = self.host.connect()
-  if self.armed then self.armed:send("A", request.attach(self, tonumber(self.job.started.pid))) end
+local function pid_of(self) return self.job.started and tonumber(self.job.started.pid) end
+
+-- A supervisor that is attached to the box, or will be as soon as that has booted. (`runsc exec` has no such thing.)
+local function attach(self, warm)
+  local transport = self.host.connect()
+  if transport then transport:send("A", request.attach(self, pid_of(self), warm)) end
+  return transport
 end
 
-local function exec(self, plan, argv, plain)
-  local pid = tonumber(self.job.started.pid)
+--- Has a supervisor attached ahead of the next program, which is started the sooner.
+function Box:arm()
+  if self.armed or self.cli ~= false or self.stopped or self.host.owns_connections() then return end
+  self.armed = attach(self)
+end
+
+--- For pools: the same while it still boots; then our helper is run in it, for a first program is slower than the next.
+-- @treturn boolean whether that can be done: where it is known by now that the control socket answers
+function Box:arm_ahead()
+  self.armed = self:answers() and attach(self, true) or nil
+  return self.armed ~= nil
+end
+
+--- For pools: whether it is armed by now: true, false, or nil where that went wrong.
+-- @treturn boolean
+function Box:is_armed()
+  if not self.armed then return nil end
+  local more = self.armed:recv()
+  local kind = self.armed:next()
+  if kind == "S" then return true end
+  if kind or more == nil then
+    disarm(self)
+    return nil
+  end
+  return false
+end
+
+local function exec(self, plan, argv, plain, ahead)
+  local pid = pid_of(self)
   local req = request.exec(plan, self, argv, pid, argv == plan.argv)
   tell(self, true)
   self.uses = self.uses + 1
   plan.done = function()
     if not self.stopped then tell(self, false) end
   end
-  local job, message, code = self.host.launch(plan, req, plain, take_armed(self))
+  local transport
+  if ahead then transport = attach(self) else transport = take_armed(self) end
+  local job, message, code = self.host.launch(plan, req, plain, transport)
   if not job then plan.done(nil, message, code) end
   if job and not self.single then self:arm() end
   return job, message, code
@@ -303,18 +334,19 @@ end
 -- @bool busy
 function Box:tell(busy) tell(self, busy) end
 
---- For pools: starts a program that belongs to no request, in a box that is ready.
+--- For pools: starts a program that belongs to no request.
 -- @tparam table options
 -- @bool prepared it waits for its lease: with no limits of time and output until then
+-- @bool[opt] ahead while the box still boots, where it answers; else it is ready
 -- @treturn Job or nil, message, code
-function Box:begin_program(options, prepared)
-  if self.cli == nil then probe(self) end
+function Box:begin_program(options, prepared, ahead)
+  if self.cli == nil and not ahead then probe(self) end
   local plan, message = program_plan(self, options, prepared)
   if not plan then return nil, message, "bad_option" end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local job, code
-  job, message, code = exec(self, plan, argv_for(self, plan), true)
+  job, message, code = exec(self, plan, argv_for(self, plan), true, ahead)
   return job, message, code
 end
 
@@ -381,6 +413,13 @@ function Box:lease(job, plan)
   r, message, code, raised = finish(self, job)
   if r and plan.collect then self:collect_into(r, plan.collect) end
   return r, message, code, raised
+end
+
+--- For pools: whether it is known by now, without asking, that this build's control socket answers.
+-- @treturn boolean
+function Box:answers()
+  if self.cli == nil and self.host.control == "socket" or self.host.control == "auto" and known[self.rt.runsc] then self.cli = false end
+  return self.cli == false
 end
 
 -- Whether the control socket of this build answers as is known here: asked once in each process.

@@ -52,6 +52,10 @@ end
 -- Starts a job for a request that is ready; `armed`: over a connection that is there.
 local function start(self, plan, req, plain, armed)
   local conn, message, code = armed, nil, nil
+  if conn and not plain and wait.owns_connections() then
+    conn:close()
+    conn = nil
+  end
   if not conn then conn, message, code = wait.connect(plain) end
   if not conn then return nil, message, code or "system" end
   plan.wait = self.options.wait
@@ -412,7 +416,8 @@ local function doors(self)
       local plan, rt, code = prepare(self, options, level)
       return plan, rt, code
     end,
-    connect = function() return wait.connect_ahead() end,
+    connect = function() return (wait.connect(true)) end,
+    owns_connections = wait.owns_connections,
     launch = function(plan, req, plain, armed)
       if self.closed then return nil, "the instance is closed", "closed" end
       plan.wait = self.options.wait

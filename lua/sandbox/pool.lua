@@ -79,6 +79,38 @@ local function begin(self, level, delay)
   return box, message, code
 end
 
+-- What has to run in a box before it is ready, in this order: our helper, for a first program is slower than the next; warm_up;
+-- the prepared program. Each is started once, and looked at again.
+local FIRST = { oci.HELPER, "true" }
+
+local function next_step(self, entry)
+  if not entry.first then return FIRST end
+  if self.options.warm_up and not entry.warmed then return self.options.warm_up end
+  return self.options.prepared
+end
+
+local function start_program(entry, argv, prepared, ahead)
+  local options = {}
+  for i, word in ipairs(argv) do options[i] = word end
+  local job, message, code = entry.box:begin_program(options, prepared, ahead)
+  if not job then return nil, message, code end
+  entry.job = job
+  return true
+end
+
+-- What has to run in a box before it is ready is started ahead, while the box still boots, where that can be: then nobody has to
+-- look after it. warm_up alone is waited for, for how it ends is asked.
+local function prepare_ahead(self, entry)
+  if self.options.warm_up or not entry.box:answers() then return end
+  if not self.options.prepared then
+    entry.state = entry.box:arm_ahead() and "arming" or entry.state
+    return
+  end
+  local ok, message, code = start_program(entry, self.options.prepared, true, true)
+  if ok then entry.state = "preparing" end
+  return ok, message, code
+end
+
 --- Begins to boot one more.
 -- @treturn boolean true, or nil, message, code
 function Pool:grow(level, delay)
@@ -90,7 +122,9 @@ function Pool:grow(level, delay)
     return nil, message, code
   end
   self.template = self.template or box -- what is wrong with a call is told before anything is leased
-  self.boxes[#self.boxes + 1] = { box = box, state = "booting" }
+  local entry = { box = box, state = "booting" }
+  self.boxes[#self.boxes + 1] = entry
+  prepare_ahead(self, entry)
   return true
 end
 
@@ -125,68 +159,80 @@ end
 -- Seconds that a leased program has the machine for itself before its sandbox's successor boots: most are done by then.
 local HEAD_START = 0.02
 
--- What has to run in a box before it is ready, in this order: our helper, for a first program is slower than the next; warm_up;
--- the prepared program. Each is started once, and looked at again.
-local FIRST = { oci.HELPER, "true" }
-
-local function next_step(self, entry)
-  if not entry.first then return FIRST end
-  if self.options.warm_up and not entry.warmed then return self.options.warm_up end
-  return self.options.prepared
+local function has_booted(self, entry)
+  local ready, message, code = entry.box:ready()
+  if ready and not entry.booted then
+    self.booted = self.booted + 1
+    entry.booted = true
+  end
+  return ready, message, code
 end
 
-local function start_preparation(self, entry)
-  local box, options, argv = entry.box, {}, next_step(self, entry)
-  for i, word in ipairs(argv) do options[i] = word end
-  local job, message, code = box:begin_program(options, argv == self.options.prepared)
-  if not job then return nil, message, code end
-  entry.job, entry.state = job, argv == self.options.prepared and "preparing" or "warming"
+-- One function a state: what goes on in a box that is not ready yet. Each gives true, or nil, message, code.
+local steps = {}
+
+function steps.booting(_, entry)
+  if entry.booted then entry.state = "booted" end
   return true
 end
 
-local function advance(self, entry)
-  if entry.state == "booting" then
-    local ready, message, code = entry.box:ready()
-    if ready == nil then return nil, message, code end
-    if not ready then return true end
-    self.booted = self.booted + 1
-    entry.state = "booted"
-  end
-  if entry.state == "booted" then
-    if next_step(self, entry) then return start_preparation(self, entry) end
-    entry.state = "ready"
+function steps.booted(self, entry)
+  local argv = next_step(self, entry)
+  if not argv then
     entry.box:arm()
-  elseif entry.state == "warming" then
-    entry.job:step()
-    if entry.job.ended then
-      local r, message, code = entry.job:wait()
-      entry.job:close()
-      entry.job = nil
-      local ok, why = r and r.ok, tostring(r and r.message or message)
-      if not entry.first then
-        if not ok then return nil, why, code or "runsc_failed" end
-        entry.first = true
-      else
-        if not ok then return nil, "warm_up failed: " .. why, code or "bad_command" end
-        entry.warmed = true
-      end
-      entry.state = "booted"
-      return advance(self, entry)
-    end
-  elseif entry.state == "preparing" then
-    entry.job:step()
-    if entry.job.ended then
-      local r, message, code = entry.job:wait()
-      return nil, "the prepared program ended before it was needed: " .. tostring(r and (r.message or r.stderr) or message), code or "bad_command"
-    end
-    if entry.job:take_line() then
-      entry.state = "ready"
-      entry.box:tell(false)
-    end
-  elseif entry.state == "ready" then
-    local ready, message, code = entry.box:ready() -- it may have died meanwhile
-    if ready == nil then return nil, message, code end
+    entry.state = "ready"
+    return true
   end
+  entry.state = argv == self.options.prepared and "preparing" or "warming"
+  return start_program(entry, argv, entry.state == "preparing")
+end
+
+function steps.arming(_, entry)
+  local armed = entry.box:is_armed()
+  if armed == nil then entry.state = "booting" end -- by itself it did not work: step by step, then, which tells why
+  if armed then entry.state = "ready" end
+  return true
+end
+
+function steps.warming(_, entry)
+  entry.job:step()
+  if not entry.job.ended then return true end
+  local r, message, code = entry.job:wait()
+  entry.job:close()
+  entry.job = nil
+  local ok, why = r and r.ok, tostring(r and r.message or message)
+  if not ok then return nil, (entry.first and "warm_up failed: " or "") .. why, code or (entry.first and "bad_command" or "runsc_failed") end
+  if entry.first then entry.warmed = true else entry.first = true end
+  entry.state = "booted"
+  return true
+end
+
+function steps.preparing(_, entry)
+  entry.job:step()
+  if entry.job.ended then
+    local r, message, code = entry.job:wait()
+    if code == "closed" and not entry.booted then return true end -- the box will tell why
+    return nil, "the prepared program ended before it was needed: " .. tostring(r and (r.message or r.stderr) or message), code or "bad_command"
+  end
+  if entry.job:take_line() then
+    entry.state = "ready"
+    entry.box:tell(false)
+  end
+  return true
+end
+
+function steps.ready() return true end
+
+-- Takes a box on as far as it goes at the moment; it may have died meanwhile.
+local function advance(self, entry)
+  local before
+  repeat
+    local alive, message, code = has_booted(self, entry)
+    if alive == nil then return nil, message, code end
+    before = entry.state
+    alive, message, code = steps[before](self, entry)
+    if not alive then return nil, message, code end
+  until entry.state == before
   return true
 end
 
@@ -220,8 +266,9 @@ end
 local function wait_for_one(self, seconds)
   for _, entry in ipairs(self.boxes) do
     if entry.state ~= "ready" then
-      local job = entry.job or entry.box.job
-      return job.transport:wait(math.min(seconds, 0.05), job.plan.wait)
+      local job = entry.job and not entry.job.ended and entry.job or entry.box.job
+      local transport = entry.state == "arming" and entry.box.armed or job.transport
+      return transport:wait(math.min(seconds, 0.05), job.plan.wait)
     end
   end
   self.host.sleep(math.min(seconds, 0.02))

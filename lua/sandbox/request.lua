@@ -328,6 +328,7 @@ local function of_box(plan, box, pid)
   p:add("rootless", box.rt.rootless)
   p:add("box", box.dir)
   p:add("box_pid", pid)
+  p:add("await", pid == nil)
   p:add("container", oci.BOX)
   p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
   p:add("boot_timeout", box.rt.boot_timeout)
@@ -390,10 +391,16 @@ end
 
 --- For a supervisor that is to wait for the request of a box's next program.
 -- @tparam table box
--- @int pid of the box's runsc
+-- @int[opt] pid of the box's runsc; nil: it still boots
+-- @bool[opt] warm our helper is run first
 -- @treturn string
-function M.attach(box, pid)
-  local bytes = of_box({ id = box.id }, box, pid):bytes()
+function M.attach(box, pid, warm)
+  local p = of_box({ id = box.id }, box, pid)
+  if warm then
+    local first = { env = {}, cwd = "/", user = box.plan.user, capabilities = {} }
+    p:add("first", exec_args(first, { oci.HELPER, "true" }, true))
+  end
+  local bytes = p:bytes()
   return bytes
 end
 

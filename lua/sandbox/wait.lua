@@ -201,11 +201,8 @@ function M.connect(plain_descriptor)
   return setmetatable({ conn = conn }, Descriptor)
 end
 
---- The same for what is to be used later, perhaps by another coroutine; nil where a connection belongs to its request.
--- @treturn table
-function M.connect_ahead()
-  if M.host().connect then return nil end
-  return (M.connect())
-end
+--- Whether a connection here belongs to the request that made it, and another cannot be waited for as well.
+-- @treturn boolean
+function M.owns_connections() return M.host().connect ~= nil end
 
 return M
