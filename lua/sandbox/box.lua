@@ -6,13 +6,10 @@
 -- request and no coroutine.
 -- @module sandbox.box
 local core = require "sandbox.core"
-local errors = require "sandbox.errors"
-local files = require "sandbox.files"
-local json = require "sandbox.json"
 local oci = require "sandbox.oci"
 local loaders = require "sandbox.prepared"
+local options_room = require "sandbox.box_options"
 local request = require "sandbox.request"
-local schema = require "sandbox.schema"
 
 local M = {}
 
@@ -20,70 +17,13 @@ local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-
--- What belongs to the box, and what to each program in it.
-local box_limits = { memory = true, pids = true, cpus = true, disk = true, best_effort = true }
-local program_limits = { timeout = true, cpu_time = true, output = true, output_keep = true, output_kill = true, file_size = true, open_files = true }
--- Of the former, what a box that is leased to one program gives it less of, if asked.
-local lease_limits = { memory = true, pids = true, cpus = true }
-local program_options = { stdin = true, files = true, collect = true, env = true, cwd = true, stderr = true, limits = true, on_stdout = true,
-                          on_stderr = true, on_exit = true }
-local own_options = { lifetime = true, idle_timeout = true }
-
-local function seconds(options, name)
-  local value = options[name]
-  if value ~= nil and (type(value) ~= "number" or not (value > 0 and value <= 1e9)) then
-    return nil, ("bad option '%s': expected seconds, got %s"):format(name, errors.show(value))
-  end
-  return value or false
-end
-
--- Options of `start` as those of a run of our helper, and the defaults of its programs.
-local function split(options, defaults)
-  if type(options) ~= "table" then return nil, "bad option 'options': expected a table, got " .. errors.show(options) end
-  local box, programs = { oci.HELPER, "init" }, { limits = {} }
-  for _, name in ipairs{ "lifetime", "idle_timeout" } do
-    local value, message = seconds(options, name)
-    if value == nil then return nil, message end
-    box[name] = value
-  end
-  for k, v in pairs(options) do
-    if type(k) == "number" then return nil, "bad option 'argv': a box has none; its programs do" end
-    if k == "stdin" or k == "files" or k == "collect" or k == "bundle" or k == "on_stdout" or k == "on_stderr" or k == "on_exit" or k == "stderr" then
-      return nil, ("bad option '%s': it belongs to a program in the box, not to the box"):format(k)
-    end
-    if not own_options[k] and k ~= "env" and k ~= "cwd" then box[k] = v end
-  end
-  -- Checked as a whole before it is taken apart.
-  local whole = { "true" }
-  for k, v in pairs(options) do
-    if not own_options[k] then whole[k] = v end
-  end
-  local plan, message = schema.try(whole, defaults)
-  if not plan then return nil, message end
-  programs.env, programs.cwd = plan.env, plan.cwd
-  local limits = {}
-  for name, value in pairs(plan.limits) do
-    if program_limits[name] then programs.limits[name] = value end
-  end
-  for name in pairs(program_limits) do limits[name] = false end
-  for name in pairs(box_limits) do limits[name] = plan.limits[name] end
-  for name in pairs(box_limits) do
-    if limits[name] == nil and name ~= "best_effort" then limits[name] = false end
-  end
-  limits.output_keep, limits.output_kill = nil, nil
-  limits.timeout = box.lifetime or false
-  -- What a program inherits from the box's first process; one may have less, by the helper.
-  limits.open_files, limits.file_size = plan.limits.open_files or false, plan.limits.file_size or false
-  box.limits, box.cwd = limits, "/"
-  local idle = box.idle_timeout
-  box.lifetime, box.idle_timeout = nil, nil
-  return box, programs, idle
+for _, room in ipairs{ "sandbox.box_files", "sandbox.box_control" } do
+  for name, method in pairs(require(room)) do Box[name] = method end
 end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
 local function make(host, options, level, pooled)
-  local box, programs, idle = split(options, host.defaults)
+  local box, programs, idle = options_room.split(options, host.defaults)
   if not box then error(programs, level + 1) end
   local plan, rt, code = host.prepare(box, level + 1)
   if not plan then return nil, rt, code end
@@ -166,70 +106,11 @@ function Box:wait_ready(timeout)
   end
 end
 
-local put_files, finish, probe -- below
+local finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
-local function check_program(options, leased)
-  if type(options) ~= "table" then return "bad option 'options': expected a table, got " .. errors.show(options) end
-  for k in pairs(options) do
-    if type(k) ~= "number" and not program_options[k] then
-      return ("bad option '%s': it belongs to the box; a program takes argv, stdin, files, collect, env, cwd, stderr, limits and callbacks"):format(tostring(k))
-    end
-  end
-  for k in pairs(type(options.limits) == "table" and options.limits or {}) do
-    if box_limits[k] and k ~= "best_effort" and not (leased and lease_limits[k]) then
-      return ("bad option 'limits.%s': it holds for the box as a whole, and is given to start"):format(tostring(k))
-    end
-  end
-end
-
--- What every job has.
-local function stamp(plan)
-  plan.clock, plan.began, plan.id = core.now, core.now(), core.random_hex(16)
-  return plan
-end
-
--- A program has its box's limits, or less, where the box is all its own. What is wrong with those asked for, or nil.
-local function share(self, plan, asked)
-  for _, name in ipairs{ "memory", "pids", "cpus", "disk" } do
-    local whole, own = self.plan.limits[name] or nil, plan.limits[name] or nil
-    if asked[name] == nil then
-      plan.limits[name] = whole
-    elseif whole and (not own or own > whole) or name == "cpus" and not whole then
-      return ("bad option 'limits.%s': expected at most the pool's (%s), got %s"):format(name, whole and ("%.14g"):format(whole) or "none",
-        errors.show(asked[name]))
-    end
-  end
-end
-
--- A program's plan; the environment of the box is merged below its own.
-local function program_plan(self, options, spawning)
-  local message = check_program(options, self.single)
-  if message then return nil, message end
-  local env = {}
-  for _, pair in ipairs(self.programs.env) do
-    local name, value = pair:match "^([^=]*)=(.*)$"
-    env[name] = value
-  end
-  local limits = {}
-  for k, v in pairs(self.programs.limits) do limits[k] = v end
-  if limits.timeout == nil then limits.timeout = false end
-  if spawning and not (type(options.limits) == "table" and options.limits.timeout) then limits.timeout = false end
-  local plan
-  plan, message = schema.try(options, { limits = limits, cwd = self.programs.cwd })
-  if not plan then return nil, message end
-  -- A default that was taken away stays away: the schema's own do not come back.
-  for name, value in pairs(options.env or {}) do env[name] = value or nil end
-  plan.env = {}
-  for name, value in pairs(env) do plan.env[#plan.env + 1] = name .. "=" .. value end
-  table.sort(plan.env)
-  plan.user, plan.capabilities, plan.runtime = self.plan.user, self.plan.capabilities, self.rt
-  message = share(self, plan, type(options.limits) == "table" and options.limits or {})
-  if message then return nil, message end
-  return stamp(plan)
-end
-
+-- A limit that a program has and its box has not, in the helper's words.
 local function own(self, name, plan)
   local value = plan.limits[name] or nil
   return value ~= (self.plan.limits[name] or nil) and value and ("%.0f"):format(value) or "-"
@@ -287,7 +168,13 @@ function Box:is_armed()
   return false
 end
 
-local function exec(self, plan, argv, plain, ahead)
+--- For the rooms of boxes: starts a program.
+-- @tparam table plan
+-- @tparam {string,...} argv its own, or our helper's
+-- @bool[opt] plain it belongs to no request
+-- @bool[opt] ahead the box may still boot
+-- @treturn Job or nil, message, code
+function Box:exec(plan, argv, plain, ahead)
   local pid = pid_of(self)
   local req = request.exec(plan, self, argv, pid, argv == plan.argv)
   tell(self, true)
@@ -341,49 +228,13 @@ function Box:tell(busy) tell(self, busy) end
 -- @treturn Job or nil, message, code
 function Box:begin_program(options, prepared, ahead)
   if self.cli == nil and not ahead then probe(self) end
-  local plan, message = program_plan(self, options, prepared)
+  local plan, message = options_room.program(self, options, prepared)
   if not plan then return nil, message, "bad_option" end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local job, code
-  job, message, code = exec(self, plan, argv_for(self, plan), true, ahead)
+  job, message, code = self:exec(plan, argv_for(self, plan), true, ahead)
   return job, message, code
-end
-
-local lease_options = { code = true, argv = true, stdin = true, files = true, collect = true, limits = true, on_stdout = true, on_stderr = true }
-
---- For pools: what is wrong with a lease's options, or nil.
--- @tparam table options
--- @treturn string
-function M.check_lease(options)
-  if type(options) ~= "table" then return "bad option 'options': expected a table, got " .. errors.show(options) end
-  for k in pairs(options) do
-    if not lease_options[k] then return ("bad option '%s': a prepared program takes code, argv, stdin, files, collect, limits and callbacks"):format(tostring(k)) end
-  end
-  if type(options.code) ~= "string" then return "bad option 'code': expected a string, got " .. errors.show(options.code) end
-  if options.argv ~= nil and type(options.argv) ~= "table" then return "bad option 'argv': expected a list of strings, got " .. errors.show(options.argv) end
-  for i, a in ipairs(options.argv or {}) do
-    if type(a) ~= "string" or a:find "%z" then return ("bad option 'argv[%d]': expected a string without NUL, got %s"):format(i, errors.show(a)) end
-  end
-  if options.stdin ~= nil and type(options.stdin) ~= "string" then return "bad option 'stdin': expected a string, got " .. errors.show(options.stdin) end
-end
-
---- For pools: the plan of a lease.
--- @tparam table options checked by `check_lease`
--- @treturn table or nil, message
-function Box:lease_plan(options)
-  local rest = { "-" }
-  for k, v in pairs(options) do
-    if k ~= "code" and k ~= "argv" and k ~= "stdin" then rest[k] = v end
-  end
-  local plan, message = program_plan(self, rest, false)
-  if not plan then return nil, message end
-  if plan.limits.output_keep == "tail" then return nil, "bad option 'limits.output_keep': a prepared program's output is kept from its head" end
-  if plan.limits.pids ~= self.plan.limits.pids then
-    return nil, "bad option 'limits.pids': a prepared program runs already, and has the pool's"
-  end
-  plan.code, plan.code_argv, plan.input = options.code, options.argv, options.stdin
-  return plan
 end
 
 --- For pools: what is wrong with a call's options, or nil.
@@ -392,17 +243,17 @@ end
 -- @treturn string
 function Box:check(options, lease)
   local plan, message
-  if lease then plan, message = self:lease_plan(options) else plan, message = program_plan(self, options, false) end
+  if lease then plan, message = options_room.lease(self, options) else plan, message = options_room.program(self, options, false) end
   return not plan and message or nil
 end
 
 --- For pools: gives a prepared program its code, and waits for its end.
 -- @tparam Job job
--- @tparam table plan of `lease_plan`
+-- @tparam table plan of `box_options.lease`
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
   local ok, message, code = lease_box(self, plan)
-  if ok then ok, message, code = put_files(self, plan.files) end
+  if ok then ok, message, code = self:put_files(plan.files) end
   if not ok then
     job:close()
     return nil, message, code
@@ -438,7 +289,9 @@ function probe(self)
   end
 end
 
-local function ready(self)
+--- For the rooms of boxes: waits until it has booted, and it is known how to speak to it.
+-- @treturn boolean true, or nil, message, code
+function Box:await()
   local ok, message, code = self:wait_ready()
   if ok and self.cli == nil then probe(self) end
   return ok, message, code
@@ -460,48 +313,11 @@ function finish(self, job)
   return r, message, code, raised
 end
 
--- The helper as a program: what it prints, bounded, or nil, message, code.
-local function helper(self, input, limit)
-  local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
-  plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
-  plan.quiet = true
-  local job, message, code = exec(self, stamp(plan), plan.argv)
-  if not job then return nil, message, code end
-  local r
-  r, message, code = job:wait()
-  job:close()
-  if not r then return nil, message, code end
-  if not r.ok then return nil, "the box's files cannot be reached: " .. tostring(r.message), r.status == "oom_killed" and "closed" or "system" end
-  if r.stdout_truncated then return nil, "more than " .. limit .. " bytes came", "too_big" end
-  return r.stdout
-end
-
--- The same taken apart, or nil, message, code.
-local function answer_of(self, input, limit)
-  local answer, message, code = helper(self, input, limit)
-  if not answer then return nil, message, code end
-  local entries
-  entries, message, code = files.parse(answer)
-  return entries, message, code
-end
-function put_files(self, list)
-  if #list == 0 then return true end
-  local input, message, code = files.put(list)
-  if not input then return nil, message, code end
-  local entries
-  entries, message, code = answer_of(self, input, 1024 * 1024)
-  if not entries then return nil, message, code end
-  for _, entry in ipairs(entries) do
-    if entry.kind == "E" then return nil, ("cannot put file %s in place: %s"):format(entry.path, entry.reason), "bad_rootfs" end
-  end
-  return true
-end
-
 local function start_program(self, options, level, spawning)
-  local plan, message = program_plan(self, options, spawning)
+  local plan, message = options_room.program(self, options, spawning)
   if not plan then error(message, level + 1) end
   local ok, code
-  ok, message, code = ready(self)
+  ok, message, code = self:await()
   if not ok then return nil, message, code end
   if plan.limits.cpu_time and not self.single then
     if not plan.limits.best_effort then
@@ -515,12 +331,12 @@ local function start_program(self, options, level, spawning)
   end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
-  ok, message, code = put_files(self, plan.files)
+  ok, message, code = self:put_files(plan.files)
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
   local job
-  job, message, code = exec(self, plan, argv_for(self, plan))
+  job, message, code = self:exec(plan, argv_for(self, plan))
   return job, message, code, plan
 end
 
@@ -571,7 +387,7 @@ end
 function M.run_once(host, options, level)
   local start, program = {}, {}
   for k, v in pairs(options) do
-    if type(k) == "number" or program_options[k] then program[k] = v else start[k] = v end
+    if type(k) == "number" or options_room.of_program(k) then program[k] = v else start[k] = v end
   end
   -- Of what both could have, the box has it all, and its program the same.
   start.limits, start.env, start.cwd, program.limits, program.env, program.cwd = options.limits, options.env, options.cwd, nil, nil, nil
@@ -587,165 +403,7 @@ function M.run_once(host, options, level)
   return r, message, code
 end
 
--- Files -----------------------------------------------------------------------------------------------------------------
-
---- Reads what a program left into a result: files, files_info, files_skipped.
--- @tparam table r
--- @tparam table collect as the schema made it
--- @treturn boolean true, or nil, message, code
-function Box:collect_into(r, collect)
-  local answer, message, code = helper(self, files.collect(collect), collect.max_bytes + collect.max_files * 8192 + 1024 * 1024)
-  if not answer then return nil, message, code end
-  local ok
-  ok, message, code = files.take(answer, collect, r)
-  return ok, message, code
-end
-
-local function check_path(name, path)
-  if type(path) ~= "string" or path == "" or path:find "%z" then error(("bad argument to '%s' (expected a path)"):format(name), 4) end
-end
-
--- One request to the helper and its entries.
-local function ask(self, name, path, input, limit)
-  check_path(name, path)
-  local ok, message, code = ready(self)
-  if not ok then return nil, message, code end
-  local entries
-  entries, message, code = answer_of(self, input, limit)
-  if not entries then return nil, message, code end
-  for _, entry in ipairs(entries) do
-    if entry.kind == "E" then
-      return nil, ("%s: %s"):format(path, entry.reason), entry.reason == "missing" and "not_found" or entry.reason == "too big" and "too_big" or "system"
-    end
-  end
-  return entries
-end
-
---- Writes a file as the box's user; directories above are made.
--- @string path relative to the box's cwd, or absolute
--- @string content
--- @tparam[opt] table options { mode = "666" }
--- @treturn boolean true, or nil, message, code
-function Box:write_file(path, content, options)
-  if type(content) ~= "string" then error("bad argument #2 to 'write_file' (string expected, got " .. type(content) .. ")", 2) end
-  local mode = options and options.mode or "666"
-  if type(mode) ~= "string" or not mode:find "^0?[0-7][0-7][0-7]$" then error("bad option 'mode': expected an octal string such as \"644\"", 2) end
-  check_path("write_file", path)
-  local entries, message, code = ask(self, "write_file", path, (files.put{ { path = path, mode = mode, content = content } }), 65536)
-  if not entries then return nil, message, code end
-  return true
-end
-
---- Reads a regular file.
--- @string path
--- @tparam[opt] table options { max = "64M" }
--- @treturn string or nil, message, code: "not_found", "too_big", "system" for what is no regular file
-function Box:read_file(path, options)
-  local max = schema.size("max", options and options.max or "64M")
-  if not max then error("bad option 'max': expected a size such as \"64M\"", 2) end
-  local entries, message, code = ask(self, "read_file", path, files.get(path, max), max + 65536)
-  if not entries then return nil, message, code end
-  local entry = entries[1]
-  if not entry or entry.kind ~= "F" then return nil, path .. ": it could not be read", "system" end
-  return entry.content
-end
-
---- Lists a directory.
--- @string[opt="."] path
--- @treturn {table,...} of { name=, type=, mode=, size= } in order of their names, or nil, message, code
-function Box:list(path)
-  path = path or "."
-  local entries, message, code = ask(self, "list", path, files.list(path), 16 * 1024 * 1024)
-  if not entries then return nil, message, code end
-  local out = {}
-  for _, entry in ipairs(entries) do
-    if entry.kind == "N" then out[#out + 1] = { name = entry.path, type = entry.type, mode = entry.mode, size = entry.size } end
-  end
-  table.sort(out, function(a, b) return a.name < b.name end)
-  return out
-end
-
---- Removes a file, or a directory with all that is in it.
--- @string path
--- @treturn boolean true, or nil, message, code
-function Box:remove(path)
-  local entries, message, code = ask(self, "remove", path, files.remove(path), 65536)
-  if not entries then return nil, message, code end
-  return true
-end
-
 -- The box itself --------------------------------------------------------------------------------------------------------
-
--- One call of the sentry's control protocol.
-local function call(self, method, argument)
-  local ok, message, code = ready(self)
-  if not ok then return nil, message, code end
-  local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt }
-  local job
-  job, message, code = self.host.launch(stamp(plan), request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
-  if not job then return nil, message, code end
-  local r
-  r, message, code = job:wait()
-  job:close()
-  if not r then return nil, message, code end
-  local value = json.decode(r.stdout or "")
-  if type(value) == "userdata" then value = true end -- null: done
-  return value
-end
-
---- What the box used so far.
--- @treturn table { peak_memory= bytes, cpu_time= seconds, processes=, programs= started in it }, or nil, message, code
-function Box:stats()
-  local s, message, code = call(self, "stats", "null")
-  if not s then return nil, message, code end
-  local list
-  list, message, code = self:processes()
-  if not list then return nil, message, code end
-  return { peak_memory = s.peak_memory, cpu_time = s.cpu_time >= 0 and s.cpu_time or nil, processes = #list, programs = self.uses }
-end
-
---- The processes in the box, without our helper.
--- @treturn {table,...} of { pid=, ppid=, uid=, command=, threads= }, or nil, message, code
-function Box:processes()
-  local list, message, code = call(self, "containerManager.Processes", '"' .. oci.BOX .. '"')
-  if not list then return nil, message, code end
-  local out = {}
-  for _, p in ipairs(type(list) == "table" and list or {}) do
-    if type(p) == "table" and p.pid ~= 1 then
-      out[#out + 1] = { pid = p.pid, ppid = p.ppid, uid = p.uid, command = p.cmd, threads = type(p.threads) == "table" and #p.threads or 1 }
-    end
-  end
-  return out
-end
-
---- Signals a process of the box.
--- @int pid as `processes` has it
--- @param[opt="KILL"] signal a name or number
--- @treturn boolean true, or nil, message, code
-function Box:signal(pid, signal)
-  local number = require("sandbox.result").signal_number(signal or "KILL")
-  if not number then error("bad argument #2 to 'signal' (expected a signal)", 2) end
-  if type(pid) ~= "number" or pid <= 1 or pid % 1 ~= 0 then error("bad argument #1 to 'signal' (expected the pid of a process of the box)", 2) end
-  local done, message, code = call(self, "containerManager.Signal", ('{"CID":"%s","Signo":%d,"PID":%d,"Mode":0}'):format(oci.BOX, number, pid))
-  if done == nil then return nil, message, code end
-  return true
-end
-
---- Lets everything in the box stand still.
--- @treturn boolean true, or nil, message, code
-function Box:pause()
-  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Pause", "null")
-  if done == nil then return nil, message, code end
-  return true
-end
-
---- Lets it go on.
--- @treturn boolean true, or nil, message, code
-function Box:resume()
-  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
-  if done == nil then return nil, message, code end
-  return true
-end
 
 --- Ends the box and waits until nothing of it is left. Once more does no harm.
 -- @number[opt] grace seconds between TERM to its processes and the end

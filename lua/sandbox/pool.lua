@@ -5,6 +5,7 @@
 -- @module sandbox.pool
 local core = require "sandbox.core"
 local box_room = require "sandbox.box"
+local options_room = require "sandbox.box_options"
 local errors = require "sandbox.errors"
 local oci = require "sandbox.oci"
 local queue = require "sandbox.queue"
@@ -331,7 +332,7 @@ local function give_back(self, entry, token)
 end
 
 local function run_prepared(entry, options)
-  local plan, message = entry.box:lease_plan(options)
+  local plan, message = options_room.lease(entry.box, options)
   if not plan then return nil, message, "bad_option" end
   local job = entry.job
   entry.job = nil
@@ -340,13 +341,14 @@ local function run_prepared(entry, options)
 end
 
 --- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
--- @tparam table options as of `box:run`; of a prepared pool `code`, `stdin`, `argv`, limits and callbacks
+-- @tparam table options as of `box:run`; of a prepared pool `code`, `stdin`, `argv`, limits and callbacks. With max_uses = 1
+-- limits.memory, pids and cpus, too: at most the pool's own
 -- @treturn table result, or nil, message, code
 function Pool:run(options, level)
   level = (level or 1) + 1
   if self.closed then return nil, "the pool is closed", "closed" end
   local message, code
-  if self.options.prepared then message = box_room.check_lease(options) end
+  if self.options.prepared then message = options_room.check_lease(options) end
   if self.template and not message then message = self.template:check(options, self.options.prepared ~= nil) end
   if message then error(message, level) end
   local entry, token, queued = acquire(self)

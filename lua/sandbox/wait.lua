@@ -185,7 +185,7 @@ local function get_zygote(path)
 end
 
 --- Starts a supervisor and gives the transport to it.
--- @bool[opt] plain a descriptor of our own in every host: for what belongs to no request
+-- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
 -- @treturn table, or nil, message, code
 function M.connect(plain_descriptor)
   local path, message, code = core.supervisor()

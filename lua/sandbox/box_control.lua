@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: MIT
+--- What the sentry of a box tells and does: usage, processes, signals, standing still.
+-- @module sandbox.box_control
+local json = require "sandbox.json"
+local oci = require "sandbox.oci"
+local request = require "sandbox.request"
+local signal_number = require("sandbox.result").signal_number
+local stamp = require("sandbox.box_options").stamp
+
+local Control = {} -- methods of boxes
+
+-- One call of the sentry's control protocol.
+local function call(self, method, argument)
+  local ok, message, code = self:await()
+  if not ok then return nil, message, code end
+  local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt }
+  local job
+  job, message, code = self.host.launch(stamp(plan), request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  if not r then return nil, message, code end
+  local value = json.decode(r.stdout or "")
+  if type(value) == "userdata" then value = true end -- null: done
+  return value
+end
+
+--- What the box used so far.
+-- @treturn table { peak_memory= bytes, cpu_time= seconds, processes=, programs= started in it }, or nil, message, code
+function Control:stats()
+  local s, message, code = call(self, "stats", "null")
+  if not s then return nil, message, code end
+  local list
+  list, message, code = self:processes()
+  if not list then return nil, message, code end
+  return { peak_memory = s.peak_memory, cpu_time = s.cpu_time >= 0 and s.cpu_time or nil, processes = #list, programs = self.uses }
+end
+
+local function is_process(p)
+  return type(p) == "table" and type(p.pid) == "number" and type(p.ppid) == "number" and type(p.uid) == "number"
+end
+
+--- The processes in the box, without our helper.
+-- @treturn {table,...} of { pid=, ppid=, uid=, command=, threads= }, or nil, message, code
+function Control:processes()
+  local list, message, code = call(self, "containerManager.Processes", '"' .. oci.BOX .. '"')
+  if not list then return nil, message, code end
+  local out = {}
+  for _, p in ipairs(type(list) == "table" and list or {}) do
+    if is_process(p) and p.pid ~= 1 then
+      out[#out + 1] = { pid = math.floor(p.pid), ppid = math.floor(p.ppid), uid = math.floor(p.uid), command = p.cmd,
+                        threads = type(p.threads) == "table" and #p.threads or 1 }
+    end
+  end
+  return out
+end
+
+--- Signals a process of the box.
+-- @int pid as `processes` has it
+-- @param[opt="KILL"] signal a name or number
+-- @treturn boolean true, or nil, message, code
+function Control:signal(pid, signal)
+  local number = signal_number(signal or "KILL")
+  if not number then error("bad argument #2 to 'signal' (expected a signal)", 2) end
+  if type(pid) ~= "number" or pid <= 1 or pid % 1 ~= 0 then error("bad argument #1 to 'signal' (expected the pid of a process of the box)", 2) end
+  local done, message, code = call(self, "containerManager.Signal", ('{"CID":"%s","Signo":%d,"PID":%d,"Mode":0}'):format(oci.BOX, number, pid))
+  if done == nil then return nil, message, code end
+  return true
+end
+
+--- Lets everything in the box stand still.
+-- @treturn boolean true, or nil, message, code
+function Control:pause()
+  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Pause", "null")
+  if done == nil then return nil, message, code end
+  return true
+end
+
+--- Lets it go on.
+-- @treturn boolean true, or nil, message, code
+function Control:resume()
+  local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
+  if done == nil then return nil, message, code end
+  return true
+end
+
+return Control

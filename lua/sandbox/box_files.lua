@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: MIT
+--- Files of a box, in and out: what the methods ask of our helper in it, which runs as the box's user.
+-- @module sandbox.box_files
+local files = require "sandbox.files"
+local oci = require "sandbox.oci"
+local schema = require "sandbox.schema"
+local stamp = require("sandbox.box_options").stamp
+
+local Files = {} -- methods of boxes
+
+-- The helper as a program: what it prints, bounded, or nil, message, code.
+local function helper(self, input, limit)
+  local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
+  plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
+  plan.quiet = true
+  local job, message, code = self:exec(stamp(plan), plan.argv)
+  if not job then return nil, message, code end
+  local r
+  r, message, code = job:wait()
+  job:close()
+  if not r then return nil, message, code end
+  if not r.ok then return nil, "the box's files cannot be reached: " .. tostring(r.message), r.status == "oom_killed" and "closed" or "system" end
+  if r.stdout_truncated then return nil, "more than " .. limit .. " bytes came", "too_big" end
+  return r.stdout
+end
+
+-- The same taken apart, or nil, message, code.
+local function answer_of(self, input, limit)
+  local answer, message, code = helper(self, input, limit)
+  if not answer then return nil, message, code end
+  local entries
+  entries, message, code = files.parse(answer)
+  return entries, message, code
+end
+
+--- For programs: puts files in place ahead of them.
+-- @tparam {table,...} list as the schema made it
+-- @treturn boolean true, or nil, message, code
+function Files:put_files(list)
+  if #list == 0 then return true end
+  local input, message, code = files.put(list)
+  if not input then return nil, message, code end
+  local entries
+  entries, message, code = answer_of(self, input, 1024 * 1024)
+  if not entries then return nil, message, code end
+  for _, entry in ipairs(entries) do
+    if entry.kind == "E" then return nil, ("cannot put file %s in place: %s"):format(entry.path, entry.reason), "bad_rootfs" end
+  end
+  return true
+end
+
+--- Reads what a program left into a result: files, files_info, files_skipped.
+-- @tparam table r
+-- @tparam table collect as the schema made it
+-- @treturn boolean true, or nil, message, code
+function Files:collect_into(r, collect)
+  local answer, message, code = helper(self, files.collect(collect), collect.max_bytes + collect.max_files * 8192 + 1024 * 1024)
+  if not answer then return nil, message, code end
+  local ok
+  ok, message, code = files.take(answer, collect, r)
+  return ok, message, code
+end
+
+local function check_path(name, path)
+  if type(path) ~= "string" or path == "" or path:find "%z" then error(("bad argument to '%s' (expected a path)"):format(name), 4) end
+end
+
+-- One request to the helper and its entries.
+local function ask(self, name, path, input, limit)
+  check_path(name, path)
+  local ok, message, code = self:await()
+  if not ok then return nil, message, code end
+  local entries
+  entries, message, code = answer_of(self, input, limit)
+  if not entries then return nil, message, code end
+  for _, entry in ipairs(entries) do
+    if entry.kind == "E" then
+      return nil, ("%s: %s"):format(path, entry.reason), entry.reason == "missing" and "not_found" or entry.reason == "too big" and "too_big" or "system"
+    end
+  end
+  return entries
+end
+
+--- Writes a file as the box's user; directories above are made.
+-- @string path relative to the box's cwd, or absolute
+-- @string content
+-- @tparam[opt] table options { mode = "666" }
+-- @treturn boolean true, or nil, message, code
+function Files:write_file(path, content, options)
+  if type(content) ~= "string" then error("bad argument #2 to 'write_file' (string expected, got " .. type(content) .. ")", 2) end
+  local mode = options and options.mode or "666"
+  if type(mode) ~= "string" or not mode:find "^0?[0-7][0-7][0-7]$" then error("bad option 'mode': expected an octal string such as \"644\"", 2) end
+  check_path("write_file", path)
+  local entries, message, code = ask(self, "write_file", path, (files.put{ { path = path, mode = mode, content = content } }), 65536)
+  if not entries then return nil, message, code end
+  return true
+end
+
+--- Reads a regular file.
+-- @string path
+-- @tparam[opt] table options { max = "64M" }
+-- @treturn string or nil, message, code: "not_found", "too_big", "system" for what is no regular file
+function Files:read_file(path, options)
+  local max = schema.size("max", options and options.max or "64M")
+  if not max then error("bad option 'max': expected a size such as \"64M\"", 2) end
+  local entries, message, code = ask(self, "read_file", path, files.get(path, max), max + 65536)
+  if not entries then return nil, message, code end
+  local entry = entries[1]
+  if not entry or entry.kind ~= "F" then return nil, path .. ": it could not be read", "system" end
+  return entry.content
+end
+
+--- Lists a directory.
+-- @string[opt="."] path
+-- @treturn {table,...} of { name=, type=, mode=, size= } in order of their names, or nil, message, code
+function Files:list(path)
+  path = path or "."
+  local entries, message, code = ask(self, "list", path, files.list(path), 16 * 1024 * 1024)
+  if not entries then return nil, message, code end
+  local out = {}
+  for _, entry in ipairs(entries) do
+    if entry.kind == "N" then out[#out + 1] = { name = entry.path, type = entry.type, mode = entry.mode, size = entry.size } end
+  end
+  table.sort(out, function(a, b) return a.name < b.name end)
+  return out
+end
+
+--- Removes a file, or a directory with all that is in it.
+-- @string path
+-- @treturn boolean true, or nil, message, code
+function Files:remove(path)
+  local entries, message, code = ask(self, "remove", path, files.remove(path), 65536)
+  if not entries then return nil, message, code end
+  return true
+end
+
+return Files
