@@ -1,26 +1,17 @@
-/* SPDX-License-Identifier: MIT
- *
- * lua_conn: the connection to one supervisor as a userdata: frames out, frames in, never waiting. With a descriptor of its
- * own, or without (core.frames), for hosts whose sockets carry the bytes.
- */
+/* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "lua_conn.h"
 #include "lua_util.h"
 #include "sbx_buf.h"
-#include "sbx_launch.h"
 #include "sbx_wire.h"
-#include "sbx_zygote.h"
 
 #define CONN "sandbox.conn"
-#define LISTENER "sandbox.listener"
-#define ZYGOTE "sandbox.zygote"
 #define READ_MAX (1024u * 1024u)
 /* A frame that is being received and all that a full socket held behind it. */
 #define IN_MAX (4u * 1024u * 1024u)
@@ -38,7 +29,7 @@ static struct conn *check_conn(lua_State *L)
 	return luaL_checkudata(L, 1, CONN);
 }
 
-static struct conn *new_conn(lua_State *L)
+struct conn *lua_conn_new(lua_State *L)
 {
 	struct conn *c = lua_newuserdata(L, sizeof(*c));
 
@@ -50,7 +41,7 @@ static struct conn *new_conn(lua_State *L)
 	return c;
 }
 
-static void shut(struct conn *c)
+void lua_conn_shut(struct conn *c)
 {
 	c->closed = 1;
 	if (c->fd >= 0) {
@@ -66,12 +57,11 @@ static void shut(struct conn *c)
 
 static int conn_close(lua_State *L)
 {
-	shut(check_conn(L));
+	lua_conn_shut(check_conn(L));
 	return 0;
 }
 
-/* A connection of our own to itself: one end in c, the other returned; or -1. */
-static int open_pair(struct conn *c)
+int lua_conn_open(struct conn *c)
 {
 	int pair[2];
 
@@ -87,47 +77,9 @@ static int open_pair(struct conn *c)
 	return pair[1];
 }
 
-static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
-{
-	return lua_isnoneornil(L, arg) ? NULL : luaL_checkudata(L, arg, ZYGOTE);
-}
-
-/* By a zygote, where there is one that serves; else directly. */
-static int launch(struct sbx_zygote *z, const char *path, int control)
-{
-	return z && sbx_zygote_spawn(z, control) == 0 ? 0 : sbx_launch(path, control);
-}
-
-static int fail_start(lua_State *L, const char *path, int err)
-{
-	lua_pushnil(L);
-	lua_pushfstring(L, "cannot start the supervisor %s: %s", path, strerror(err));
-	lua_pushliteral(L, "system");
-	return 3;
-}
-
-/* core.spawn(supervisor, zygote or nil) -> conn, or nil, message, "system" */
-static int core_spawn(lua_State *L)
-{
-	const char *path = lua_util_path(L, 1);
-	struct sbx_zygote *z = opt_zygote(L, 2);
-	struct conn *c = new_conn(L);
-	int control = open_pair(c);
-
-	if (control < 0)
-		return lua_util_fail_text(L, strerror(errno));
-	int err = launch(z, path, control);
-
-	close(control);
-	if (!err)
-		return 1;
-	shut(c);
-	return fail_start(L, path, err);
-}
-
 static int core_frames(lua_State *L)
 {
-	(void)new_conn(L);
+	(void)lua_conn_new(L);
 	return 1;
 }
 
@@ -245,7 +197,7 @@ static int conn_next(lua_State *L)
 	int rc = c->in.len ? sbx_wire_get_header(c->in.bytes + c->in.off, c->in.len, &type, &n) : 0;
 
 	if (rc < 0) {
-		shut(c);
+		lua_conn_shut(c);
 		return luaL_error(L, "the supervisor sent what is no frame");
 	}
 	if (rc == 0 || c->in.len < SBX_WIRE_HEADER + (size_t)n)
@@ -303,118 +255,6 @@ static int conn_tostring(lua_State *L)
 	return 1;
 }
 
-/* A unix socket to ourselves, for hosts that can wait for sockets of their own making only (nginx's cosockets). */
-struct listener {
-	int fd;
-	char dir[64], path[80];
-};
-
-static void unlisten(struct listener *l)
-{
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = -1;
-	if (l->path[0])
-		(void)unlink(l->path);
-	if (l->dir[0])
-		(void)rmdir(l->dir);
-	l->path[0] = l->dir[0] = '\0';
-}
-
-static int listener_close(lua_State *L)
-{
-	unlisten(luaL_checkudata(L, 1, LISTENER));
-	return 0;
-}
-
-/* core.ctl_listen() -> listener, path */
-static int core_ctl_listen(lua_State *L)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct listener *l = lua_newuserdata(L, sizeof(*l));
-
-	memset(l, 0, sizeof(*l));
-	l->fd = -1;
-	luaL_getmetatable(L, LISTENER);
-	lua_setmetatable(L, -2);
-	/* In memory where that can be: on a disk its journal takes longer than all the rest. */
-	strcpy(l->dir, "/dev/shm/lua-sandbox-ctl.XXXXXX");
-	if (!mkdtemp(l->dir) && !mkdtemp(strcpy(l->dir, "/tmp/lua-sandbox-ctl.XXXXXX"))) {
-		l->dir[0] = '\0';
-		return lua_util_fail(L, errno, "mkdtemp");
-	}
-	(void)stpcpy(stpcpy(l->path, l->dir), "/s");
-	(void)strcpy(a.sun_path, l->path);
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(l->fd, 4) < 0) {
-		int err = errno;
-
-		unlisten(l);
-		return lua_util_fail(L, err, "listen");
-	}
-	lua_pushstring(L, l->path);
-	return 2;
-}
-
-/* Our own connection to a listener, which ends; or -1: somebody of the same user may have been quicker, and counts for nothing. */
-static int take_own(struct listener *l)
-{
-	struct ucred peer = { 0, 0, 0 };
-	socklen_t len = sizeof(peer);
-	int fd;
-
-	while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid())
-			break;
-		close(fd);
-	}
-	unlisten(l);
-	return fd;
-}
-
-/* core.ctl_spawn(listener, supervisor, zygote or nil) -> true: our own connection goes to a new supervisor; ends the listener. */
-static int core_ctl_spawn(lua_State *L)
-{
-	struct listener *l = luaL_checkudata(L, 1, LISTENER);
-	const char *path = lua_util_path(L, 2);
-	struct sbx_zygote *z = opt_zygote(L, 3);
-	int control = take_own(l), err = control < 0 ? EAGAIN : launch(z, path, control);
-
-	if (control >= 0)
-		close(control);
-	if (err)
-		return fail_start(L, path, err);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-/* core.zygote(supervisor) -> zygote, or nil, message, "system" */
-static int core_zygote(lua_State *L)
-{
-	const char *path = lua_util_path(L, 1);
-	struct sbx_zygote *z = lua_newuserdata(L, sizeof(*z));
-
-	z->fd = -1;
-	luaL_getmetatable(L, ZYGOTE);
-	lua_setmetatable(L, -2);
-	int err = sbx_zygote_start(z, path);
-
-	return err ? fail_start(L, path, err) : 1;
-}
-
-/* zygote:serves() -> whether, as far as is known; one that does not is to be replaced */
-static int zygote_serves(lua_State *L)
-{
-	lua_pushboolean(L, sbx_zygote_serves(luaL_checkudata(L, 1, ZYGOTE)));
-	return 1;
-}
-
-static int zygote_close(lua_State *L)
-{
-	sbx_zygote_close(luaL_checkudata(L, 1, ZYGOTE));
-	return 0;
-}
-
 static const luaL_Reg conn_methods[] = {
 	{ "fd", conn_fd }, { "send", conn_send }, { "flush", conn_flush }, { "queued", conn_queued }, { "recv", conn_recv },
 	{ "next", conn_next }, { "feed", conn_feed }, { "take", conn_take }, { "close", conn_close },
@@ -422,34 +262,9 @@ static const luaL_Reg conn_methods[] = {
 	{ "__tostring", conn_tostring }, { NULL, NULL },
 };
 
-static const luaL_Reg listener_methods[] = {
-	{ "close", listener_close }, { "__gc", listener_close }, { "__close", listener_close }, { NULL, NULL },
-};
-
-static const luaL_Reg zygote_methods[] = {
-	{ "serves", zygote_serves }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
-};
-
-static const luaL_Reg functions[] = {
-	{ "spawn", core_spawn }, { "zygote", core_zygote }, { "frames", core_frames }, { "ctl_listen", core_ctl_listen },
-	{ "ctl_spawn", core_ctl_spawn }, { NULL, NULL },
-};
-
-static void make_class(lua_State *L, const char *name, const luaL_Reg *methods)
-{
-	luaL_newmetatable(L, name);
-	sbx_compat_setfuncs(L, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pushliteral(L, "locked");
-	lua_setfield(L, -2, "__metatable");
-	lua_pop(L, 1);
-}
-
 void lua_conn_register(lua_State *L)
 {
-	make_class(L, CONN, conn_methods);
-	make_class(L, LISTENER, listener_methods);
-	make_class(L, ZYGOTE, zygote_methods);
-	sbx_compat_setfuncs(L, functions);
+	lua_util_class(L, CONN, conn_methods);
+	lua_pushcfunction(L, core_frames);
+	lua_setfield(L, -2, "frames");
 }

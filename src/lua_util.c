@@ -38,3 +38,14 @@ double lua_util_number(lua_State *L, int arg, double min, double max)
 	luaL_argcheck(L, d >= min && d <= max, arg, "out of range");
 	return d;
 }
+
+void lua_util_class(lua_State *L, const char *name, const luaL_Reg *methods)
+{
+	luaL_newmetatable(L, name);
+	sbx_compat_setfuncs(L, methods);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -2, "__index");
+	lua_pushliteral(L, "locked");
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 1);
+}

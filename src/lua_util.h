@@ -16,8 +16,12 @@ const char *lua_util_path(lua_State *L, int arg);
 /* A finite number within [min, max]. */
 double lua_util_number(lua_State *L, int arg, double min, double max);
 
+/* Makes a class of userdata: its own __index, its metatable locked. */
+void lua_util_class(lua_State *L, const char *name, const luaL_Reg *methods);
+
 /* Registers their functions in the table on top of the stack. */
 void lua_conn_register(lua_State *L);
+void lua_spawn_register(lua_State *L);
 void lua_sys_register(lua_State *L);
 void lua_epoll_register(lua_State *L);
 

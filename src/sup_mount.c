@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "sup_path.h"
 
 #ifndef MOUNT_ATTR_RDONLY
 #define MOUNT_ATTR_RDONLY 0x1
@@ -69,85 +70,6 @@ int sup_mount_unshare(const struct sup_request *r, struct sup_error *e)
 	return 0;
 }
 
-int sup_mount_open(int root, const char *path, int flags, mode_t mode)
-{
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	int fd;
-
-	while (*path == '/')
-		path++;
-	/* EAGAIN: a rename somewhere raced with the resolution (openat2(2)). */
-	do
-		fd = (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
-	return fd;
-}
-
-/* Splits "a/b/c" into an open "a/b" and "c". */
-static int open_parent(int root, const char *path, char *parent, size_t size, const char **name)
-{
-	const char *slash = strrchr(path, '/');
-
-	*name = slash ? slash + 1 : path;
-	parent[0] = '\0';
-	if (!**name || strlen(path) >= size) {
-		errno = EINVAL;
-		return -1;
-	}
-	(void)snprintf(parent, size, "%.*s", slash ? (int)(slash - path) : 0, path);
-	return sup_mount_open(root, parent, O_PATH | O_DIRECTORY, 0);
-}
-
-int sup_mount_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid)
-{
-	char parent[4096];
-	const char *name;
-	int fd = sup_mount_open(root, path, O_PATH | O_DIRECTORY, 0);
-
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (errno != ENOENT)
-		return -1;
-	fd = open_parent(root, path, parent, sizeof(parent), &name);
-	if (fd < 0 && errno == ENOENT && *parent) {
-		if (sup_mount_mkdir(root, parent, mode, uid, gid) < 0)
-			return -1;
-		fd = open_parent(root, path, parent, sizeof(parent), &name);
-	}
-	if (fd < 0)
-		return -1;
-	int rc = mkdirat(fd, name, mode);
-
-	if (rc == 0 && (fchmodat(fd, name, mode, 0) < 0 ||
-			(uid != (uid_t)-1 && fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)))
-		rc = -1;
-	close(fd);
-	return rc;
-}
-
-/* An empty file as the mount point of a file. */
-static int make_file(int root, const char *path)
-{
-	char parent[4096];
-	const char *slash = strrchr(path, '/');
-	int fd = sup_mount_open(root, path, O_PATH, 0);
-
-	if (fd < 0 && errno == ENOENT) {
-		(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
-		if (*parent && sup_mount_mkdir(root, parent, 0755, (uid_t)-1, (gid_t)-1) < 0)
-			return -1;
-		fd = sup_mount_open(root, path, O_CREAT | O_WRONLY, 0644);
-		if (fd >= 0)
-			(void)fchmod(fd, 0644);	/* our umask is for what is ours */
-	}
-	if (fd < 0)
-		return -1;
-	close(fd);
-	return 0;
-}
-
 /* Read-only, with all that is mounted below it; only ever adds flags, so it works in a user namespace. */
 static int bind_readonly(const char *source, const char *target)
 {
@@ -156,23 +78,6 @@ static int bind_readonly(const char *source, const char *target)
 	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return -1;
 	return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, AT_RECURSIVE, &attr, sizeof(attr));
-}
-
-static int copy_file(int root, const char *path)
-{
-	char buf[65536];
-	int in = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int out = in < 0 || make_file(root, path) < 0 ? -1 : sup_mount_open(root, path, O_WRONLY | O_TRUNC, 0);
-	ssize_t n = -1;
-
-	while (out >= 0 && (n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, (size_t)n) != n)
-			break;
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
-	return out >= 0 && n == 0 ? 0 : -1;
 }
 
 /*
@@ -234,14 +139,14 @@ static int compose_host(const struct sup_request *r, const struct sup_dir *d, in
 		(void)snprintf(target, sizeof(target), "%s%s", path, source);
 		if (stat(source, &st) < 0)
 			return sup_error(e, "bad_rootfs", "the host has no %s", source);
-		int rc = S_ISDIR(st.st_mode) ? sup_mount_mkdir(root, source, 0755, (uid_t)-1, (gid_t)-1) : make_file(root, source);
+		int rc = S_ISDIR(st.st_mode) ? sup_path_mkdir(root, source, 0755, (uid_t)-1, (gid_t)-1) : sup_path_file(root, source);
 
 		if (rc < 0 || place_bind(r, d, i, S_ISDIR(st.st_mode), target) < 0)
 			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", source, strerror(errno),
 					 r->store_root ? "" : " (mount_setattr needs Linux 5.12)");
 	}
 	for (size_t i = 0; i < r->etc.n; i++)
-		if (copy_file(root, r->etc.item[i]) < 0)
+		if (sup_path_copy(root, r->etc.item[i]) < 0)
 			return sup_error(e, "bad_rootfs", "cannot copy %s: %s", r->etc.item[i], strerror(errno));
 	for (size_t i = 0; i < r->symlinks.n; i++) {
 		char link[256];
@@ -320,16 +225,16 @@ static bool below_mount(const struct sup_request *r, const char *path)
 static int check_places(const struct sup_request *r, int root, struct sup_error *e)
 {
 	for (size_t i = 0; i < r->dirs.n; i++)
-		if (sup_mount_mkdir(root, r->dirs.item[i], 0755, (uid_t)-1, (gid_t)-1) < 0)
+		if (sup_path_mkdir(root, r->dirs.item[i], 0755, (uid_t)-1, (gid_t)-1) < 0)
 			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->dirs.item[i], strerror(errno));
 	for (size_t i = 0; i < r->files.n; i++)
-		if (make_file(root, r->files.item[i]) < 0)
+		if (sup_path_file(root, r->files.item[i]) < 0)
 			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->files.item[i], strerror(errno));
 	for (size_t i = 0; i < r->sources.n; i++)
 		if (access(r->sources.item[i], F_OK) < 0)
 			return sup_error(e, "bad_rootfs", "mount source %s: %s", r->sources.item[i], strerror(errno));
 	if (r->cwd && !below_mount(r, r->cwd)) {
-		int fd = sup_mount_open(root, r->cwd, O_PATH | O_DIRECTORY, 0);
+		int fd = sup_path_open(root, r->cwd, O_PATH | O_DIRECTORY, 0);
 
 		if (fd < 0)
 			return sup_error(e, "bad_command", "cwd %s: %s in the guest", r->cwd, strerror(errno));

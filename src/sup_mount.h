@@ -21,9 +21,4 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 /* Bytes used on, and whether nothing is left of, the file system that holds work and tmp; -1: there is none. */
 int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full);
 
-/* openat2 with RESOLVE_IN_ROOT: `path` is taken as the guest would take it. */
-int sup_mount_open(int root, const char *path, int flags, mode_t mode);
-/* Makes a directory and its parents below root, owner left as it is; 0 where it exists. */
-int sup_mount_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid);
-
 #endif

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sup_mount.h"
+#include "sup_path.h"
 
 /* The directory of RUN/m that holds a guest path, and the rest of that path. */
 static const char *place_of(const char *path, const char **rest)
@@ -34,9 +34,9 @@ static int create(const char *rest, int root, mode_t mode, uid_t uid, gid_t gid)
 	const char *slash = strrchr(rest, '/');
 
 	(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - rest) : 0, rest);
-	if (*parent && sup_mount_mkdir(root, parent, 0777, uid, gid) < 0)
+	if (*parent && sup_path_mkdir(root, parent, 0777, uid, gid) < 0)
 		return -1;
-	int fd = sup_mount_open(root, rest, O_CREAT | O_WRONLY | O_TRUNC | O_NONBLOCK, 0600);
+	int fd = sup_path_open(root, rest, O_CREAT | O_WRONLY | O_TRUNC | O_NONBLOCK, 0600);
 
 	if (fd >= 0 && (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)) {
 		close(fd);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_spawn: how a supervisor is started: directly, or by the zygote; over a pair of our own, or over a connection that a host
+ * made which can wait for no other.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lua_conn.h"
+#include "lua_util.h"
+#include "sbx_launch.h"
+#include "sbx_zygote.h"
+
+#define LISTENER "sandbox.listener"
+#define ZYGOTE "sandbox.zygote"
+
+static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
+{
+	return lua_isnoneornil(L, arg) ? NULL : luaL_checkudata(L, arg, ZYGOTE);
+}
+
+/* By a zygote, where there is one that serves; else directly. */
+static int launch(struct sbx_zygote *z, const char *path, int control)
+{
+	return z && sbx_zygote_spawn(z, control) == 0 ? 0 : sbx_launch(path, control);
+}
+
+static int fail_start(lua_State *L, const char *path, int err)
+{
+	lua_pushnil(L);
+	lua_pushfstring(L, "cannot start the supervisor %s: %s", path, strerror(err));
+	lua_pushliteral(L, "system");
+	return 3;
+}
+
+/* core.spawn(supervisor, zygote or nil) -> conn, or nil, message, "system" */
+static int core_spawn(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sbx_zygote *z = opt_zygote(L, 2);
+	struct conn *c = lua_conn_new(L);
+	int control = lua_conn_open(c);
+
+	if (control < 0)
+		return lua_util_fail_text(L, strerror(errno));
+	int err = launch(z, path, control);
+
+	close(control);
+	if (!err)
+		return 1;
+	lua_conn_shut(c);
+	return fail_start(L, path, err);
+}
+
+/* A unix socket to ourselves, for hosts that can wait for sockets of their own making only (nginx's cosockets). */
+struct listener {
+	int fd;
+	char dir[64], path[80];
+};
+
+static void unlisten(struct listener *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+	if (l->path[0])
+		(void)unlink(l->path);
+	if (l->dir[0])
+		(void)rmdir(l->dir);
+	l->path[0] = l->dir[0] = '\0';
+}
+
+static int listener_close(lua_State *L)
+{
+	unlisten(luaL_checkudata(L, 1, LISTENER));
+	return 0;
+}
+
+/* core.ctl_listen() -> listener, path */
+static int core_ctl_listen(lua_State *L)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct listener *l = lua_newuserdata(L, sizeof(*l));
+
+	memset(l, 0, sizeof(*l));
+	l->fd = -1;
+	luaL_getmetatable(L, LISTENER);
+	lua_setmetatable(L, -2);
+	/* In memory where that can be: on a disk its journal takes longer than all the rest. */
+	strcpy(l->dir, "/dev/shm/lua-sandbox-ctl.XXXXXX");
+	if (!mkdtemp(l->dir) && !mkdtemp(strcpy(l->dir, "/tmp/lua-sandbox-ctl.XXXXXX"))) {
+		l->dir[0] = '\0';
+		return lua_util_fail(L, errno, "mkdtemp");
+	}
+	(void)stpcpy(stpcpy(l->path, l->dir), "/s");
+	(void)strcpy(a.sun_path, l->path);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(l->fd, 4) < 0) {
+		int err = errno;
+
+		unlisten(l);
+		return lua_util_fail(L, err, "listen");
+	}
+	lua_pushstring(L, l->path);
+	return 2;
+}
+
+/* Our own connection to a listener, which ends; or -1: somebody of the same user may have been quicker, and counts for nothing. */
+static int take_own(struct listener *l)
+{
+	struct ucred peer = { 0, 0, 0 };
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid())
+			break;
+		close(fd);
+	}
+	unlisten(l);
+	return fd;
+}
+
+/* core.ctl_spawn(listener, supervisor, zygote or nil) -> true: our own connection goes to a new supervisor; ends the listener. */
+static int core_ctl_spawn(lua_State *L)
+{
+	struct listener *l = luaL_checkudata(L, 1, LISTENER);
+	const char *path = lua_util_path(L, 2);
+	struct sbx_zygote *z = opt_zygote(L, 3);
+	int control = take_own(l), err = control < 0 ? EAGAIN : launch(z, path, control);
+
+	if (control >= 0)
+		close(control);
+	if (err)
+		return fail_start(L, path, err);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* core.zygote(supervisor) -> zygote, or nil, message, "system" */
+static int core_zygote(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sbx_zygote *z = lua_newuserdata(L, sizeof(*z));
+
+	z->fd = -1;
+	luaL_getmetatable(L, ZYGOTE);
+	lua_setmetatable(L, -2);
+	int err = sbx_zygote_start(z, path);
+
+	return err ? fail_start(L, path, err) : 1;
+}
+
+/* zygote:serves() -> whether, as far as is known; one that does not is to be replaced */
+static int zygote_serves(lua_State *L)
+{
+	lua_pushboolean(L, sbx_zygote_serves(luaL_checkudata(L, 1, ZYGOTE)));
+	return 1;
+}
+
+static int zygote_close(lua_State *L)
+{
+	sbx_zygote_close(luaL_checkudata(L, 1, ZYGOTE));
+	return 0;
+}
+
+static const luaL_Reg listener_methods[] = {
+	{ "close", listener_close }, { "__gc", listener_close }, { "__close", listener_close }, { NULL, NULL },
+};
+
+static const luaL_Reg zygote_methods[] = {
+	{ "serves", zygote_serves }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+	{ "spawn", core_spawn }, { "zygote", core_zygote }, { "ctl_listen", core_ctl_listen },
+	{ "ctl_spawn", core_ctl_spawn }, { NULL, NULL },
+};
+
+void lua_spawn_register(lua_State *L)
+{
+	lua_util_class(L, LISTENER, listener_methods);
+	lua_util_class(L, ZYGOTE, zygote_methods);
+	sbx_compat_setfuncs(L, functions);
+}
