@@ -104,12 +104,10 @@ end
 local function prepare_ahead(self, entry)
   if self.options.warm_up or not entry.box:answers() then return end
   if not self.options.prepared then
-    entry.state = entry.box:arm_ahead() and "arming" or entry.state
-    return
+    if entry.box:arm_ahead() then entry.state = "arming" end
+  elseif start_program(entry, self.options.prepared, true, true) then
+    entry.state = "preparing"
   end
-  local ok, message, code = start_program(entry, self.options.prepared, true, true)
-  if ok then entry.state = "preparing" end
-  return ok, message, code
 end
 
 --- Begins to boot one more.

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Sandboxes kept ready: nobody's before, nobody's after; prepared programs.
 local env = require "support.harness"
-local sandbox, sb = env.sandbox, env.sb
+local core, sandbox, sb = env.core, env.sandbox, env.sb
 local RUNS = tonumber(os.getenv "SANDBOX_TEST_RUNS") or 24
 
 local function numbers(n)
@@ -158,6 +158,28 @@ describe("a pool", function()
     assert.truthy(tostring(message):find("limits.pids", 1, true))
     pool:close()
   end)
+
+  if not env.control then -- with `runsc exec` it goes on when it is used
+    it("gets its sandboxes ready without being looked after", function()
+      local first = assert(sb:pool{ size = 1 }) -- from the first on it is known how this runsc is spoken to
+      assert(first:ready(60))
+      first:close()
+      local pool = assert(sb:pool{ size = 1 })
+      assert.is_true(core.poll(pool.boxes[1].box.armed:fd(), "r", 60))
+      assert.equal(1, pool:stats().ready)
+      pool:close()
+      pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.sh() })
+      local job = pool.boxes[1].job
+      assert.is_true(env.eventually(function()
+        job:step()
+        return job.streams.stdout.last > 0
+      end))
+      assert.equal(1, pool:stats().ready)
+      assert.equal("hi\n", assert(pool:run{ code = "echo hi" }).stdout)
+      pool:close()
+      assert.is_nil(env.leftovers(before))
+    end)
+  end
 
   it("raises for wrong options", function()
     for _, wrong in ipairs{ { size = 0 }, { size = "x" }, { min = 3, max = 2 }, { size = 1, min = 1 }, { warm_up = {} }, { nonsense = 1 }, { prepared = { "x" }, max_uses = 2 } } do
