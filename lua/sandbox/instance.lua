@@ -417,7 +417,7 @@ local function doors(self)
       return plan, rt, code
     end,
     connect = function() return (wait.connect(true)) end,
-    owns_connections = wait.owns_connections,
+    owns_connections = wait.owns_connections, later = wait.later,
     launch = function(plan, req, plain, armed)
       if self.closed then return nil, "the instance is closed", "closed" end
       plan.wait = self.options.wait

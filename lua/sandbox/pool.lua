@@ -53,6 +53,9 @@ local function split(options)
   return own, start
 end
 
+-- How long a host looks after a new pool by itself.
+local FIRST_SECONDS = 60
+
 --- Makes a pool and begins to boot; never waits.
 -- @tparam table host the instance's doors
 -- @tparam table options
@@ -71,6 +74,7 @@ function M.new(host, options, level)
   local ok, message, code = self:grow(level + 1)
   if not ok and code == "not_supported" then return nil, message, code end
   self:fill()
+  host.later(function() self:ready(FIRST_SECONDS) end) -- nginx's init_worker can wait for nothing, its timers can
   return self
 end
 
@@ -116,7 +120,7 @@ function Pool:grow(level, delay)
   local box, message, code = begin(self, (level or 1) + 1, delay)
   if not box then
     self.pooled.last = nil
-    -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: the first who uses the pool can.
+    -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: soon after it can.
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end

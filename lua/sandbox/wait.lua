@@ -3,7 +3,7 @@
 --
 -- A host is a module of sandbox.hosts with `running()`, `wait(fd, events, seconds) -> ready`, and, where the host needs it,
 -- `forget(fd)` before a descriptor is closed, `connect()` for a transport of its own, `watch(fd, f) -> stop` to call f
--- whenever the descriptor is ready, `call(f)` for callbacks of the user.
+-- whenever the descriptor is ready, `call(f)` for callbacks of the user, `later(f)` to call f with nobody waiting.
 -- @module sandbox.wait
 local core = require "sandbox.core"
 local loop = require "sandbox.loop"
@@ -103,6 +103,13 @@ function M.sleep(seconds)
     host.wait(-1, "r", left)
     left = limit - core.now()
   until left <= 0
+end
+
+--- Calls f when nobody waits for it, in a host that has a place for that; elsewhere never.
+-- @func f it may wait
+function M.later(f)
+  local host = M.host()
+  if host.later then host.later(f) end
 end
 
 --- Calls f whenever a transport has something, with nobody waiting: in the host's own way, or in a coroutine of its own.

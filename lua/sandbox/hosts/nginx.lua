@@ -81,6 +81,13 @@ function M.go(f)
   ngx.thread.spawn(f)
 end
 
+--- Calls f soon, from a timer: where it may wait, and nobody waits for it.
+function M.later(f)
+  ngx.timer.at(0, function(premature)
+    if not premature then f() end
+  end)
+end
+
 --- Opens the connection, in one go with the supervisor's start.
 -- @string supervisor
 -- @tparam[opt] userdata zygote

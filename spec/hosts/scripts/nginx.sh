@@ -59,6 +59,8 @@ start
 rm "$dir/pools"
 trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
 id=none
+two_boxes() { [ "$(find "$dir/state" -maxdepth 1 -name 'run-*' | wc -l)" = 2 ]; }
+eventually two_boxes || fail "pools of init_worker: no boxes without a request"
 got=$(get http://x/pool); [ "$got" = $'1\n2\n3\n["in"]' ] || fail "pool: $got"
 got=$(get http://x/box); [ "$got" = $'x\nin' ] || fail "box: $got"
 got=$(get http://x/box); [ "$got" = $'x\nx\nin' ] || fail "box of another request: $got"
