@@ -286,7 +286,7 @@ bool sup_loop_turn(struct sup_run *s)
 
 	take_frames(s);
 	while (!s->host_gone && s->reason == SUP_EXITED &&
-	       !sup_slot_try(s->request.state_dir, &s->slot)) {
+	       !sup_slot_try(&s->slot, s->request.state_dir)) {
 		fill(s, p);
 		if (poll(p, P_COUNT, SUP_SLOT_RETRY) < 0 && errno != EINTR)
 			break;

@@ -28,7 +28,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
 	s->meter.cpu = -1;
 	s->stats = -1;
-	s->slot = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
+	s->slot.lock = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;

@@ -49,7 +49,7 @@ struct sup_run {
 	bool attached;			/* exec: the request so far only names the box */
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
 	double born, queued, spawned, start, end, next_cpu;	/* queued: seconds of waiting for a turn to boot */
-	int slot;			/* the turn, -1: none */
+	struct sup_slot slot;		/* the turn to boot */
 	unsigned removed;		/* sweep */
 };
 

@@ -17,6 +17,7 @@
 #include "sup_log.h"
 #include "sup_pump.h"
 #include "sup_request.h"
+#include "sup_slot.h"
 #include "sup_stats.h"
 #include "sup_trace.h"
 #include "sup_tree.h"
@@ -308,8 +309,50 @@ static void test_control_bounds(void)
 	close(pair[1]);
 }
 
+/* Turns to boot in the order of asking, also past those who died while they waited. */
+static void test_slots(void)
+{
+	char dir[] = "/tmp/sbt-slots-XXXXXX", path[64];
+	struct sup_slot holder[64], a = { .lock = -1 }, b = { .lock = -1 }, dead = { .lock = -1 }, last = { .lock = -1 };
+	int n = 0, tries = 0;
+
+	CHECK("a directory for turns", mkdtemp(dir) != NULL);
+	for (; n < 64; n++) {
+		holder[n] = (struct sup_slot){ .lock = -1 };
+		if (!sup_slot_try(&holder[n], dir))
+			break;
+	}
+	CHECK("as many turns as cores, at least two", n >= 2 && n < 64);
+	CHECK("those who come later wait", !sup_slot_try(&a, dir) && !sup_slot_try(&b, dir) && !sup_slot_try(&dead, dir) && !sup_slot_try(&last, dir));
+	sup_slot_release(&holder[n]);	/* it has the number before a's, and will never come */
+	sup_slot_release(&holder[0]);
+	CHECK("who asked first has been dead for too long", !sup_slot_try(&a, dir) && sup_slot_try(&a, dir));
+	sup_slot_release(&holder[1]);
+	CHECK("the last leaves a free turn to those before it", !sup_slot_try(&last, dir));
+	CHECK("the next takes it at once", sup_slot_try(&b, dir));
+	sup_slot_release(&dead);
+	sup_slot_release(&a);
+	while (!sup_slot_try(&last, dir) && tries < 10)
+		tries++;
+	CHECK("the dead hold it up for a try each", tries <= 1);
+	sup_slot_release(&b);
+	sup_slot_release(&last);
+	for (int i = 2; i < n; i++)
+		sup_slot_release(&holder[i]);
+	CHECK("released twice", (sup_slot_release(&last), true));
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(path, sizeof(path), "%s/.boot-%d", dir, i);
+		CHECK("a file a turn", unlink(path) == 0);
+	}
+	(void)snprintf(path, sizeof(path), "%s/.boot-queue", dir);
+	CHECK("one for the queue, and nothing else", unlink(path) == 0 && rmdir(dir) == 0);
+	CHECK("a directory that is not there gives turns to all", sup_slot_try(&a, dir) && a.lock == -1);
+	sup_slot_release(&a);
+}
+
 int main(void)
 {
+	test_slots();
 	test_tree();
 	test_control();
 	test_control_bounds();
