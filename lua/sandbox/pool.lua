@@ -68,7 +68,7 @@ function M.new(host, options, level)
   local self = setmetatable({
     host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
-    used_at = core.now(), peak = 0, pooled = { single = own.max_uses == 1 },
+    used_at = core.now(), peak = 0, growing = 0, pooled = { single = own.max_uses == 1 },
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
   local ok, message, code = self:grow(level + 1)
@@ -80,7 +80,9 @@ end
 
 local function begin(self, level, delay)
   self.pooled.delay = delay
+  self.growing = self.growing + 1 -- it may wait, and others look at the pool meanwhile
   local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled)
+  self.growing = self.growing - 1
   return box, message, code
 end
 
@@ -147,15 +149,18 @@ end
 function Pool:fill(delay)
   if self.closed then return end
   local wanted = target(self)
-  while #self.boxes < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
+  while #self.boxes + self.growing < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
     if not self:grow(1, delay) then return end
   end
 end
 
-local function discard(self, i)
-  local entry = table.remove(self.boxes, i)
+local function discard(self, entry)
+  for i, other in ipairs(self.boxes) do
+    if other == entry then table.remove(self.boxes, i) end
+  end
   if entry.job then entry.job:close() end
   entry.box:close()
+  entry.destroyed = true
   self.destroyed = self.destroyed + 1
 end
 
@@ -226,42 +231,57 @@ end
 
 function steps.ready() return true end
 
--- Takes a box on as far as it goes at the moment; it may have died meanwhile.
+-- Takes a box on as far as it goes at the moment; it may have died meanwhile. A step may wait in some hosts (nginx), and others who
+-- look at the pool meanwhile leave that box alone.
 local function advance(self, entry)
-  local before
+  if entry.stepping or entry.leased or entry.destroyed then return true end
+  entry.stepping = true
+  local before, alive, message, code
   repeat
-    local alive, message, code = has_booted(self, entry)
-    if alive == nil then return nil, message, code end
+    alive, message, code = has_booted(self, entry)
     before = entry.state
-    alive, message, code = steps[before](self, entry)
-    if not alive then return nil, message, code end
-  until entry.state == before
-  return true
+    if alive ~= nil then alive, message, code = steps[before](self, entry) end
+  until entry.state == before or not alive
+  entry.stepping = false
+  return alive, message, code
+end
+
+-- What is there now: while one is looked at, others may come and go.
+local function snapshot(self)
+  local list = {}
+  for i, entry in ipairs(self.boxes) do list[i] = entry end
+  return list
 end
 
 --- Looks after all boxes: takes in what has booted, replaces what has died. Never waits.
 function Pool:step()
-  for i = #self.boxes, 1, -1 do
-    local ok, message, code = advance(self, self.boxes[i])
+  for _, entry in ipairs(snapshot(self)) do
+    local ok, message, code = advance(self, entry)
     if not ok then
       self.failed, self.failed_code, self.failed_at = message, code, core.now()
       self.failures = self.failures + 1
       self.pooled.last = nil -- what is asked of the machine is found out anew
-      discard(self, i)
-    elseif self.boxes[i].state == "ready" then
+      discard(self, entry)
+    elseif entry.state == "ready" then
       self.failed = nil
     end
   end
-  local wanted, idle = target(self), is_idle(self)
-  for i = #self.boxes, 1, -1 do -- what was used much is used no more
-    if idle and #self.boxes > wanted and self.boxes[i].state == "ready" then discard(self, i) end
+  local spare = is_idle(self) and #self.boxes - target(self) or 0
+  for _, entry in ipairs(snapshot(self)) do -- what was used much is used no more
+    if spare > 0 and entry.state == "ready" and not entry.leased and not entry.destroyed then
+      discard(self, entry)
+      spare = spare - 1
+    end
   end
   self:fill()
 end
 
 local function take_ready(self)
   for i, entry in ipairs(self.boxes) do
-    if entry.state == "ready" then return table.remove(self.boxes, i) end
+    if entry.state == "ready" and not entry.stepping then
+      entry.leased = true
+      return table.remove(self.boxes, i)
+    end
   end
 end
 
@@ -299,7 +319,7 @@ local function acquire(self)
       self.leased, self.used_at = self.leased + 1, core.now()
       return entry, token, core.now() - began
     end
-    if #self.boxes == 0 then
+    if #self.boxes + self.growing == 0 then
       if self.failed and core.now() - (self.failed_at or 0) < 1 then
         self.turns:release(token)
         return nil, self.failed, self.failed_code
@@ -327,6 +347,7 @@ local function give_back(self, entry, token)
     entry.box:close()
     self.destroyed = self.destroyed + 1
   else
+    entry.leased = false
     self.boxes[#self.boxes + 1] = entry
   end
   self.turns:release(token)
@@ -401,7 +422,7 @@ end
 --- Destroys what is not leased; what is leased ends with its program. Once more does no harm.
 function Pool:close()
   self.closed = true
-  for i = #self.boxes, 1, -1 do discard(self, i) end
+  for _, entry in ipairs(snapshot(self)) do discard(self, entry) end
 end
 Pool.__close = Pool.close
 

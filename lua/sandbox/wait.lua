@@ -138,7 +138,10 @@ local Descriptor = {}
 Descriptor.__index = Descriptor
 
 function Descriptor:fd() return self.conn:fd() end
-function Descriptor:send(kind, payload) return self.conn:send(kind, payload) end
+function Descriptor:send(kind, payload)
+  self.nap = nil -- an answer may come soon
+  return self.conn:send(kind, payload)
+end
 function Descriptor:next() return self.conn:next() end
 --- Takes what has come: true, false when nothing has, nil at the end.
 function Descriptor:recv()
@@ -159,8 +162,9 @@ function Descriptor:wait(seconds, wait)
     local host = M.host()
     self.forget = host.forget
     self.waiting = (self.waiting or 0) + 1
-    if host.cosockets then -- it can only look again after a while
-      host.wait(-1, "r", math.min(seconds or 0.005, 0.005))
+    if host.cosockets then -- it can only look again after a while, at first a short one
+      self.nap = math.min((self.nap or 0.0008) * 1.2, 0.005)
+      host.wait(-1, "r", math.min(seconds or self.nap, self.nap))
     else
       ready = host.wait(fd, self:events(), seconds)
     end

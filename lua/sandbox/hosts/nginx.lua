@@ -34,7 +34,7 @@ function Cosocket:recv()
 end
 
 function Cosocket:send(kind, payload)
-  if self.ended then return nil, "send: the supervisor is gone", "EPIPE" end
+  if self.ended or self.mute then return nil, "send: the supervisor is gone", "EPIPE" end
   self.conn:send(kind, payload)
   if self.sending then return true end -- another light thread is at it, and takes ours along
   self.sending = true
@@ -45,7 +45,8 @@ function Cosocket:send(kind, payload)
   end
   self.sending = false
   if ok and sent then return true end
-  if ok then self.ended = true end
+  -- A program may end before all of its stdin is on its way: the result is there, and still to be read.
+  if ok then self.mute = true end
   return nil, "send: " .. tostring(ok and err or sent), "EPIPE"
 end
 

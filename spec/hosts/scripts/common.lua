@@ -10,6 +10,8 @@ end
 function M.serial(sandbox, sb)
   local r = assert(sb:run{ "python3", "-c", "print(input()[::-1])", stdin = "abc\n" })
   check(r.stdout == "cba\n" and r.ok, "run")
+  -- It ends while its stdin is on its way: the result is not lost over that.
+  for _ = 1, 5 do check(assert(sb:run{ "true", stdin = ("x"):rep(1000000) }).ok, "stdin that nobody reads") end
   local job = assert(sb:spawn{ "cat" })
   check(job:write("hello\n") and job:read("stdout") == "hello\n", "write and read")
   job:close_stdin()
