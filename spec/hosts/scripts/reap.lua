@@ -32,5 +32,13 @@ local sandbox, sb = common.new(wait)
 local same = common.census(sb)
 common.serial(sandbox, sb)
 same()
+assert(reaped == 0, "what the zygote forked is left to nobody")
+-- Started directly, as where there is no zygote: an orphan of ours, whoever reaps it.
+local conn = assert(core.spawn(assert(core.supervisor())))
+conn:send("G", "")
+repeat wait(conn:fd(), "r", 1) until conn:recv() == nil
+conn:close()
+local limit = core.now() + 20
+while reaped == 0 and core.now() < limit do wait(-1, "r", 0.01) end
 assert(reaped > 0, "there was something to reap")
 print "passed"
