@@ -276,12 +276,42 @@ local function memory()
   settled()
 end
 
+-- For how long a start holds up the host: by the zygote, and directly, by vfork and exec; on a quiet machine and on a busy one.
+local function stall()
+  local path = assert(core.supervisor())
+  local zygote = assert(core.zygote(path))
+  local function starts(z)
+    local times = {}
+    for i = 1, 200 do
+      local began = core.now()
+      assert(core.spawn(path, z)):close()
+      times[i] = (core.now() - began) * 1000
+      core.poll(-1, "r", 0.003) -- the supervisors come and go meanwhile
+    end
+    return ("p50 %.2f   p99 %.2f   worst %.2f ms"):format(quantile(times, 0.5), quantile(times, 0.99), quantile(times, 1))
+  end
+  say("  a start holds up the host, quiet: %s   directly: %s", starts(zygote), starts(nil))
+  local busy = {}
+  for i = 1, 4 do
+    busy[i] = assert(sb:spawn{ "/bin/sh", "-c", "echo up; while :; do :; done", rootfs = rootfs, limits = { timeout = 60 } })
+    busy[i]:read()
+  end
+  say("  a start holds up the host, 4 busy sandboxes: %s   directly: %s", starts(zygote), starts(nil))
+  for _, job in ipairs(busy) do
+    job:kill()
+    job:wait_gone()
+    job:close()
+  end
+  zygote:close()
+end
+
 local ok, message = pcall(function()
   speed()
   if WHAT == "all" then
     throughput()
     memory()
     many()
+    stall()
   end
 end)
 cleanup()

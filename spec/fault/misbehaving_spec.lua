@@ -211,6 +211,20 @@ describe("the supervisor", function()
     end
   end)
 
+  it("that waits for a box answers, too, when there is none", function()
+    local exec = "mode=exec\0container=box\0box=/nonexistent/run-1\0"
+    for _, row in ipairs{
+      { "system", { "A", "" }, { "G", "" } },
+      { "system", { "A", exec }, { "G", "" } }, -- neither a pid nor await
+      { "closed", { "A", exec .. "await=1\0boot_timeout=0.05\0" }, { "G", "" } },
+      { "closed", { "A", exec .. "await=1\0boot_timeout=0.05\0" }, { "R", exec .. "await=1\0" }, { "G", "" } },
+      { "closed", { "A", exec .. "box_pid=2147483647\0" }, { "R", exec .. "box_pid=2147483647\0" }, { "G", "" } },
+      { "system", { "A", "mode=run\0" }, { "R", "garbage" }, { "G", "" } },
+    } do
+      assert.truthy(talk({ row[2], row[3], row[4] }):find("^error=" .. row[1]), row[2][2])
+    end
+  end)
+
   it("ends without a word on what is no frame", function()
     local pipe = io.popen(([=[python3 - %s 2>&1 <<'E'
 import os, socket, sys
