@@ -114,6 +114,7 @@ static int flush(struct conn *c)
 	return 0;
 }
 
+/* conn:send(kind, payload, more) -> true, or nil, message, errno's name. more: another frame follows at once, and takes this along. */
 static int conn_send(lua_State *L)
 {
 	struct conn *c = check_conn(L);
@@ -133,7 +134,7 @@ static int conn_send(lua_State *L)
 	sbx_wire_put_header(to, (uint8_t)type[0], (uint32_t)n);
 	memcpy(to + SBX_WIRE_HEADER, payload, n);
 	sbx_buf_add(&c->out, SBX_WIRE_HEADER + n);
-	int err = flush(c);
+	int err = lua_toboolean(L, 4) ? 0 : flush(c);
 
 	if (err)
 		return lua_util_fail(L, err, "send");

@@ -106,14 +106,14 @@ static int send_all(int sock, const char *bytes, size_t n, const int *fd, unsign
 
 int sup_control_send(struct sup_control *c, const char *method, const char *arg, const int *fd, unsigned n)
 {
-	char head[96];
-	int len = snprintf(head, sizeof(head), "{\"method\":\"%s\",\"arg\":", method);
+	char *text = NULL;
+	/* In one piece: the sentry wakes up for each. */
+	int len = c->fd < 0 ? -1 : asprintf(&text, "{\"method\":\"%s\",\"arg\":%s}", method, arg);
+	int rc = len < 0 ? -1 : send_all(c->fd, text, (size_t)len, fd, n);
 
-	if (c->fd < 0 || len >= (int)sizeof(head))
-		return -1;
-	if (send_all(c->fd, head, (size_t)len, fd, n) < 0 || send_all(c->fd, arg, strlen(arg), NULL, 0) < 0)
-		return -1;
-	return send_all(c->fd, "}", 1, NULL, 0);
+	if (len >= 0)
+		free(text);
+	return rc;
 }
 
 int sup_control_receive(struct sup_control *c, struct json_object **reply)

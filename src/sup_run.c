@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,7 @@ static int raise_priority(void)
 {
 	int before;
 
+	(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ .sched_priority = 0 });
 	errno = 0;
 	before = getpriority(PRIO_PROCESS, 0);
 	if (errno)

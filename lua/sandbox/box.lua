@@ -27,18 +27,18 @@ local function make(host, options, level, pooled)
   if not box then error(programs, level + 1) end
   local plan, rt, code = host.prepare(box, level + 1)
   if not plan then return nil, rt, code end
-  plan.box, plan.idle_timeout, plan.quiet, plan.boot_delay = true, idle, true, pooled.delay
+  plan.box, plan.idle_timeout, plan.quiet = true, idle, true
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
-  return { plan = plan, rt = rt, programs = programs, req = req, delay = pooled.delay, runsc = core.stat(rt.runsc) }
+  return { plan = plan, rt = rt, programs = programs, req = req, runsc = core.stat(rt.runsc) }
 end
 
 -- The same once more under another id; nil where there is nothing to be had again, or runsc is another by now.
 local function make_again(pooled)
   local last = pooled.last
-  local runsc = last and last.delay == pooled.delay and core.stat(last.rt.runsc)
+  local runsc = last and core.stat(last.rt.runsc)
   if not runsc or not last.runsc or runsc.ino ~= last.runsc.ino or runsc.mtime ~= last.runsc.mtime then return nil end
   local made, plan, id = {}, {}, core.random_hex(16)
   for k, v in pairs(last) do made[k] = v end
@@ -64,7 +64,7 @@ function M.begin(host, options, level, pooled)
   local plan, rt = made.plan, made.rt
   pooled.last = not plan.spec and made or nil -- a function of the caller's has its say about each
   local job
-  job, message, code = host.launch(plan, made.req, true)
+  job, message, code = host.launch(plan, pooled.delay and request.delayed(made.req, pooled.delay) or made.req, true)
   if not job then return nil, message, code end
   return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
                         uses = 0, single = pooled.single }, Box)

@@ -446,7 +446,7 @@ end
 
 local function send_files(transport, files)
   for _, file in ipairs(files or {}) do
-    transport:send("F", ("%s\0%s\0%s\0"):format(file.path, file.mode or "666", file.from or ""))
+    transport:send("F", ("%s\0%s\0%s\0"):format(file.path, file.mode or "666", file.from or ""), true)
     local content = file.content or ""
     for at = 1, #content, PIECE do transport:send("D", content:sub(at, at + PIECE - 1)) end
   end
@@ -470,8 +470,9 @@ function M.start(transport, plan, request)
       return nil, message, code
     end
   end
-  transport:send("R", request.r)
-  if request.config then transport:send("C", request.config) end
+  -- In one go, for the supervisor wakes up for each.
+  transport:send("R", request.r, true)
+  if request.config then transport:send("C", request.config, true) end
   send_files(transport, request.files)
   transport:send("G", "")
   self.source = source

@@ -304,12 +304,21 @@ function M.build(plan, rt, id, core)
     p:add("guest", M.helper())
     p:add("container", oci.BOX)
     p:add("idle_timeout", plan.idle_timeout)
-    p:add("boot_delay", plan.boot_delay)
     p:add("cpus_later", plan.cpus_later)
   end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
   return { r = p:bytes(), config = config, files = guest_files(plan), id = id }
+end
+
+--- A request to boot that leaves the machine to others first.
+-- @tparam table request
+-- @number seconds
+-- @treturn table another request
+function M.delayed(request, seconds)
+  local p = new_pairs()
+  p:add("boot_delay", seconds)
+  return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id }
 end
 
 --- Our helper on the host: it lies beside the supervisor.

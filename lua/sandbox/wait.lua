@@ -138,9 +138,9 @@ local Descriptor = {}
 Descriptor.__index = Descriptor
 
 function Descriptor:fd() return self.conn:fd() end
-function Descriptor:send(kind, payload)
+function Descriptor:send(kind, payload, more)
   self.nap = nil -- an answer may come soon
-  return self.conn:send(kind, payload)
+  return self.conn:send(kind, payload, more)
 end
 function Descriptor:next() return self.conn:next() end
 --- Takes what has come: true, false when nothing has, nil at the end.

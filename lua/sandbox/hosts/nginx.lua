@@ -33,9 +33,10 @@ function Cosocket:recv()
   return false
 end
 
-function Cosocket:send(kind, payload)
+function Cosocket:send(kind, payload, more)
   if self.ended or self.mute then return nil, "send: the supervisor is gone", "EPIPE" end
   self.conn:send(kind, payload)
+  if more then return true end
   if self.sending then return true end -- another light thread is at it, and takes ours along
   self.sending = true
   local bytes, ok, sent, err = self.conn:take(), true, true, nil
