@@ -59,7 +59,7 @@ core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
 supervisor: $(SUP) $(GUEST)
 
-$(GUEST): src/guest_main.c src/guest_files.c src/sbx_wire.c src/guest_files.h src/sbx_wire.h
+$(GUEST): src/guest_main.c src/guest_files.c src/guest_shell.c src/sbx_wire.c src/guest_files.h src/guest_shell.h src/sbx_wire.h
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
 

@@ -5,6 +5,7 @@
  *   sandbox-guest exec CWD FILES FSIZE TASKS argv…    runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
+ *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
  * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
  */
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "guest_files.h"
+#include "guest_shell.h"
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
 #define REPORT 3
@@ -118,5 +120,7 @@ int main(int argc, char **argv)
 		return 0;
 	if (argc == 2 && !strcmp(argv[1], "files"))
 		return guest_files();
+	if (argc == 2 && !strcmp(argv[1], "shell"))
+		return guest_shell();
 	return 126;
 }

@@ -5,6 +5,8 @@
 -- loader reads byte-exactly and unbuffered, so that not a byte of it is missing there. "ready" and a newline on stdout say that
 -- it waits; the pool takes that line away. Random state is seeded afresh after the wait.
 -- @module sandbox.prepared
+local oci = require "sandbox.oci"
+
 local M = {}
 
 -- A traceback names the user's line, not the loader's. Exit handlers run; the interpreter's own dismantling is left out.
@@ -114,23 +116,13 @@ const f = vm.runInThisContext(Module.wrap(source), { filename: "main.js" });
 f.call(m.exports, m.exports, (id) => m.require(id), m, m.filename, process.cwd());
 ]==]
 
--- A shell reads its input byte by byte as it is: the code goes to `eval`, what follows is stdin.
-local SH = [==[
+-- A shell can neither read so many bytes nor hold a NUL: our helper in the sandbox makes text of the lease, which `eval` takes. What
+-- follows is stdin.
+local SH = ([==[
 echo ready
-IFS=' ' read -r args size || exit 0
-read_bytes() { [ "$1" = 0 ] || dd bs="$1" count=1 iflag=fullblock 2>/dev/null; }
-packed=$(read_bytes "$args" | tr '\0' '\n')
-code=$(read_bytes "$size")
-set --
-if [ "$args" != 0 ]; then
-while IFS= read -r a; do set -- "$@" "$a"; done <<END
-$packed
-END
-fi
-unset -f read_bytes
-unset packed args size a
-eval "$code"
-]==]
+code=$(%s shell) || exit 0
+eval "unset code; $code"
+]==]):format(oci.HELPER)
 
 local function with(argv, modules)
   for _, name in ipairs(modules or {}) do

@@ -159,6 +159,16 @@ describe("a pool", function()
     pool:close()
   end)
 
+  it("leases a shell any arguments and any code", function()
+    local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.sh() })
+    local r = assert(pool:run{ code = "printf '<%s>' \"$@\"; cat", argv = { "it's\ntwo", "", "*", "$(id)" }, stdin = "rest\0\255" })
+    assert.same({ "<it's\ntwo><><*><$(id)>rest\0\255", 0 }, { r.stdout, r.exit_code })
+    r = assert(pool:run{ code = ("# " .. ("x"):rep(200) .. "\n"):rep(1000) .. "echo ${code-unset} $#\nno-such-command" })
+    assert.same({ "unset 0\n", 127 }, { r.stdout, r.exit_code })
+    assert.truthy(r.stderr:find("1002", 1, true), r.stderr)
+    pool:close()
+  end)
+
   if not env.control then -- with `runsc exec` it goes on when it is used
     it("gets its sandboxes ready without being looked after", function()
       local first = assert(sb:pool{ size = 1 }) -- from the first on it is known how this runsc is spoken to
