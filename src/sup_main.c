@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Theory of operation. A Lua host has one supervisor a run and talks to it over one stream socket, descriptor 3; a zygote that
- * the host starts once forks them (sup_zygote). The supervisor owns all that must happen even if the host is dead, stopped or has forgotten: the deadline, the limits, the
- * output caps, the kill, the clean-up. It reads the request (sup_request), makes the run's directory (sup_dir) and cgroups
+ * the host starts once forks them (sup_zygote). The supervisor owns all that must happen even if the host is dead, stopped or
+ * has forgotten: the deadline, the limits, the output caps, the kill, the clean-up. It reads the request (sup_request), makes the run's directory (sup_dir) and cgroups
  * (sup_cgroup), moves into namespaces of its own and composes the guest's root there (sup_mount, sup_place), starts runsc
  * (sup_spawn), and then waits in one poll loop (sup_loop) for the guest's output (sup_pump), its start and end (sup_trace),
  * its use of memory and CPU (sup_meter) and the host (sup_host). At the end it judges (sup_judge), sends the result

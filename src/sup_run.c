@@ -144,10 +144,12 @@ static void on_attach(struct sup_run *s, const unsigned char *payload, uint32_t 
 	on_request(s, payload, n);
 	s->attached = true;
 	if (sup_error_set(&s->error) || r->mode != SUP_MODE_EXEC || (r->await && await_box(s) < 0) ||
-	    sup_exec_attach(&s->exec, &s->error) < 0 || !r->first || sup_exec_first(&s->exec, r->first, &s->error) < 0)
-		return;
-	(void)sup_host_put(s->host, SBX_WIRE_STARTED, armed, sizeof(armed));
-	(void)sup_host_flush(s->host);
+	    sup_exec_attach(&s->exec, &s->error) < 0 || (r->first && sup_exec_first(&s->exec, r->first, &s->error) < 0)) {
+		s->host_gone = r->first != NULL;	/* the end tells a pool that it has to see for itself */
+	} else if (r->first) {
+		(void)sup_host_put(s->host, SBX_WIRE_STARTED, armed, sizeof(armed));
+		(void)sup_host_flush(s->host);
+	}
 }
 
 static void on_config(struct sup_run *s, const unsigned char *payload, uint32_t n)
@@ -210,6 +212,8 @@ int sup_run_prepare(struct sup_run *s)
 		}
 		on_frame(s, type, payload, n);
 		sup_host_drop(s->host);
+		if (s->host_gone)
+			return -1;
 	}
 	sup_place_close(&s->place);
 	return sup_error_set(&s->error) ? -1 : 0;
@@ -227,7 +231,8 @@ static int raise_priority(void)
 {
 	int before;
 
-	(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ .sched_priority = 0 });
+	if (sched_getscheduler(0) == SCHED_BATCH)	/* as the zygote is */
+		(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ .sched_priority = 0 });
 	errno = 0;
 	before = getpriority(PRIO_PROCESS, 0);
 	if (errno)

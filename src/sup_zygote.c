@@ -54,7 +54,8 @@ bool sup_zygote_serve(int control)
 
 	(void)signal(SIGCHLD, SIG_IGN);	/* nobody asks how they ended */
 	/* Whoever woke us goes on first: a host in the middle of its own work (sched(7)). A supervisor takes it back when it starts. */
-	(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ .sched_priority = 0 });
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ .sched_priority = 0 });
 	for (;;) {
 		struct pollfd p[2] = { { .fd = control, .events = POLLIN }, { .fd = host, .events = POLLIN } };
 

@@ -223,6 +223,8 @@ describe("the supervisor", function()
     } do
       assert.truthy(talk({ row[2], row[3], row[4] }):find("^error=" .. row[1]), row[2][2])
     end
+    -- One that was to run something first ends, so that its pool looks for itself.
+    assert.is_nil(talk{ { "A", exec .. "await=1\0boot_timeout=0.05\0first=null\0" } })
   end)
 
   it("ends without a word on what is no frame", function()
