@@ -26,6 +26,9 @@ for _, code in ipairs(snippets) do
   r = assert(pool:run{ code = code, stdin = "a line\n", limits = { timeout = 5 } })
   print(("python    %5.1f ms  %s"):format((now() - began) * 1000, ((r.stdout .. r.stderr):match "([^\n]*)\n$")))
 end
+-- A sandbox that is one program's takes less memory than its pool has, if that program is to have less.
+r = assert(pool:run{ code = "x = b'x' * (100 << 20)", limits = { memory = "64M" } })
+print("a lease   " .. r.message)
 local s = pool:stats()
 print(("the pool  served %d, destroyed %d"):format(s.served, s.destroyed))
 pool:close()
