@@ -68,7 +68,7 @@ function M.new(host, options, level)
   local self = setmetatable({
     host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
-    used_at = core.now(), peak = 0, growing = 0, pooled = { single = own.max_uses == 1 },
+    used_at = core.now(), peak = 0, growing = 0, returning = 0, pooled = { single = own.max_uses == 1 },
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
   local ok, message, code = self:grow(level + 1)
@@ -149,7 +149,7 @@ end
 function Pool:fill(delay)
   if self.closed then return end
   local wanted = target(self)
-  while #self.boxes + self.growing < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
+  while #self.boxes + self.growing + self.returning < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
     if not self:grow(1, delay) then return end
   end
 end
@@ -279,7 +279,9 @@ end
 local function take_ready(self)
   for i, entry in ipairs(self.boxes) do
     if entry.state == "ready" and not entry.stepping then
-      entry.leased = true
+      entry.leased, entry.uses = true, (entry.uses or 0) + 1
+      entry.returns = entry.uses < self.options.max_uses -- unless it dies of it: so it is not replaced yet
+      if entry.returns then self.returning = self.returning + 1 end
       return table.remove(self.boxes, i)
     end
   end
@@ -341,8 +343,8 @@ end
 
 local function give_back(self, entry, token)
   self.leased, self.served = self.leased - 1, self.served + 1
-  entry.uses = (entry.uses or 0) + 1
-  if entry.uses >= self.options.max_uses or self.closed or not entry.box:ready() then
+  if entry.returns then self.returning = self.returning - 1 end
+  if not entry.returns or self.closed or not entry.box:ready() then
     if entry.job then entry.job:close() end
     entry.box:close()
     self.destroyed = self.destroyed + 1

@@ -62,7 +62,7 @@ describe("a pool", function()
 
   it("serves several programs where it is told to", function()
     local pool = assert(sb:pool{ size = 1, max_uses = 2 })
-    assert(pool:run{ "sh", "-c", "touch mine" })
+    assert(pool:run{ "sh", "-c", "touch mine; sleep 0.6" }) -- long enough for a successor to boot, were there one
     assert.equal("mine\n", assert(pool:run{ "ls" }).stdout)
     assert.equal("", assert(pool:run{ "ls" }).stdout)
     pool:close()
