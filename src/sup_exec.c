@@ -264,6 +264,12 @@ static void serve_command(struct sup_exec *x, struct sup_trace *t, struct sup_er
 		command_ended(x, t, e);
 }
 
+/* A box that is killed may still tell how its programs end; its supervisor writes down that it ends before it kills. */
+static bool killed_with_box(const struct sup_exec *x, int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && sup_stats_read(x->stats).ended;
+}
+
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 {
 	if (x->request->cli) {
@@ -282,7 +288,8 @@ void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e
 
 	if (rc == 0)
 		return;
-	if (rc < 0 || sup_control_result(reply, &status, &ignored) < 0 || !json_object_is_type(status, json_type_int)) {
+	if (rc < 0 || sup_control_result(reply, &status, &ignored) < 0 || !json_object_is_type(status, json_type_int) ||
+	    killed_with_box(x, json_object_get_int(status))) {
 		x->gone = true;
 	} else {
 		/* A program that ended has begun, unless the helper said otherwise. */
