@@ -167,6 +167,24 @@ print(z, conn)]]):format(PATH, PATH, flag))
     poor:close()
   end)
 
+  it("ends nobody when it cannot fork", function()
+    local drop = core.getuid() == 0 and "setpriv --reuid 65534 --clear-groups " or ""
+    local first = processes()[1]
+    local mine = assert(core.zygote(write("rich", ("#!/bin/sh\nexec %s%s\n"):format(drop, PATH))))
+    local pid
+    assert.is_true(eventually(function()
+      for _, other in ipairs(processes()) do pid = other ~= first and other or pid end
+      return pid ~= nil
+    end))
+    local conn = assert(core.spawn(PATH, mine))
+    assert.is_true(eventually(function() return #processes() == 3 end))
+    assert(os.execute(drop .. "prlimit --nproc=0 --pid " .. pid)) -- as the same user: that is allowed everywhere
+    assert.truthy(answer(assert(core.spawn(PATH, mine))):find("cannot fork", 1, true))
+    assert.truthy(answer(conn):find(NONE, 1, true))
+    assert.is_true(mine:serves())
+    mine:close()
+  end)
+
   it("is not asked by a forked copy of the host", function()
     local ok, ffi = pcall(require, "ffi")
     if not ok then -- PUC Lua cannot fork: a program that is no zygote ends the connection all the same

@@ -120,10 +120,9 @@ int main(void)
 	reset_process();
 	if (fstat(CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return 111;
-	(void)setsid();
 	if (sup_zygote_asked(CONTROL) && !sup_zygote_serve(CONTROL))
 		return 0;
-	(void)setsid();	/* one that was forked has a session of its own, too */
+	(void)setsid();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (sup_host_init(&host, CONTROL) < 0)
 		return 111;

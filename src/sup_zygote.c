@@ -29,11 +29,9 @@ static void refuse(int fd, int err)
 	if (sup_host_init(&host, fd) == 0) {
 		sup_run_init(&run, &host);
 		(void)sup_error(&run.error, "system", "cannot fork a supervisor: %s", strerror(err));
-		sup_report_judge(&run);
 		(void)sup_report(&run);
 		(void)sup_host_flush(&host);
-		sup_run_teardown(&run);
-		sup_run_destroy(&run);
+		sup_run_destroy(&run);	/* no teardown: that kills what is below us, and that is others' */
 	}
 	sup_host_destroy(&host);
 }
@@ -52,6 +50,7 @@ bool sup_zygote_serve(int control)
 {
 	int host = sup_host_pidfd(control);
 
+	(void)setsid();
 	(void)signal(SIGCHLD, SIG_IGN);	/* nobody asks how they ended */
 	/* Whoever woke us goes on first: a host in the middle of its own work (sched(7)). A supervisor takes it back when it starts. */
 	if (sched_getscheduler(0) == SCHED_OTHER)
