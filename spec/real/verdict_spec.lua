@@ -25,11 +25,7 @@ describe("a run", function()
   end)
 
   it("prints, ends and is measured", function()
-    local r
-    for _ = 1, 3 do -- a supervisor that got no processor for all of the guest's start takes the guest's memory for runsc's own
-      r = py("print(6*7)", { limits = { timeout = 20, memory = "128M", pids = 32 } })
-      if r.peak_memory > 1e6 then break end
-    end
+    local r = py("print(6*7)", { limits = { timeout = 20, memory = "128M", pids = 32 } })
     assert.same({ "42\n", "", "exited", 0, true }, { r.stdout, r.stderr, r.status, r.exit_code, r.ok })
     assert.equal("", env.flags_of(r))
     assert.is_nil(r.signal)
