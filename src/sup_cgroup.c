@@ -405,17 +405,16 @@ double sup_cgroup_cpu_time(const struct sup_cgroup *c)
 	return (double)strtoull(text, NULL, 10) / 1e9;
 }
 
-void sup_cgroup_started(struct sup_cgroup *c)
+void sup_cgroup_started(const struct sup_cgroup *c)
 {
-	c->cpus_begun = c->cpus_held && set_quota(c, true) == 0;
+	if (c->cpus_held)
+		(void)set_quota(c, true);
 }
 
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r)
 {
 	set_memory(c, r);
 	c->cpus = r->cpus;
-	if (c->cpus_begun)
-		(void)set_quota(c, true);
 }
 
 int sup_cgroup_throttled(const struct sup_cgroup *c)

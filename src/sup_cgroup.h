@@ -26,7 +26,6 @@ struct sup_cgroup {
 	int memory, cpu, cpuacct, pids;	/* index of the group that has the controller, -1: none */
 	bool cpus_held;
 	double cpus;
-	bool cpus_begun;		/* the quota holds */
 	char why[256];			/* without a group: what stands in the way, and what would help */
 };
 
@@ -41,10 +40,10 @@ uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c);
 /* Seconds of CPU used so far by all that was ever in it; -1: not known. */
 double sup_cgroup_cpu_time(const struct sup_cgroup *c);
 /* At the guest's start: its quota begins to hold. A boot under a small one would take seconds, and count as throttled. */
-void sup_cgroup_started(struct sup_cgroup *c);
+void sup_cgroup_started(const struct sup_cgroup *c);
 /* How many periods the guest was throttled in by its quota; -1: not known. */
 int sup_cgroup_throttled(const struct sup_cgroup *c);
-/* Sets the limits anew: those of memory and, where it holds already, the quota. */
+/* Sets the limit of memory anew, and what the quota will be from sup_cgroup_started on. */
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r);
 /* Times the backstop of pids refused a task. */
 uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c);

@@ -185,18 +185,19 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 /* The box's supervisor is told of the end when we are, and measures at once. */
 #define MEASURE_MS 20
 
-void sup_exec_measure(struct sup_exec *x)
+struct sup_stats sup_exec_measure(const struct sup_exec *x)
 {
 	const struct sup_request *r = x->request;
+	struct sup_stats now = sup_stats_read(x->stats);
 	int status;
 
 	for (unsigned i = 0; i < MEASURE_MS && (r->disk || r->cpus > 0) && !x->gone; i++) {
-		x->now = sup_stats_read(x->stats);
-		if (sup_tree_status(x->tree, x->pid, &status) && x->now.ends == x->tree->ends)
-			return;
+		if (sup_tree_status(x->tree, x->pid, &status) && now.ends == x->tree->ends)
+			break;
 		(void)poll(NULL, 0, 1);
+		now = sup_stats_read(x->stats);
 	}
-	x->now = sup_stats_read(x->stats);
+	return now;
 }
 
 /* The helper says that it becomes the program, and then, perhaps, that it could not. */

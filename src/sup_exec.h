@@ -24,7 +24,7 @@ struct sup_exec {
 	int pid;			/* in the guest; 0: none yet */
 	bool gone;			/* the box is */
 	bool destroyed;			/* by us: the program could not be killed alone */
-	struct sup_stats before, now;	/* what the box had used at the program's start, and at its end */
+	struct sup_stats before;	/* what the box had used at the program's start */
 	const struct sup_tree *tree;
 	const struct sup_request *request;
 	const struct sup_spawn *spawn;	/* for runsc's commands, where the control socket is not used */
@@ -45,8 +45,8 @@ void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e
 char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e);
 /* What the box used until now was not the program's. */
 void sup_exec_restart(struct sup_exec *x);
-/* After the program's end: reads what the box's supervisor measured then, waiting for it a little. */
-void sup_exec_measure(struct sup_exec *x);
+/* After the program's end: what the box's supervisor measured then; waits for it a little. */
+struct sup_stats sup_exec_measure(const struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);
 /* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);

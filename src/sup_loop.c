@@ -56,8 +56,7 @@ static void lease(struct sup_run *s, const unsigned char *payload, uint32_t n)
 		s->start = sbx_time_now();
 	} else {
 		sup_cgroup_update(&s->cgroup, &s->request);
-		if (!s->cgroup.cpus_begun)
-			sup_cgroup_started(&s->cgroup);
+		sup_cgroup_started(&s->cgroup);
 	}
 }
 

@@ -50,6 +50,7 @@ static const char *cgroup_name(uint32_t version)
 static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, struct sup_stats u)
 {
 	const struct sup_request *r = &s->request;
+
 	if (r->timeout > 0)
 		add_limit(l, "timeout", "supervisor", v.outcome == SUP_TIMED_OUT);
 	if (r->cpu_time > 0)
@@ -90,10 +91,7 @@ static struct sup_stats measured(const struct sup_run *s)
 /* Of a program in a box: what the box alone knows. Memory and CPU time only where the box was all its own. */
 static struct sup_stats borrowed(struct sup_run *s)
 {
-	struct sup_stats before = s->exec.before;
-
-	sup_exec_measure(&s->exec);
-	struct sup_stats u = s->exec.now;
+	struct sup_stats before = s->exec.before, u = sup_exec_measure(&s->exec);
 
 	u.disk_full -= before.disk_full;
 	u.throttled -= before.throttled;

@@ -34,7 +34,9 @@ static int open_file(const char *state_dir, int n)
 
 	if (n != QUEUE)
 		(void)snprintf(name, sizeof(name), "%d", n);
-	return snprintf(path, sizeof(path), "%s/.boot-%s", state_dir, name) >= (int)sizeof(path) ? -1 : open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (snprintf(path, sizeof(path), "%s/.boot-%s", state_dir, name) >= (int)sizeof(path))
+		return -1;
+	return open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 }
 
 /* Takes a number. Without the file nobody is held back. */

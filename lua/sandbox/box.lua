@@ -53,10 +53,11 @@ end
 -- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @int level of the error for a wrong option
--- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, delay = seconds to
--- leave the machine to others before the boot, last = what the last one was made of }
+-- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
+-- last one was made of }
+-- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
-function M.begin(host, options, level, pooled)
+function M.begin(host, options, level, pooled, delay)
   pooled = pooled or {}
   local made, message, code = make_again(pooled), nil, nil
   if not made then made, message, code = make(host, options, level + 1, pooled) end
@@ -64,7 +65,7 @@ function M.begin(host, options, level, pooled)
   local plan, rt = made.plan, made.rt
   pooled.last = not plan.spec and made or nil -- a function of the caller's has its say about each
   local job
-  job, message, code = host.launch(plan, pooled.delay and request.delayed(made.req, pooled.delay) or made.req, true)
+  job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true)
   if not job then return nil, message, code end
   return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
                         uses = 0, single = pooled.single }, Box)
@@ -269,24 +270,20 @@ end
 --- For pools: whether it is known by now, without asking, that this build's control socket answers.
 -- @treturn boolean
 function Box:answers()
-  if self.cli == nil and self.host.control == "socket" or self.host.control == "auto" and known[self.rt.runsc] then self.cli = false end
+  local control = self.host.control
+  if self.cli == nil and control ~= "auto" then self.cli = control == "runsc" end
+  if self.cli == nil and known[self.rt.runsc] ~= nil then self.cli = not known[self.rt.runsc] end
   return self.cli == false
 end
 
--- Whether the control socket of this build answers as is known here: asked once in each process.
+-- The same, and where it is not known it is asked: once in each process.
 function probe(self)
-  local control = self.host.control
-  if control ~= "auto" then
-    self.cli = control == "runsc"
-  else
-    if known[self.rt.runsc] == nil then
-      self.cli = false
-      local list, _, code = self:processes()
-      if not list and code == "closed" then return end -- it has died, which says nothing about the socket
-      known[self.rt.runsc] = list ~= nil
-    end
-    self.cli = not known[self.rt.runsc]
-  end
+  if self:answers() or self.cli then return end
+  self.cli = false
+  local list, _, code = self:processes()
+  if not list and code == "closed" then return end -- it has died, which says nothing about the socket
+  known[self.rt.runsc] = list ~= nil
+  self.cli = not list
 end
 
 --- For the rooms of boxes: waits until it has booted, and it is known how to speak to it.

@@ -79,9 +79,8 @@ function M.new(host, options, level)
 end
 
 local function begin(self, level, delay)
-  self.pooled.delay = delay
   self.growing = self.growing + 1 -- it may wait, and others look at the pool meanwhile
-  local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled)
+  local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled, delay)
   self.growing = self.growing - 1
   return box, message, code
 end
@@ -155,6 +154,7 @@ function Pool:fill(delay)
 end
 
 local function discard(self, entry)
+  if entry.destroyed then return end
   for i, other in ipairs(self.boxes) do
     if other == entry then table.remove(self.boxes, i) end
   end
@@ -268,7 +268,7 @@ function Pool:step()
   end
   local spare = is_idle(self) and #self.boxes - target(self) or 0
   for _, entry in ipairs(snapshot(self)) do -- what was used much is used no more
-    if spare > 0 and entry.state == "ready" and not entry.leased and not entry.destroyed then
+    if spare > 0 and entry.state == "ready" then
       discard(self, entry)
       spare = spare - 1
     end
@@ -345,9 +345,7 @@ local function give_back(self, entry, token)
   self.leased, self.served = self.leased - 1, self.served + 1
   if entry.returns then self.returning = self.returning - 1 end
   if not entry.returns or self.closed or not entry.box:ready() then
-    if entry.job then entry.job:close() end
-    entry.box:close()
-    self.destroyed = self.destroyed + 1
+    discard(self, entry)
   else
     entry.leased = false
     self.boxes[#self.boxes + 1] = entry
