@@ -16,12 +16,14 @@
 
 #define NEW_PREFIX ".new-"
 #define RUN_PREFIX "run-"
+#define LOCK "lock"
 /* A supervisor locks what it makes, and not in the same moment: a new one that is younger is left alone, locked or not. */
 #define NEW_AGE 60
 
 static void remove_tree(int parent, const char *name, dev_t dev, int depth);
 
-static void remove_entries(int fd, dev_t dev, int depth)
+/* All but KEEP, which may be NULL. Takes fd. */
+static void remove_entries(int fd, dev_t dev, int depth, const char *keep)
 {
 	DIR *dir = fdopendir(fd);
 
@@ -30,7 +32,7 @@ static void remove_entries(int fd, dev_t dev, int depth)
 		return;
 	}
 	for (struct dirent *d; (d = readdir(dir));)
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && !(keep && !strcmp(d->d_name, keep)))
 			remove_tree(dirfd(dir), d->d_name, dev, depth + 1);
 	closedir(dir);
 }
@@ -46,15 +48,32 @@ static void remove_tree(int parent, const char *name, dev_t dev, int depth)
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0 && st.st_dev == dev)
-		remove_entries(fd, dev, depth);
+		remove_entries(fd, dev, depth, NULL);
 	else
 		close(fd);
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-static void remove_run(const char *path)
+/* The lock goes last: if we are killed on the way, who sweeps finds the rest by it. */
+static void remove_locked(const char *path)
 {
 	struct stat st;
+	char file[320];
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0)
+		remove_entries(fd, st.st_dev, 0, LOCK);
+	else
+		(void)close(fd);
+	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
+	(void)unlink(file);
+	(void)rmdir(path);
+}
+
+static void remove_run(const char *path)
+{
 	char mount[320];
 
 	/* Mounts of ours are private to a namespace; these are no-ops where that is gone. Current runsc leaves the latter. */
@@ -62,8 +81,7 @@ static void remove_run(const char *path)
 	(void)umount2(mount, MNT_DETACH);
 	(void)snprintf(mount, sizeof(mount), "%s/r/null-netns", path);
 	(void)umount2(mount, MNT_DETACH);
-	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		remove_tree(AT_FDCWD, path, st.st_dev, 0);
+	remove_locked(path);
 }
 
 const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, size_t size)
@@ -78,7 +96,7 @@ static int make_locked(struct sup_dir *d, const char *path, mode_t mode)
 
 	if (mkdir(path, 0700) < 0)
 		return -1;
-	(void)snprintf(file, sizeof(file), "%s/lock", path);
+	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
 	d->lock = open(file, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock < 0 || flock(d->lock, LOCK_EX | LOCK_NB) < 0)
 		return -1;
@@ -169,12 +187,25 @@ size_t sup_dir_read(const struct sup_dir *d, const char *name, char *out, size_t
 	return got;
 }
 
+/* Locks what nobody living holds. A file that has lost its name meanwhile was let go by an owner that cleaned up. */
+static int lock_dead(const struct sup_dir *d)
+{
+	struct stat st;
+	char file[320];
+	int fd = open(sup_dir_at(d, LOCK, file, sizeof(file)), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
 /* 1: the directory had a dead owner and is gone. */
 static int sweep_one(const char *state_dir, const char *name, bool fresh)
 {
 	struct sup_dir d = { .lock = -1 };
 	struct stat st;
-	char file[320];
 
 	if (snprintf(d.path, sizeof(d.path), "%s/%s", state_dir, name) >= (int)sizeof(d.path))
 		return 0;
@@ -182,11 +213,9 @@ static int sweep_one(const char *state_dir, const char *name, bool fresh)
 		return 0;
 	if (fresh && time(NULL) - st.st_mtime < NEW_AGE)
 		return 0;
-	d.lock = open(sup_dir_at(&d, "lock", file, sizeof(file)), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (d.lock < 0 && !fresh)
-		return 0;
-	if (d.lock >= 0 && flock(d.lock, LOCK_EX | LOCK_NB) < 0) {
-		close(d.lock);
+	d.lock = lock_dead(&d);
+	if (d.lock < 0) {	/* an empty one is where its owner was killed: before the lock was made, or after it was removed */
+		(void)rmdir(d.path);
 		return 0;
 	}
 	sup_cgroup_sweep(&d);

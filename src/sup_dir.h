@@ -19,7 +19,7 @@ struct sup_dir {
 
 /* Makes RUN with b and r (0700); RUN itself is 0711 as root, for a mapped gofer must pass it. */
 int sup_dir_make(struct sup_dir *d, const struct sup_request *r, struct sup_error *e);
-/* Removes the tree, never following a link nor entering another file system, and releases the lock. */
+/* Removes the tree, the lock last, never following a link nor entering another file system; and releases the lock. */
 void sup_dir_remove(struct sup_dir *d);
 /* RUN/name into out. */
 const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, size_t size);

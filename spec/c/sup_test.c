@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sbx_wire.h"
 #include "sup_control.h"
+#include "sup_dir.h"
 #include "sup_exec.h"
 #include "sup_judge.h"
 #include "sup_log.h"
@@ -350,8 +352,55 @@ static void test_slots(void)
 	sup_slot_release(&a);
 }
 
+/* A run's directory as a crash leaves it: whole, or when all but the directory itself has been removed. */
+static int leave(const char *dir, const char *id, bool locked)
+{
+	struct sup_request r = { .state_dir = (char *)dir, .id = (char *)id };
+	struct sup_error e = { 0 };
+	struct sup_dir d;
+	char path[320];
+
+	if (sup_dir_make(&d, &r, &e) < 0)
+		return -1;
+	(void)close(d.lock);
+	for (unsigned i = 0; !locked && i < 4; i++)
+		(void)remove(sup_dir_at(&d, (const char *const[]){ "b", "r", "m", "lock" }[i], path, sizeof(path)));
+	return 0;
+}
+
+/* Who sweeps takes what the dead left, and counts nothing that its owner was just removing. */
+static void test_sweep(void)
+{
+	char dir[] = "/tmp/sbt-sweep-XXXXXX";
+	struct sup_error e = { 0 };
+	int removed = 0, status = 1;
+
+	CHECK("a directory to sweep", mkdtemp(dir) != NULL);
+	CHECK("what a crash left", leave(dir, "crash", true) == 0 && sup_dir_sweep(dir, &e) == 1);
+	CHECK("what was left by a crash in its own removal", leave(dir, "end", false) == 0 && sup_dir_sweep(dir, &e) == 0);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (int i = 0; i < 2000; i++) {
+			struct sup_dir d;
+			struct sup_request r = { .state_dir = dir, .id = (char *)"live" };
+
+			if (sup_dir_make(&d, &r, &e) < 0)
+				_exit(1);
+			sup_dir_remove(&d);
+		}
+		_exit(0);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		removed += sup_dir_sweep(dir, &e);
+	CHECK("the living's runs are made and removed", status == 0);
+	CHECK("and never taken for the dead's", removed == 0);
+	CHECK("nothing is left in the end", sup_dir_sweep(dir, &e) == 0 && rmdir(dir) == 0);
+}
+
 int main(void)
 {
+	test_sweep();
 	test_slots();
 	test_tree();
 	test_control();
