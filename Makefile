@@ -53,7 +53,7 @@ CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(wildcard lua/sandbox/*.lua)
 HOST_FILES  := $(wildcard lua/sandbox/hosts/*.lua)
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench hits serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -119,6 +119,9 @@ check-quick:
 	@scripts/test.sh quick
 bench:
 	@scripts/bench.sh
+# Every limit a hundred times, on every configuration: hours. scripts/hits.sh 100 here takes minutes.
+hits:
+	@scripts/hits.sh
 serve:
 	@scripts/serve.sh
 lint:

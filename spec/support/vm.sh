@@ -166,7 +166,7 @@ out=$(mktemp -d /tmp/sbv.XXXXXX) || exit 125
 trap 'rm -rf "$out"' EXIT
 printf 'CGROUP=%q AS=%q TREE=%q\n' "$cgroup" "$as" "$tree" >"$out/job"
 { printf 'exec'; printf ' %q' "$@"; echo; } >"$out/command"
-timeout -k 5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -no-user-config \
+timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -no-user-config \
   -display none -no-reboot -kernel "$cache/vmlinux" -initrd "$cache/initrd" -append "quiet panic=-1 mitigations=off console=ttyS0" \
   -serial "file:$out/console" \
   -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
