@@ -86,9 +86,9 @@
 ---@field stderr string? the same
 ---@field stdout_bytes integer what the guest wrote, also beyond the limit
 ---@field stderr_bytes integer the same
----@field files table<string, string> always a table; empty while `collect` is not supported
----@field files_info table always a table: `{ mode=, size= }`
----@field files_skipped table always a table: the reason
+---@field files table<string, string> always a table, keyed as asked in `collect` (relative to `cwd`, or absolute): what was in the file. Empty with `into`
+---@field files_info table always a table, with the same keys: `{ mode=, size= }`
+---@field files_skipped table always a table: why a file was left out: `"missing"`, `"link"`, `"too big"`, …
 ---@field timed_out boolean
 ---@field oom_killed boolean
 ---@field cpu_exceeded boolean
