@@ -2,7 +2,7 @@
 -- The zygote, from which a host's supervisors are forked. No runsc: what is sent is no request, and each answers with an error.
 local core = require "sandbox.core"
 
-local DIR = "/tmp/sbt-" .. core.random_hex(6)
+local DIR = (os.getenv "TMPDIR" or "/tmp") .. "/sbt-" .. core.random_hex(6)
 local PATH = DIR .. "/supervisor" -- a name of its own, by which its processes are known
 
 local function descriptors() return #core.readdir "/proc/self/fd" end

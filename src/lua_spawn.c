@@ -17,6 +17,7 @@
 
 #define LISTENER "sandbox.listener"
 #define ZYGOTE "sandbox.zygote"
+#define LINE "sandbox.line"
 
 static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
 {
@@ -24,9 +25,9 @@ static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
 }
 
 /* By a zygote, where there is one that serves; else directly. */
-static int launch(struct sbx_zygote *z, const char *path, int control)
+static int launch(struct sbx_zygote *z, const char *path, int control, int line)
 {
-	return z && sbx_zygote_spawn(z, control) == 0 ? 0 : sbx_launch(path, control);
+	return z && sbx_zygote_spawn(z, control, line) == 0 ? 0 : sbx_launch(path, control, line);
 }
 
 static int fail_start(lua_State *L, const char *path, int err)
@@ -47,7 +48,7 @@ static int core_spawn(lua_State *L)
 
 	if (control < 0)
 		return lua_util_fail_text(L, strerror(errno));
-	int err = launch(z, path, control);
+	int err = launch(z, path, control, -1);
 
 	close(control);
 	if (!err)
@@ -125,20 +126,70 @@ static int take_own(struct listener *l)
 	return fd;
 }
 
-/* core.ctl_spawn(listener, supervisor, zygote or nil) -> true: our own connection goes to a new supervisor; ends the listener. */
+/* A line to a supervisor, for those who may not use its connection. */
+struct line {
+	int fd;
+};
+
+static struct line *new_line(lua_State *L)
+{
+	struct line *line = lua_newuserdata(L, sizeof(*line));
+
+	line->fd = -1;
+	luaL_getmetatable(L, LINE);
+	lua_setmetatable(L, -2);
+	return line;
+}
+
+/* line:send(number of a signal, 0 the end of all) -> whether the supervisor is there; never waits. */
+static int line_send(lua_State *L)
+{
+	struct line *line = luaL_checkudata(L, 1, LINE);
+	unsigned char signo = (unsigned char)lua_util_number(L, 2, 0, 255);
+
+	lua_pushboolean(L, line->fd >= 0 && send(line->fd, &signo, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1);
+	return 1;
+}
+
+/* line:gone() -> whether the supervisor has ended. */
+static int line_gone(lua_State *L)
+{
+	struct line *line = luaL_checkudata(L, 1, LINE);
+	char byte;
+
+	lua_pushboolean(L, line->fd < 0 || recv(line->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN);
+	return 1;
+}
+
+static int line_close(lua_State *L)
+{
+	struct line *line = luaL_checkudata(L, 1, LINE);
+
+	if (line->fd >= 0)
+		close(line->fd);
+	line->fd = -1;
+	return 0;
+}
+
+/* core.ctl_spawn(listener, supervisor, zygote or nil) -> line: our own connection goes to a new supervisor; ends the listener. */
 static int core_ctl_spawn(lua_State *L)
 {
 	struct listener *l = luaL_checkudata(L, 1, LISTENER);
 	const char *path = lua_util_path(L, 2);
 	struct sbx_zygote *z = opt_zygote(L, 3);
-	int control = take_own(l), err = control < 0 ? EAGAIN : launch(z, path, control);
+	struct line *line = new_line(L);
+	int pair[2] = { -1, -1 }, control = take_own(l), err = control < 0 ? EAGAIN : 0;
 
+	if (!err && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		err = errno;
+	line->fd = pair[0];
+	if (!err)
+		err = launch(z, path, control, pair[1]);
+	if (pair[1] >= 0)
+		close(pair[1]);
 	if (control >= 0)
 		close(control);
-	if (err)
-		return fail_start(L, path, err);
-	lua_pushboolean(L, 1);
-	return 1;
+	return err ? fail_start(L, path, err) : 1;
 }
 
 /* core.zygote(supervisor) -> zygote, or nil, message, "system" */
@@ -172,6 +223,10 @@ static const luaL_Reg listener_methods[] = {
 	{ "close", listener_close }, { "__gc", listener_close }, { "__close", listener_close }, { NULL, NULL },
 };
 
+static const luaL_Reg line_methods[] = {
+	{ "send", line_send }, { "gone", line_gone }, { "close", line_close }, { "__gc", line_close }, { "__close", line_close }, { NULL, NULL },
+};
+
 static const luaL_Reg zygote_methods[] = {
 	{ "serves", zygote_serves }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
 };
@@ -185,5 +240,6 @@ void lua_spawn_register(lua_State *L)
 {
 	lua_util_class(L, LISTENER, listener_methods);
 	lua_util_class(L, ZYGOTE, zygote_methods);
+	lua_util_class(L, LINE, line_methods);
 	sbx_compat_setfuncs(L, functions);
 }

@@ -31,23 +31,26 @@ ssize_t sbx_fdpass_send(int sock, const void *bytes, size_t n, const int *fd, un
 	return sendmsg(sock, &m, flags);
 }
 
-int sbx_fdpass_receive(int sock)
+int sbx_fdpass_receive(int sock, int *fd, unsigned max)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(int) * SBX_FDPASS_MAX)];
 		struct cmsghdr align;
 	} control;
 	char byte;
 	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = CMSG_SPACE(sizeof(int) * (max < SBX_FDPASS_MAX ? max : SBX_FDPASS_MAX)) };
 	ssize_t n;
-	int fd = -1;
 
 	while ((n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		;
 	struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-	return fd;
+	if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+		return -1;
+	size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	memcpy(fd, CMSG_DATA(head), count * sizeof(int));
+	return (int)count;
 }

@@ -16,7 +16,10 @@
  */
 ssize_t sbx_fdpass_send(int sock, const void *bytes, size_t n, const int *fd, unsigned count, int flags);
 
-/* Receives one message with one descriptor, waiting for it. The descriptor, close-on-exec and the caller's; -1: the end, or none came. */
-int sbx_fdpass_receive(int sock);
+/*
+ * Receives one message with up to max descriptors (at most SBX_FDPASS_MAX), waiting for it: they are close-on-exec and the
+ * caller's. How many; -1: the end, or none came.
+ */
+int sbx_fdpass_receive(int sock, int *fd, unsigned max);
 
 #endif

@@ -13,11 +13,10 @@
 #include <unistd.h>
 
 #define STACK (64u * 1024u)
-#define CONTROL 3
 
 struct launch {
 	const char *path;
-	int control;
+	int control, line;
 	unsigned char *inner_stack;	/* its top */
 	volatile int error;		/* of the inner process, which shares our memory */
 };
@@ -47,18 +46,19 @@ static int inner(void *arg)
 	sigset_t none;
 
 	reset_signals();
-	/* The control socket may be any descriptor, also one of 0 to 3: out of the way first. */
-	int control = fcntl(l->control, F_DUPFD_CLOEXEC, CONTROL + 1);
+	/* The control socket may be any descriptor, also one of 0 to 4: out of the way first. */
+	int control = fcntl(l->control, F_DUPFD_CLOEXEC, SBX_LAUNCH_LINE + 1);
+	int line = l->line < 0 ? -1 : fcntl(l->line, F_DUPFD_CLOEXEC, SBX_LAUNCH_LINE + 1);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (control < 0 || null < 0)
+	if (control < 0 || null < 0 || (l->line >= 0 && line < 0))
 		fail(l);
-	for (int fd = 0; fd < CONTROL; fd++)
+	for (int fd = 0; fd < SBX_LAUNCH_CONTROL; fd++)
 		if (null == fd ? fcntl(fd, F_SETFD, 0) < 0 : dup2(null, fd) < 0)
 			fail(l);
-	if (dup2(control, CONTROL) < 0)
+	if (dup2(control, SBX_LAUNCH_CONTROL) < 0 || (line >= 0 && dup2(line, SBX_LAUNCH_LINE) < 0))
 		fail(l);
-	(void)syscall(SYS_close_range, CONTROL + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	(void)syscall(SYS_close_range, line < 0 ? SBX_LAUNCH_LINE : SBX_LAUNCH_LINE + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execve(l->path, argv, env);
@@ -83,7 +83,7 @@ static int outer(void *arg)
 	_exit(0);
 }
 
-int sbx_launch(const char *path, int control)
+int sbx_launch(const char *path, int control, int line)
 {
 	sigset_t all, old;
 	int status = 0, err = 0;
@@ -91,7 +91,7 @@ int sbx_launch(const char *path, int control)
 
 	if (stack == MAP_FAILED)
 		return errno;
-	struct launch l = { .path = path, .control = control, .inner_stack = stack + STACK };
+	struct launch l = { .path = path, .control = control, .line = line, .inner_stack = stack + STACK };
 
 	/* A handler of the host must not run on our stack in a process that is not the host. */
 	sigfillset(&all);

@@ -6,10 +6,13 @@
 #ifndef SBX_LAUNCH_H
 #define SBX_LAUNCH_H
 
+#define SBX_LAUNCH_CONTROL 3
+#define SBX_LAUNCH_LINE 4
+
 /*
- * Runs `path` with `control` as its descriptor 3, nothing else, and an empty environment. The caller keeps `control` and
- * closes it. 0, or an errno.
+ * Runs `path` with `control` as its descriptor 3 and `line`, unless that is -1, as 4; nothing else, and an empty environment.
+ * The caller keeps both and closes them. 0, or an errno.
  */
-int sbx_launch(const char *path, int control);
+int sbx_launch(const char *path, int control, int line);
 
 #endif

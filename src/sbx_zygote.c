@@ -21,7 +21,7 @@ int sbx_zygote_start(struct sbx_zygote *z, const char *path)
 		z->fd = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
 		close(pair[0]);
 	}
-	int err = z->fd < 0 ? EMFILE : sbx_launch(path, pair[1]);
+	int err = z->fd < 0 ? EMFILE : sbx_launch(path, pair[1], -1);
 
 	close(pair[1]);
 	if (err)
@@ -34,12 +34,12 @@ bool sbx_zygote_serves(const struct sbx_zygote *z)
 	return z->fd >= 0 && z->owner == getpid() && z->uid == geteuid() && z->gid == getegid();
 }
 
-int sbx_zygote_spawn(struct sbx_zygote *z, int control)
+int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line)
 {
-	int err = ESTALE;
+	int err = ESTALE, fd[2] = { control, line };
 
 	if (sbx_zygote_serves(z)) {
-		if (sbx_fdpass_send(z->fd, "", 1, &control, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+		if (sbx_fdpass_send(z->fd, "", 1, fd, line < 0 ? 1 : 2, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
 			return 0;
 		err = errno;
 		/* Only too much on its way: of descriptors there is a limit, too. */

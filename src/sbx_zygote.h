@@ -23,10 +23,10 @@ int sbx_zygote_start(struct sbx_zygote *z, const char *path);
 bool sbx_zygote_serves(const struct sbx_zygote *z);
 
 /*
- * Gives `control`, which stays the caller's, to a new supervisor; never waits. 0; or an errno, and then a supervisor is to be
+ * Gives `control` and `line` (-1: none; both stay the caller's, as of sbx_launch) to a new supervisor; never waits. 0; or an errno, and then a supervisor is to be
  * started directly. One that serves no more is closed.
  */
-int sbx_zygote_spawn(struct sbx_zygote *z, int control);
+int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line);
 
 /* The zygote ends; its supervisors go on. Once more does no harm. */
 void sbx_zygote_close(struct sbx_zygote *z);

@@ -24,10 +24,11 @@ int sup_host_pidfd(int fd)
 	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
 }
 
-int sup_host_init(struct sup_host *h, int fd)
+int sup_host_init(struct sup_host *h, int fd, int line)
 {
 	memset(h, 0, sizeof(*h));
 	h->fd = fd;
+	h->line = line;
 	h->pidfd = -1;
 	h->in_cap = IN_FIRST;
 	h->in = malloc(h->in_cap);
@@ -36,15 +37,39 @@ int sup_host_init(struct sup_host *h, int fd)
 		return -1;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (line >= 0) {
+		(void)fcntl(line, F_SETFD, FD_CLOEXEC);
+		(void)fcntl(line, F_SETFL, O_NONBLOCK);
+	}
 	/* A host that forked keeps the socket open after its death: its pidfd does not lie. */
 	h->pidfd = sup_host_pidfd(fd);
 	return 0;
+}
+
+static void drop_line(struct sup_host *h)
+{
+	if (h->line >= 0)
+		(void)close(h->line);
+	h->line = -1;
+}
+
+int sup_host_signal(struct sup_host *h)
+{
+	unsigned char signo;
+	ssize_t n = h->line < 0 ? 0 : read(h->line, &signo, 1);
+
+	if (n == 1)
+		return signo;
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		drop_line(h);
+	return -1;
 }
 
 void sup_host_destroy(struct sup_host *h)
 {
 	if (h->fd >= 0)
 		close(h->fd);
+	drop_line(h);
 	if (h->pidfd >= 0)
 		close(h->pidfd);
 	free(h->in);

@@ -2,6 +2,9 @@
  *
  * sup_host: the connection to the host: frames in, frames out. Output is queued in one bounded buffer; who produces it
  * asks for room first. The descriptor is owned from init to destroy.
+ *
+ * A host whose connections are some request's (nginx) has a line to us as well, over which any may kill: each byte is a signal's
+ * number, 0 the end of all. That it ends says nothing.
  */
 #ifndef SUP_HOST_H
 #define SUP_HOST_H
@@ -19,6 +22,7 @@
 
 struct sup_host {
 	int fd;			/* -1: gone */
+	int line;		/* -1: none */
 	int pidfd;		/* of the host's process, -1: unknown */
 	unsigned char *in;
 	size_t in_len, in_cap;
@@ -29,8 +33,11 @@ struct sup_host {
 /* A pidfd of the process that made the connection, the caller's; -1: unknown. */
 int sup_host_pidfd(int fd);
 
-int sup_host_init(struct sup_host *h, int fd);
+int sup_host_init(struct sup_host *h, int fd, int line);
 void sup_host_destroy(struct sup_host *h);
+
+/* The next signal that came over the line; -1: none now. */
+int sup_host_signal(struct sup_host *h);
 
 /* Reads what has come, once. 1: some bytes; 0: nothing now; -1: the host is gone. */
 int sup_host_recv(struct sup_host *h);

@@ -16,7 +16,7 @@
 /* 1 MiB of pipe in pieces of at least a page. */
 #define DRAIN_READS 256
 
-enum { P_HOST, P_HOST_PID, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_COUNT };
+enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_COUNT };
 
 static void take_reason(struct sup_run *s, enum sup_outcome reason)
 {
@@ -236,6 +236,7 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_HOST].fd = s->host->fd;
 	p[P_HOST].events = (short)(POLLIN | (s->host->out_len ? POLLOUT : 0));
 	p[P_HOST_PID].fd = s->host->pidfd;
+	p[P_LINE].fd = s->host->line;
 	p[P_OUT].fd = sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;
 	p[P_ERR].fd = sup_pump_wants(&out[1], s->host) ? out[1].fd : -1;
 	p[P_IN].fd = s->pump.in_len ? s->pump.in_fd : -1;
@@ -261,6 +262,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		serve_host(s);
 	if (p[P_HOST_PID].revents)
 		s->host_gone = true;
+	for (int signo; p[P_LINE].revents && (signo = sup_host_signal(s->host)) >= 0;)
+		send_signal(s, signo);
 	for (unsigned i = 0; i < 2; i++)
 		if (p[P_OUT + i].revents)
 			serve_stream(s, &s->pump.out[i]);

@@ -23,11 +23,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_launch.h"
 #include "sbx_time.h"
 #include "sup_run.h"
 #include "sup_zygote.h"
-
-#define CONTROL 3
 
 /* Before anything else: what was inherited from an arbitrary host. */
 static void reset_process(void)
@@ -41,7 +40,7 @@ static void reset_process(void)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			(void)open("/dev/null", O_RDWR);
-	(void)syscall(SYS_close_range, CONTROL + 1, ~0u, 0);
+	(void)syscall(SYS_close_range, SBX_LAUNCH_LINE + 1, ~0u, 0);
 	umask(077);
 	if (chdir("/") < 0)
 		_exit(111);
@@ -118,13 +117,15 @@ int main(void)
 	struct stat st;
 
 	reset_process();
-	if (fstat(CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (fstat(SBX_LAUNCH_CONTROL, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return 111;
-	if (sup_zygote_asked(CONTROL) && !sup_zygote_serve(CONTROL))
+	if (sup_zygote_asked(SBX_LAUNCH_CONTROL) && !sup_zygote_serve(SBX_LAUNCH_CONTROL))
 		return 0;
 	(void)setsid();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (sup_host_init(&host, CONTROL) < 0)
+	int line = fcntl(SBX_LAUNCH_LINE, F_GETFD) < 0 ? -1 : SBX_LAUNCH_LINE;
+
+	if (sup_host_init(&host, SBX_LAUNCH_CONTROL, line) < 0)
 		return 111;
 	sup_run_init(&run, &host);
 	live(&run);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sbx_fdpass.h"
+#include "sbx_launch.h"
 #include "sup_run.h"
 
 bool sup_zygote_asked(int control)
@@ -26,7 +27,7 @@ static void refuse(int fd, int err)
 	static struct sup_host host;
 	static struct sup_run run;
 
-	if (sup_host_init(&host, fd) == 0) {
+	if (sup_host_init(&host, fd, -1) == 0) {
 		sup_run_init(&run, &host);
 		(void)sup_error(&run.error, "system", "cannot fork a supervisor: %s", strerror(err));
 		(void)sup_report(&run);
@@ -36,14 +37,22 @@ static void refuse(int fd, int err)
 	sup_host_destroy(&host);
 }
 
+static void put_at(int fd, int place)
+{
+	if (fd < 0 || fd == place)
+		return;
+	(void)dup2(fd, place);
+	(void)close(fd);
+}
+
 /* In the child: what was the zygote's is let go. */
-static void become_supervisor(int control, int fd, int host)
+static void become_supervisor(const int fd[2], int host)
 {
 	(void)signal(SIGCHLD, SIG_DFL);
-	(void)dup2(fd, control);
-	(void)close(fd);
 	if (host >= 0)
 		(void)close(host);
+	put_at(fd[0], SBX_LAUNCH_CONTROL);
+	put_at(fd[1], SBX_LAUNCH_LINE);
 }
 
 bool sup_zygote_serve(int control)
@@ -64,19 +73,21 @@ bool sup_zygote_serve(int control)
 			return false;
 		if (!p[0].revents)
 			continue;
-		int fd = sbx_fdpass_receive(control);
+		int fd[2] = { -1, -1 };
 
-		if (fd < 0)
+		if (sbx_fdpass_receive(control, fd, 2) < 1)
 			return false;
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			become_supervisor(control, fd, host);
+			become_supervisor(fd, host);
 			return true;
 		}
 		if (pid < 0)
-			refuse(fd, errno);
+			refuse(fd[0], errno);
 		else
-			(void)close(fd);
+			(void)close(fd[0]);
+		if (fd[1] >= 0)
+			(void)close(fd[1]);
 	}
 }

@@ -107,7 +107,7 @@ function Box:wait_ready(timeout)
   end
 end
 
-local finish, probe -- below
+local finish, probe, check_into -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ end
 
 -- The connection of a box is another's to wait for; a word to it never waits.
 local function tell(self, busy)
-  self.job.transport:send("B", busy and "\1" or "\0")
+  if not self.job.closed then self.job.transport:send("B", busy and "\1" or "\0") end
 end
 
 -- The supervisor that waits for a program, if it still does.
@@ -232,10 +232,17 @@ function Box:begin_program(options, prepared, ahead)
   local plan, message = options_room.program(self, options, prepared)
   if not plan then return nil, message, "bad_option" end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
+  plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local job, code
   job, message, code = self:exec(plan, argv_for(self, plan), true, ahead)
   return job, message, code
+end
+
+--- For pools: what is left of it when it has gone: enough to check options by.
+-- @treturn table with `check`
+function Box:template()
+  return setmetatable({ plan = self.plan, rt = self.rt, programs = self.programs, single = self.single }, Box)
 end
 
 --- For pools: what is wrong with a call's options, or nil.
@@ -253,7 +260,9 @@ end
 -- @tparam table plan of `box_options.lease`
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
-  local ok, message, code = lease_box(self, plan)
+  local ok, message, code = check_into(plan)
+  if not ok then code = "bad_rootfs" end
+  if ok then ok, message, code = lease_box(self, plan) end
   if ok then ok, message, code = self:put_files(plan.files) end
   if not ok then
     job:close()
@@ -263,7 +272,10 @@ function Box:lease(job, plan)
   job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)
-  if r and plan.collect then self:collect_into(r, plan.collect) end
+  if r and plan.collect then
+    ok, message, code = self:collect_into(r, plan.collect)
+    if not ok and r.status == "exited" then r = nil end
+  end
   return r, message, code, raised
 end
 
@@ -310,18 +322,33 @@ function finish(self, job)
   return r, message, code, raised
 end
 
-local function start_program(self, options, level, spawning)
+-- A directory of the host's that is not there is told before the program runs.
+function check_into(plan)
+  local into = plan.collect and plan.collect.into
+  if not into then return true end
+  local st, why = core.stat(into)
+  if st and st.type == "directory" then return true end
+  return nil, "collect.into " .. (st and into .. " is no directory" or why)
+end
+
+local function start_program(self, options, level, spawning, past)
   local plan, message = options_room.program(self, options, spawning)
   if not plan then error(message, level + 1) end
-  local ok, code
+  local ok, code = check_into(plan)
+  if not ok then return nil, code, "bad_rootfs" end
   ok, message, code = self:await()
   if not ok then return nil, message, code end
+  if past then
+    plan.began, plan.queue_duration = past.began, past.queued
+    plan.boot_before = past.boots and tonumber(self.job.started.boot_duration) or nil
+  end
   if plan.limits.cpu_time and not self.single then
     if not plan.limits.best_effort then
       return nil, "limits.cpu_time cannot be held for one program of a box that others share; use a pool, or sandbox.run, or set limits.best_effort",
         "limit_unavailable"
     end
-    plan.unenforced = { cpu_time = true }
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced.cpu_time = true
   end
   for _, file in ipairs(plan.files) do
     if file.from then file.from = core.realpath(file.from) or file.from end
@@ -340,8 +367,10 @@ end
 --- As `run`, but what a callback raised is a fourth value.
 -- @tparam table options
 -- @int[opt] level
-function Box:attempt(options, level)
-  local job, message, code, plan = start_program(self, options, (level or 1) + 1, false)
+-- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, boots = whether the boot is
+-- this program's }
+function Box:attempt(options, level, past)
+  local job, message, code, plan = start_program(self, options, (level or 1) + 1, false, past)
   if not job then
     local _, why, kind = explain(self, nil, message, code)
     return nil, why, kind
@@ -380,8 +409,9 @@ end
 -- @tparam table host the instance's doors
 -- @tparam table options as of `sandbox.run`, which have been checked
 -- @int level
+-- @tparam table past of `Box:attempt`
 -- @return result, or nil, message, code; what a callback raised is a fourth value
-function M.run_once(host, options, level)
+function M.run_once(host, options, level, past)
   local start, program = {}, {}
   for k, v in pairs(options) do
     if type(k) == "number" or options_room.of_program(k) then program[k] = v else start[k] = v end
@@ -392,12 +422,9 @@ function M.run_once(host, options, level)
   if not self then return nil, message, code end
   self.single = true
   local r, raised
-  r, message, code, raised = self:attempt(program, 1)
-  local boot = self.job.started and tonumber(self.job.started.boot_duration) or 0
+  r, message, code, raised = self:attempt(program, 1, past)
   self:close()
-  if raised then return nil, nil, nil, raised end
-  if r then r.boot_duration = r.boot_duration + boot end
-  return r, message, code
+  return r, message, code, raised
 end
 
 -- The box itself --------------------------------------------------------------------------------------------------------

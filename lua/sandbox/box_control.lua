@@ -69,19 +69,23 @@ function Control:signal(pid, signal)
   return true
 end
 
---- Lets everything in the box stand still.
+--- Lets everything in the box stand still. Once more does no harm.
 -- @treturn boolean true, or nil, message, code
 function Control:pause()
+  if self.paused and self:ready() then return true end
   local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Pause", "null")
   if done == nil then return nil, message, code end
+  self.paused = true
   return true
 end
 
---- Lets it go on.
+--- Lets it go on. Does nothing where it was not paused, for of that gVisor's kernel would die.
 -- @treturn boolean true, or nil, message, code
 function Control:resume()
+  if not self.paused and self:ready() then return true end
   local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
   if done == nil then return nil, message, code end
+  self.paused = nil
   return true
 end
 

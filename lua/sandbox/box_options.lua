@@ -15,6 +15,8 @@ local program_limits = { timeout = true, cpu_time = true, output = true, output_
 local lease_limits = { memory = true, pids = true, cpus = true }
 local program_options = { stdin = true, files = true, collect = true, env = true, cwd = true, stderr = true, limits = true, on_stdout = true,
                           on_stderr = true, on_exit = true }
+-- Of an instance's defaults, what its boxes do not have and their programs do.
+local program_defaults = { "files", "collect", "stderr", "on_stdout", "on_stderr" }
 local own_options = { lifetime = true, idle_timeout = true }
 
 local function seconds(options, name)
@@ -23,6 +25,16 @@ local function seconds(options, name)
     return nil, ("bad option '%s': expected seconds, got %s"):format(name, errors.show(value))
   end
   return value or false
+end
+
+--- An instance's defaults without those that are a program's: what its boxes are made of.
+-- @tparam table defaults
+-- @treturn table
+function M.of_boxes(defaults)
+  local out = {}
+  for k, v in pairs(defaults) do out[k] = v end
+  for _, name in ipairs(program_defaults) do out[name] = nil end
+  return out
 end
 
 --- Options of `start` as those of a run of our helper.
@@ -52,6 +64,7 @@ function M.split(options, defaults)
   local plan, message = schema.try(whole, defaults)
   if not plan then return nil, message end
   programs.env, programs.cwd = plan.env, plan.cwd
+  for _, name in ipairs(program_defaults) do programs[name] = defaults[name] end
   local limits = {}
   for name, value in pairs(plan.limits) do
     if program_limits[name] then programs.limits[name] = value end
@@ -129,7 +142,10 @@ function M.program(box, options, spawning)
   if limits.timeout == nil then limits.timeout = false end
   if spawning and not (type(options.limits) == "table" and options.limits.timeout) then limits.timeout = false end
   local plan
-  plan, message = schema.try(options, { limits = limits, cwd = box.programs.cwd })
+  local defaults = { limits = limits, cwd = box.programs.cwd }
+  for _, name in ipairs(program_defaults) do defaults[name] = box.programs[name] end
+  if spawning then defaults.collect = nil end -- a job's files are read with box:read_file
+  plan, message = schema.try(options, defaults)
   if not plan then return nil, message end
   -- A default that was taken away stays away: the schema's own do not come back.
   for name, value in pairs(options.env or {}) do env[name] = value or nil end
@@ -137,6 +153,10 @@ function M.program(box, options, spawning)
   for name, value in pairs(env) do plan.env[#plan.env + 1] = name .. "=" .. value end
   table.sort(plan.env)
   plan.user, plan.capabilities, plan.runtime = box.plan.user, box.plan.capabilities, box.rt
+  for name in pairs(box.plan.unenforced or {}) do -- what holds nobody there
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced[name] = true
+  end
   message = share(box, plan, type(options.limits) == "table" and options.limits or {})
   if message then return nil, message end
   return M.stamp(plan)

@@ -19,16 +19,27 @@ end
 -- @treturn integer
 function M.number(name) return numbers[name] end
 
--- RLIMIT_NPROC does not bind a task that has one of the first two; the third leaves the counted uid.
-local undo_pids = { CAP_SYS_ADMIN = true, CAP_SYS_RESOURCE = true, CAP_SETUID = true }
+-- RLIMIT_NPROC does not bind a task that has one of the first two, and the third leaves the counted uid. SYS_RESOURCE raises any.
+local undo = {
+  pids = { CAP_SYS_ADMIN = true, CAP_SYS_RESOURCE = true, CAP_SETUID = true },
+  open_files = { CAP_SYS_RESOURCE = true },
+  file_size = { CAP_SYS_RESOURCE = true },
+}
 
---- The first of a list that undoes the limit of processes, or nil.
--- @tparam {string,...} list
--- @treturn string
-function M.undoes_pids(list)
-  for _, name in ipairs(list) do
-    if undo_pids[name] then return name end
+--- Which limits a process undoes by what it may do.
+-- @tparam[opt] table sets OCI's process.capabilities
+-- @tparam table limits
+-- @treturn table of the names of limits to the capability that undoes each
+function M.undone(sets, limits)
+  local out = {}
+  for _, list in pairs(type(sets) == "table" and sets or {}) do
+    for _, name in ipairs(type(list) == "table" and list or {}) do
+      for limit, by in pairs(undo) do
+        if limits[limit] and by[name] then out[limit] = name end
+      end
+    end
   end
+  return out
 end
 
 return M

@@ -133,6 +133,7 @@ local function write_below(into, path, content)
   local target = into .. "/" .. relative
   local st = core.lstat(target)
   if st and st.type ~= "file" then return nil, target .. ": something else is there" end
+  if st then core.unlink(target) end
   local ok, message = core.write_file(target, content, tonumber("644", 8))
   return ok, message
 end

@@ -14,7 +14,7 @@ local default
 
 -- Made at the first use, so that `require` touches nothing.
 local function get()
-  if not default or default.closed then default = instance.new{} end
+  if not default or default.closed and not default.stopping then default = instance.new{} end
   return default
 end
 

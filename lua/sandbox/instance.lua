@@ -6,13 +6,13 @@ local schema = require "sandbox.schema"
 local request = require "sandbox.request"
 local oci = require "sandbox.oci"
 local runtime = require "sandbox.runtime"
-local capabilities = require "sandbox.capabilities"
 local queue = require "sandbox.queue"
 local metrics = require "sandbox.metrics"
 local result = require "sandbox.result"
 local job_room = require "sandbox.job"
 local wait = require "sandbox.wait"
 local box_room = require "sandbox.box"
+local box_options = require "sandbox.box_options"
 
 local M = {}
 
@@ -30,6 +30,9 @@ function M.new(options, level)
     options = checked, given = options or {}, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
     queue = queue.new(checked, core.now), counts = metrics.new(),
   }
+  -- A default `collect` is for what can collect: not for jobs, nor for bundles.
+  self.job_defaults, self.box_defaults = {}, box_options.of_boxes(checked.defaults)
+  for k, v in pairs(checked.defaults) do self.job_defaults[k] = k ~= "collect" and v or nil end
   return setmetatable(self, Instance)
 end
 
@@ -129,13 +132,6 @@ local function check_supported(plan)
   if plan.network == "sandbox" then
     return nil, 'network = "sandbox" is not supported in this version; there are "none" and "host"', "not_supported"
   end
-  local name = plan.limits.pids and capabilities.undoes_pids(plan.capabilities)
-  if name then
-    if not plan.limits.best_effort then
-      return nil, ("limits.pids cannot hold a program that has %s: leave the capability out, or set limits.pids = false"):format(name), "limit_unavailable"
-    end
-    plan.unenforced = { pids = true }
-  end
   return true
 end
 
@@ -169,8 +165,8 @@ end
 
 -- Launching -------------------------------------------------------------------------------------------------------------
 
-local function prepare(self, options, level)
-  local plan, message = schema.try(options, self.options.defaults)
+local function prepare(self, options, level, defaults)
+  local plan, message = schema.try(options, defaults)
   if not plan then error(message, level + 1) end
   plan.clock, plan.began = core.now, core.now()
   local ok, code
@@ -186,6 +182,20 @@ local function prepare(self, options, level)
   return plan, rt
 end
 
+local function started(self, plan)
+  self.counts:start()
+  log(self, "debug", "started", { id = plan.id })
+end
+
+local function ended(self, plan, r, message, code)
+  self.counts:finish(r, code)
+  if r then
+    log(self, "info", "ended: " .. r.status, { id = plan.id, status = r.status, exit_code = r.exit_code, duration = r.duration })
+  else
+    log(self, "error", tostring(message), { id = plan.id, code = code })
+  end
+end
+
 -- Called once, when the job's end is known.
 local function finisher(self, plan, token)
   local done = false
@@ -194,12 +204,7 @@ local function finisher(self, plan, token)
     done = true
     self.queue:release(token)
     self.kept[plan.id] = nil
-    self.counts:finish(r, code)
-    if r then
-      log(self, "info", "ended: " .. r.status, { id = plan.id, status = r.status, exit_code = r.exit_code, duration = r.duration })
-    else
-      log(self, "error", tostring(message), { id = plan.id, code = code })
-    end
+    ended(self, plan, r, message, code)
   end
 end
 
@@ -219,7 +224,7 @@ end
 
 local function launch(self, options, level, spawning)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local plan, rt, code = prepare(self, options, level + 1)
+  local plan, rt, code = prepare(self, options, level + 1, self.job_defaults)
   if not plan then return fail(self, rt, code) end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
@@ -236,8 +241,7 @@ local function launch(self, options, level, spawning)
     plan.done(nil, message, code)
     return nil, message, code
   end
-  self.counts:start()
-  log(self, "debug", "started", { id = plan.id })
+  started(self, plan)
   self.jobs[job] = plan.id
   if plan.on_exit then self.kept[plan.id] = job end -- nobody else may hold it until it has told of its end
   return job
@@ -256,7 +260,7 @@ end
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options, level)
-  if type(options) == "table" and (options.collect or self.options.defaults.collect) then
+  if type(options) == "table" and (options.collect or self.options.defaults.collect and not options.bundle) then
     local r, message, code = self:run_collecting(options, (level or 1) + 1)
     return r, message, code
   end
@@ -380,7 +384,7 @@ function Instance:shutdown(grace)
   if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then
     error("bad argument #1 to 'shutdown' (expected seconds)", 2)
   end
-  self.closed = true
+  self.closed, self.stopping = true, true
   if grace and grace > 0 then
     local deadline = core.now() + grace
     -- A box is no program, and ends with the last of its own.
@@ -390,9 +394,9 @@ function Instance:shutdown(grace)
   each_job(self, function(job) job:kill() end)
   each_job(self, function(job)
     job:wait_gone()
-    job:close()
+    if job.ended then job:close() end -- else another request's, in nginx, which takes the result
   end)
-  self.kept = {}
+  self.kept, self.stopping = {}, nil
   return true
 end
 
@@ -413,22 +417,28 @@ local function doors(self)
     defaults = self.options.defaults, control = self.options.control,
     sleep = function(seconds) sleep(self, seconds) end,
     prepare = function(options, level)
-      local plan, rt, code = prepare(self, options, level)
+      local plan, rt, code = prepare(self, options, level, self.box_defaults)
       return plan, rt, code
     end,
     connect = function() return (wait.connect(true)) end,
     owns_connections = wait.owns_connections, later = wait.later,
+    fail = function(message, code)
+      fail(self, message, code)
+      return nil, message, code
+    end,
     launch = function(plan, req, plain, armed)
       if self.closed then return nil, "the instance is closed", "closed" end
       plan.wait = self.options.wait
-      local done = plan.done
-      plan.done = function(r, message, code)
-        if not plan.quiet then self.counts:finish(r, code) end
-        if done then done(r, message, code) end
-      end
       local job, message, code = start(self, plan, req, plain, armed)
       if not job then return nil, message, code end
-      if not plan.quiet then self.counts:start() end
+      local done = plan.done
+      plan.done = function(r, why, kind)
+        local present = job.plan -- a prepared program's is that of its lease
+        if present ~= plan then started(self, present) end
+        if not present.quiet then ended(self, present, r, why, kind) end
+        if done then done(r, why, kind) end
+      end
+      if not plan.quiet then started(self, plan) end
       self.jobs[job] = plan.id
       return job
     end,
@@ -440,13 +450,15 @@ end
 -- @treturn Box or nil, message, code
 function Instance:start(options, level)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local box, message, code = box_room.begin(doors(self), options, (level or 1) + 1)
-  if not box then return nil, message, code end
-  local ok
+  local ok, message, code = wait.may_wait()
+  if not ok then return nil, message, code end
+  local box
+  box, message, code = box_room.begin(doors(self), options, (level or 1) + 1)
+  if not box then return fail(self, message, code) end
   ok, message, code = box:wait_ready()
   if not ok then
     box:close()
-    return nil, message, code
+    return fail(self, message, code)
   end
   return box
 end
@@ -466,13 +478,13 @@ function Instance:run_collecting(options, level)
   local plan, wrong = schema.try(options, self.options.defaults)
   if not plan then error(wrong, level + 1) end
   if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
+  local began = core.now()
   local token, queued, kind = take_turn(self)
   if not token then return fail(self, queued, kind) end
   local r, message, code, raised
-  r, message, code, raised = box_room.run_once(doors(self), options, level + 1)
+  r, message, code, raised = box_room.run_once(doors(self), options, level + 1, { began = began, queued = queued, boots = true })
   self.queue:release(token)
   if raised then error(raised.value, 0) end
-  if r then r.queue_duration = r.queue_duration + queued end
   return r, message, code
 end
 

@@ -12,6 +12,7 @@ Job.__index = Job
 
 local PIECE = 64 * 1024
 local WINDOW = 256 * 1024
+local FOREVER = 1e9 -- seconds, the longest that every host can wait
 
 local function new_stream()
   return { first = 1, last = 0, chunks = {}, seqs = {} }
@@ -22,7 +23,7 @@ local function guarded(self, f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
   if not self.raised then self.raised = { value = value } end
-  self.transport:send("K", "\0")
+  if not self.gone then self.transport:send("K", "\0") end
   return nil
 end
 
@@ -186,9 +187,12 @@ end
 -- Waits until condition(self) holds. true, or false when the deadline has passed.
 local function wait_until(self, condition, deadline)
   self:step()
+  local looked = self.transport:fd() ~= nil -- what has no descriptor is read by waiting for it only
   while not condition(self) do
     local left = deadline and deadline - core.now()
-    if left and left <= 0 then return false end
+    if left and left <= 0 and looked then return false end
+    if left then left = math.max(0, math.min(left, FOREVER)) end
+    looked = true
     if self.stepping == me() then error("a callback cannot wait for its own job", 0) end
     if self.stepping then -- another coroutine's callback waits for something else
       local nap = math.min(left or 1, 0.005)
@@ -237,7 +241,7 @@ function Job:wait(seconds)
   return r, message, code
 end
 
-local function is_gone(self) return self.gone or self.closed end
+local function is_gone(self) return self.gone or self.closed or self.transport.gone and self.transport:gone() end
 
 --- Waits until nothing of the run is left: processes, cgroups, directories.
 -- @number[opt] seconds
@@ -384,9 +388,9 @@ end
 function Job:close()
   if self.closed then return end
   self.closed, self.gone = true, true
+  conclude(self, nil, "the job is closed", "closed") -- before whoever waits for it is woken, who would wait again
   if self.stop_watching then self.stop_watching() end
   self.transport:close()
-  conclude(self, nil, "the job is closed", "closed")
 end
 
 Job.__close = Job.close

@@ -92,7 +92,7 @@ end
 local function wait_once(loop)
   local soonest = next_timer(loop)
   local seconds
-  if #loop.ready > 0 then seconds = 0 elseif soonest then seconds = math.max(0, soonest - core.now()) end
+  if #loop.ready > 0 then seconds = 0 elseif soonest then seconds = math.min(1e9, math.max(0, soonest - core.now())) end
   if not seconds and next(loop.fds) == nil then error("sandbox.loop: every task waits for another one", 0) end
   for _, fd in ipairs(loop.epoll:wait(seconds)) do
     local tasks = {}
@@ -207,6 +207,7 @@ function M.sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("bad argument #1 to 'sleep' (expected seconds)", 2)
   end
+  seconds = math.min(seconds, 1e9) -- as long as can be waited
   if M.running() then M.wait(-1, "r", seconds) else core.poll(-1, "r", seconds) end
 end
 

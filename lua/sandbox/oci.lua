@@ -188,7 +188,29 @@ local function override_rlimits(process, plan)
   process.rlimits = list
 end
 
+-- What is looked into must be what OCI says, or absent.
+local function is_table(t, ...)
+  for _, name in ipairs{ ... } do
+    if t[name] ~= nil and type(t[name]) ~= "table" then return nil, name end
+  end
+  return true
+end
+
+local function check_shape(spec)
+  local ok, name = is_table(spec, "annotations", "mounts", "linux", "process", "root")
+  if ok and spec.process then ok, name = is_table(spec.process, "rlimits", "capabilities", "args", "user") end
+  if ok and spec.linux then ok, name = is_table(spec.linux, "namespaces") end
+  if not ok then return ("its %s is no list or object"):format(name) end
+  for _, list in ipairs{ spec.mounts or {}, spec.process and spec.process.rlimits or {}, spec.linux and spec.linux.namespaces or {} } do
+    for _, row in ipairs(list) do
+      if type(row) ~= "table" then return "one of its mounts, rlimits or namespaces is no object" end
+    end
+  end
+end
+
 local function refuse(spec)
+  local shape = check_shape(spec)
+  if shape then return shape end
   if spec.hooks then return "it has hooks, which would run on the host" end
   for key in pairs(spec.annotations or {}) do
     if tostring(key):find("^dev%.gvisor%.flag%.") or tostring(key):find("^dev%.gvisor%.bundle%.") then

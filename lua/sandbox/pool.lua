@@ -9,6 +9,7 @@ local options_room = require "sandbox.box_options"
 local errors = require "sandbox.errors"
 local oci = require "sandbox.oci"
 local queue = require "sandbox.queue"
+local text = require "sandbox.text"
 
 local M = {}
 
@@ -22,7 +23,7 @@ local function seconds_kind(v) return type(v) == "number" and v > 0 and v <= 1e9
 local function argv_kind(v)
   if type(v) ~= "table" or #v == 0 then return false, "a list of strings" end
   for i = 1, #v do
-    if type(v[i]) ~= "string" or v[i]:find "%z" then return false, "a list of strings" end
+    if type(v[i]) ~= "string" or v[i]:find "%z" or not text.is_utf8(v[i]) then return false, "a list of strings in UTF-8, without NUL bytes" end
   end
   return true
 end
@@ -66,9 +67,11 @@ function M.new(host, options, level)
   if not own then error(start, level + 1) end
   if own.queue == nil then own.queue = true end
   local self = setmetatable({
-    host = host, options = own, start = start, boxes = {}, leased = 0, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
+    host = host, options = own, start = start, boxes = {}, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
+    -- Held by those who are at it: a coroutine that is killed, as nginx does, lets go of its own.
+    leases = setmetatable({}, { __mode = "k" }), begun = setmetatable({}, { __mode = "k" }),
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
-    used_at = core.now(), peak = 0, growing = 0, returning = 0, pooled = { single = own.max_uses == 1 },
+    used_at = core.now(), peak = 0, pooled = { single = own.max_uses == 1 },
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
   local ok, message, code = self:grow(level + 1)
@@ -78,10 +81,24 @@ function M.new(host, options, level)
   return self
 end
 
+local function count(set)
+  local n = 0
+  for _ in pairs(set) do n = n + 1 end
+  return n
+end
+
+-- Those that are leased and will come back.
+local function returning(self)
+  local n = 0
+  for entry in pairs(self.leases) do n = n + (entry.returns and 1 or 0) end
+  return n
+end
+
 local function begin(self, level, delay)
-  self.growing = self.growing + 1 -- it may wait, and others look at the pool meanwhile
+  local mark = {}
+  self.begun[mark] = true -- it may wait, and others look at the pool meanwhile
   local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled, delay)
-  self.growing = self.growing - 1
+  self.begun[mark] = nil
   return box, message, code
 end
 
@@ -125,7 +142,7 @@ function Pool:grow(level, delay)
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
-  self.template = self.template or box -- what is wrong with a call is told before anything is leased
+  self.template = self.template or box:template() -- what is wrong with a call is told before anything is leased
   local entry = { box = box, state = "booting" }
   self.boxes[#self.boxes + 1] = entry
   prepare_ahead(self, entry)
@@ -148,7 +165,7 @@ end
 function Pool:fill(delay)
   if self.closed then return end
   local wanted = target(self)
-  while #self.boxes + self.growing + self.returning < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
+  while #self.boxes + count(self.begun) + returning(self) < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
     if not self:grow(1, delay) then return end
   end
 end
@@ -231,18 +248,24 @@ end
 
 function steps.ready() return true end
 
+local WEAK = { __mode = "v" }
+
+-- Whether somebody is at it, and has not been killed over it.
+local function is_stepped(entry) return entry.stepping and entry.stepping[1] ~= nil end
+
 -- Takes a box on as far as it goes at the moment; it may have died meanwhile. A step may wait in some hosts (nginx), and others who
 -- look at the pool meanwhile leave that box alone.
 local function advance(self, entry)
-  if entry.stepping or entry.leased or entry.destroyed then return true end
-  entry.stepping = true
+  if is_stepped(entry) or entry.leased or entry.destroyed then return true end
+  local mark = {}
+  entry.stepping = setmetatable({ mark }, WEAK)
   local before, alive, message, code
   repeat
     alive, message, code = has_booted(self, entry)
     before = entry.state
     if alive ~= nil then alive, message, code = steps[before](self, entry) end
   until entry.state == before or not alive
-  entry.stepping = false
+  entry.stepping, mark.done = nil, true
   return alive, message, code
 end
 
@@ -278,10 +301,10 @@ end
 
 local function take_ready(self)
   for i, entry in ipairs(self.boxes) do
-    if entry.state == "ready" and not entry.stepping then
+    if entry.state == "ready" and not is_stepped(entry) then
       entry.leased, entry.uses = true, (entry.uses or 0) + 1
       entry.returns = entry.uses < self.options.max_uses -- unless it dies of it: so it is not replaced yet
-      if entry.returns then self.returning = self.returning + 1 end
+      self.leases[entry] = true
       return table.remove(self.boxes, i)
     end
   end
@@ -308,7 +331,7 @@ local function acquire(self)
   local token, message, code = self.turns:acquire(look_again, function() return self.closed end)
   if not token then return nil, message, code end
   self.peak = math.max(self.peak, self.turns:active())
-  local waited = false
+  local waited, looked = false, began
   while true do
     if self.closed then
       self.turns:release(token)
@@ -318,10 +341,10 @@ local function acquire(self)
     local entry = take_ready(self)
     if entry then
       if waited then self.waits, self.waited = self.waits + 1, self.waited + core.now() - began end
-      self.leased, self.used_at = self.leased + 1, core.now()
+      self.used_at = core.now()
       return entry, token, core.now() - began
     end
-    if #self.boxes + self.growing == 0 then
+    if #self.boxes + count(self.begun) == 0 then
       if self.failed and core.now() - (self.failed_at or 0) < 1 then
         self.turns:release(token)
         return nil, self.failed, self.failed_code
@@ -336,14 +359,17 @@ local function acquire(self)
       self.turns:release(token)
       return nil, ("no sandbox was ready within %g s"):format(self.options.queue_timeout), "busy"
     end
+    if not waited or core.now() - looked > 1 then -- what was killed over a box may hold it
+      looked = core.now()
+      if waited then collectgarbage() end
+    end
     waited = true
     wait_for_one(self, 1)
   end
 end
 
 local function give_back(self, entry, token)
-  self.leased, self.served = self.leased - 1, self.served + 1
-  if entry.returns then self.returning = self.returning - 1 end
+  self.leases[entry], self.served = nil, self.served + 1
   if not entry.returns or self.closed or not entry.box:ready() then
     discard(self, entry)
   else
@@ -354,9 +380,10 @@ local function give_back(self, entry, token)
   self:fill()
 end
 
-local function run_prepared(entry, options)
+local function run_prepared(entry, options, past)
   local plan, message = options_room.lease(entry.box, options)
   if not plan then return nil, message, "bad_option" end
+  plan.began, plan.queue_duration = past.began, past.queued
   local job = entry.job
   entry.job = nil
   local r, why, code, raised = entry.box:lease(job, plan)
@@ -374,19 +401,20 @@ function Pool:run(options, level)
   if self.options.prepared then message = options_room.check_lease(options) end
   if self.template and not message then message = self.template:check(options, self.options.prepared ~= nil) end
   if message then error(message, level) end
+  local began = core.now()
   local entry, token, queued = acquire(self)
-  if not entry then return nil, token, queued end
+  if not entry then return self.host.fail(token, queued) end
   local box = entry.box
   box.meanwhile = function() self:fill(HEAD_START) end
   local r, raised
+  local past = { began = began, queued = queued }
   if self.options.prepared then
-    r, message, code, raised = run_prepared(entry, options)
+    r, message, code, raised = run_prepared(entry, options, past)
   else
-    r, message, code, raised = box:attempt(options, level)
+    r, message, code, raised = box:attempt(options, level, past)
   end
   give_back(self, entry, token)
   if raised then error(raised.value, 0) end
-  if r then r.queue_duration = r.queue_duration + queued end
   return r, message, code
 end
 
@@ -394,6 +422,7 @@ end
 -- @number[opt] seconds
 -- @treturn boolean true, or nil, message, code
 function Pool:ready(seconds)
+  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then error("bad argument #1 to 'ready' (expected seconds)", 2) end
   local limit = seconds and core.now() + seconds
   while true do
     if self.closed then return nil, "the pool is closed", "closed" end
@@ -410,7 +439,7 @@ end
 -- @treturn table { ready=, booting=, leased=, waiting=, booted=, served=, destroyed=, failures=, waits=, waited= }
 function Pool:stats()
   self:step()
-  local s = { ready = 0, booting = 0, leased = self.leased, waiting = self.turns:waiting(), booted = self.booted, served = self.served,
+  local s = { ready = 0, booting = 0, leased = count(self.leases), waiting = self.turns:waiting(), booted = self.booted, served = self.served,
               destroyed = self.destroyed, failures = self.failures, waits = self.waits, waited = self.waited }
   for _, entry in ipairs(self.boxes) do
     local key = entry.state == "ready" and "ready" or "booting"

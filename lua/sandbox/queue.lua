@@ -11,6 +11,7 @@ local Queue = {}
 Queue.__index = Queue
 
 local STALE = 2 -- seconds without a look
+local COLLECT = 1 -- seconds between two looks for turns that were forgotten
 
 --- Makes a queue.
 -- @tparam table options max_concurrent, queue, queue_timeout, as of an instance
@@ -60,8 +61,14 @@ local function busy(self, why)
   return nil, ("%s (%d running, %d waiting)"):format(why, self:active(), #self.line), "busy"
 end
 
+-- A turn that a killed coroutine held comes back when that is collected: where all are taken, every now and then it is seen to.
 local function is_free(self)
-  return not self.max or self:active() < self.max
+  if not self.max or self:active() < self.max then return true end
+  local now = self.now()
+  if now - (self.collected or -COLLECT) < COLLECT then return false end
+  self.collected = now
+  collectgarbage()
+  return self:active() < self.max
 end
 
 --- Waits for a turn.

@@ -181,6 +181,20 @@ local function disk_word(plan, rt)
   return by == "store" and "tmpfs" or by
 end
 
+-- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
+local function check_capabilities(plan, spec)
+  local process = type(spec.process) == "table" and spec.process or {}
+  for limit, name in pairs(capabilities.undone(process.capabilities, plan.limits)) do
+    if not plan.limits.best_effort then
+      return nil, ("limits.%s cannot hold a program that has %s: leave the capability out, or set limits.%s = false, or limits.best_effort"):format(limit,
+        name, limit), "limit_unavailable"
+    end
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced[limit] = true
+  end
+  return true
+end
+
 local function add_places(p, plan, rt, spec, core)
   local dirs, files = { "/proc", "/dev", "/sys", "/tmp" }, {}
   if oci.has_work(plan) then dirs[#dirs + 1] = "/work" end
@@ -268,6 +282,9 @@ function M.build(plan, rt, id, core)
   core = core or require "sandbox.core"
   local spec, root, code = M.spec(plan, rt, rt.state_dir .. "/run-" .. id)
   if not spec then return nil, root, code end
+  local ok, message
+  ok, message, code = check_capabilities(plan, spec)
+  if not ok then return nil, message, code end
   local config = json.encode_spec(spec)
   if #config > 16 * 1024 * 1024 then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   spec.bundle_root = root

@@ -96,7 +96,7 @@ end
 
 local function usage(r, x, plan, job)
   r.duration = number(x.duration) or 0
-  r.boot_duration = number(x.boot_duration) or 0
+  r.boot_duration = (plan.boot_before or 0) + (number(x.boot_duration) or 0) -- of a sandbox that was booted for it
   r.queue_duration = (plan.queue_duration or 0) + (number(x.queue_duration) or 0) -- for a turn to run, and one to boot
   r.total_duration = plan.clock and plan.clock() - plan.began or r.queue_duration + r.boot_duration + r.duration
   r.cpu_time = number(x.cpu_time)

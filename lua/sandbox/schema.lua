@@ -212,6 +212,7 @@ local function checked_list(where, t, what, named)
   return n
 end
 
+local COLLECT_MAX = 16 * 1024 ^ 3 -- it is held in memory
 local units = { [""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3 }
 local SIZE = 'a size such as "64M"'
 
@@ -456,6 +457,7 @@ function kinds.files(where, v)
     local clean = text.clean_path(name)
     if not clean then bad(at, 'expected a path without ".."') end
     if clean == "" or clean == "/" or name:sub(-1) == "/" then bad(at, "expected the path of a file") end
+    if #clean > 4000 then bad(at, "expected a path of at most 4000 bytes") end
     local file = { name = clean, mode = "666" }
     if type(value) == "string" then
       file.content = value
@@ -488,13 +490,17 @@ function kinds.collect(where, v)
     if v.into ~= nil then collect.into = checked_path(where .. ".into", v.into) end
   end
   collect.max_bytes = kinds.size(where .. ".max_bytes", paths ~= v and v.max_bytes or "64M")
+  if collect.max_bytes > COLLECT_MAX then bad(where .. ".max_bytes", "expected a size of at most 16G", v.max_bytes) end
   collect.max_files = kinds.count(where .. ".max_files", paths ~= v and v.max_files or 1000, { max = 1e6 })
   collect.paths = {}
+  local bytes = 0
   for i = 1, checked_list(at, paths, "a list of paths or globs") do
     local path = checked_string(("%s[%d]"):format(at, i), paths[i], "a path or glob")
     if path == "" or not text.clean_path(path) then bad(("%s[%d]"):format(at, i), 'expected a path or glob without ".."', path) end
     collect.paths[i] = path
+    bytes = bytes + #path
   end
+  if #collect.paths > 1000 or bytes > 32768 then bad(at, "expected at most 1000 paths, of 32 KiB together") end
   return collect
 end
 
@@ -602,8 +608,11 @@ end
 
 -- Where each file goes, and whether it can.
 local function place_files(plan)
-  local seen, bytes = {}, 0
-  for _, file in ipairs(plan.files) do
+  local seen, bytes, own = {}, 0, {}
+  for i, default in ipairs(plan.files) do -- an instance's defaults are every plan's
+    local file = {}
+    for k, v in pairs(default) do file[k] = v end
+    own[i] = file
     local at = ("files[%s]"):format(errors.show(file.name))
     file.path = file.name:sub(1, 1) == "/" and file.name or text.clean_path(plan.cwd .. "/" .. file.name)
     local taken = is_reserved(file.path)
@@ -619,6 +628,7 @@ local function place_files(plan)
     if st and st.type ~= "file" then bad(at .. ".from", "expected a regular file, got a " .. st.type .. " at " .. file.from) end
     bytes = bytes + (file.content and #file.content or st and st.size or 0)
   end
+  plan.files = own
   local limit = plan.limits.disk or plan.limits.memory
   if limit and bytes > limit then
     bad("files", ("expected at most %s together (limits.%s), got %s"):format(text.bytes(limit), plan.limits.disk and "disk" or "memory", text.bytes(bytes)))

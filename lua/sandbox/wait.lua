@@ -2,8 +2,8 @@
 --- Where are we, and how does one wait here? The one place that asks. What decides is what is running, not what is installed.
 --
 -- A host is a module of sandbox.hosts with `running()`, `wait(fd, events, seconds) -> ready`, and, where the host needs it,
--- `forget(fd)` before a descriptor is closed, `connect()` for a transport of its own, `watch(fd, f) -> stop` to call f
--- whenever the descriptor is ready, `call(f)` for callbacks of the user, `later(f)` to call f with nobody waiting.
+-- `forget(fd)` before a descriptor is closed, `connect()` for a transport of its own, `watch(fd, f, events) -> stop` to
+-- call f whenever the descriptor is ready for events(), `call(f)` for callbacks of the user, `later(f)` to call f with nobody waiting.
 -- @module sandbox.wait
 local core = require "sandbox.core"
 local loop = require "sandbox.loop"
@@ -16,10 +16,10 @@ local watched = {} -- by descriptor: what is looked after while anything else is
 local function serve(ready, at)
   local served = false
   for i = at, #ready, 2 do
-    local f = ready[i + 1] ~= "" and watched[ready[i]]
-    if f then
+    local row = ready[i + 1] ~= "" and watched[ready[i]]
+    if row then
       served = true
-      f()
+      row.f()
     end
   end
   return served
@@ -35,8 +35,8 @@ function plain.wait(fd, events, seconds)
     else
       local list = fd >= 0 and { fd, events } or {}
       local mine = #list
-      for other in pairs(watched) do
-        if other ~= fd then list[#list + 1], list[#list + 2] = other, "r" end
+      for other, row in pairs(watched) do
+        if other ~= fd then list[#list + 1], list[#list + 2] = other, row.events() end
       end
       local ready = core.pollv(list, left)
       local served = serve(ready, mine + 1)
@@ -47,12 +47,25 @@ function plain.wait(fd, events, seconds)
   return false
 end
 
---- Calls f when the descriptor is ready, while something else waits.
-function plain.watch(fd, f)
-  watched[fd] = f
+-- The loop of a luv that is loaded, also where nothing runs in a coroutine of it.
+local function luv()
+  return package.loaded.luv and not rawget(_G, "vim") and require "sandbox.hosts.luv" or nil
+end
+
+--- Calls f when the descriptor is ready for what events() says, while something else waits; or while luv's loop runs.
+function plain.watch(fd, f, events)
+  local row, uv = { f = f, events = events }, luv()
+  local stop = uv and uv.watch(fd, f, events)
+  watched[fd] = row
   return function()
-    if watched[fd] == f then watched[fd] = nil end
+    if watched[fd] == row then watched[fd] = nil end
+    if stop then stop() end
   end
+end
+
+function plain.forget(fd)
+  local uv = luv()
+  if uv then uv.forget(fd) end
 end
 
 local own = { name = "loop", wait = loop.wait, forget = loop.forget, go = loop.go }
@@ -105,6 +118,15 @@ function M.sleep(seconds)
   until left <= 0
 end
 
+--- Whether the caller is where it can wait: true, or nil, message, code.
+-- @treturn boolean
+function M.may_wait()
+  local host = M.host()
+  if not host.may_wait then return true end
+  local ok, message, code = host.may_wait()
+  return ok, message, code
+end
+
 --- Calls f when nobody waits for it, in a host that has a place for that; elsewhere never.
 -- @func f it may wait
 function M.later(f)
@@ -120,7 +142,7 @@ function M.watch(transport, f)
   local host, fd = M.host(), transport:fd()
   if fd and host.watch then
     transport.forget = host.forget
-    return host.watch(fd, f)
+    return host.watch(fd, f, function() return transport:events() end)
   end
   if not host.go then return nil end
   local stopped = false

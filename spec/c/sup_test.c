@@ -165,7 +165,7 @@ static size_t pump(const struct sup_request *r, size_t n, char *got, size_t size
 	unsigned char buf[4096];
 	ssize_t k;
 
-	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && sup_host_init(&h, pair[0]) == 0);
+	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && sup_host_init(&h, pair[0], -1) == 0);
 	assert(sup_pump_init(p, r, child) == 0);
 	for (size_t i = 0; i < n; i++)
 		assert(write(child[1], &"0123456789"[i % 10], 1) == 1);

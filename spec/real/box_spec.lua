@@ -98,7 +98,7 @@ describe("a box", function()
     assert.equal("1024\n", assert(box:run{ "sh", "-c", "ulimit -n" }).stdout)
     r = assert(box:run{ "sh", "-c", "yes", limits = { output = "10K", output_kill = true } })
     assert.same({ "output_exceeded", 10240 }, { r.status, #r.stdout })
-    r = assert(box:run{ "sh", "-c", BOMB, limits = { timeout = 2 } })
+    r = assert(box:run{ "sh", "-c", BOMB, limits = { timeout = 2 * env.slow } })
     assert.is_true(r.pids_exceeded)
     survives(r)
     local none, message, code = box:run{ "true", limits = { cpu_time = 1 } }
@@ -180,7 +180,7 @@ describe("a box's end", function()
     before = env.census()
   end)
 
-  it("comes with its memory: what runs is oom_killed, what comes later closed", function()
+  it("comes with its memory: what runs is oom_killed, what comes later closed #limit", function()
     local box = assert(sb:start{ limits = { memory = "64M" } })
     local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
     assert.equal("up\n", job:read "stdout")
@@ -235,7 +235,7 @@ describe("a box's end", function()
     box:stop()
   end)
 
-  it("is not the end of a limit: what holds for the box is told of each program", function()
+  it("is not the end of a limit: what holds for the box is told of each program #limit", function()
     local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
     local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5 } })
     local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"

@@ -3,7 +3,7 @@
 local env = require "support.harness"
 local sb = env.sb
 local HITS = tonumber(os.getenv "SANDBOX_TEST_HITS") or 2
-local SLOW = tonumber(os.getenv "SANDBOX_TEST_SLOW") or 1 -- how many times slower than a machine this one is: an emulated one
+local SLOW = env.slow
 local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
 
 local function times(f)

@@ -38,7 +38,7 @@ describe("a pool", function()
       { { "echo", "fine" }, "exited", "" },
       { { "python3", "-c", "x = []\nwhile True: x.append(bytearray(1 << 20))" }, "oom_killed", "oom_killed" },
       { { "sleep", "1000", limits = { timeout = 0.2 } }, "timed_out", "timed_out" },
-      { { "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { timeout = 2 } }, "timed_out", "timed_out pids_exceeded" },
+      { { "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { timeout = 2 * env.slow } }, "timed_out", "timed_out pids_exceeded" },
       { { "yes", limits = { output = "64K", output_kill = true } }, "output_exceeded", "output_exceeded stdout_truncated" },
       { { "python3", "-c", "while True: pass", limits = { cpu_time = 0.2 } }, "cpu_exceeded", "cpu_exceeded" },
       { { "sh", "-c", "kill -9 $$" }, "signaled", "" },
@@ -104,7 +104,7 @@ describe("a pool", function()
   local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
   local FORKS = "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600); os._exit(0)\n  n += 1\nexcept OSError: print(n)"
 
-  it("gives a lease less than a sandbox could have", function()
+  it("gives a lease less than a sandbox could have #limit", function()
     local pool = assert(sb:pool{ size = 2, limits = { memory = "200M", pids = 40 } })
     local r = assert(pool:run{ "python3", "-c", HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up", 64 * 1024 * 1024, true }, { r.status, r.message, r.limits.memory.requested, r.limits.memory.hit })
@@ -125,13 +125,14 @@ describe("a pool", function()
     shared:close()
   end)
 
-  it("throttles a lease and not what came before it", function()
+  it("throttles a lease and not what came before it #limit", function()
     local BUSY = "import time\nwhile time.process_time() < 0.3: pass"
     if assert(sb:run{ "true" }).runtime.cgroup ~= "none" then
       local pool = assert(sb:pool{ size = 1, warm_up = { "python3", "-c", BUSY }, limits = { cpus = 0.5 } })
       assert(pool:ready(60))
       local r = assert(pool:run{ "/.sandbox-guest", "true" })
-      assert.same({ 0.5, false }, { r.limits.cpus.requested, r.limits.cpus.hit })
+      assert.equal(0.5, r.limits.cpus.requested)
+      if env.slow == 1 then assert.is_false(r.limits.cpus.hit) end -- emulated, it takes more than half of a processor
       r = assert(pool:run{ "python3", "-c", BUSY, limits = { cpus = 0.1 } })
       assert.same({ 0.1, true, "" }, { r.limits.cpus.requested, r.limits.cpus.hit, env.flags_of(r) })
       assert.truthy(r.limits.cpus.enforced_by:find "^cgroup")
@@ -149,7 +150,7 @@ describe("a pool", function()
     end
   end)
 
-  it("limits a prepared program from its lease on", function()
+  it("limits a prepared program from its lease on #limit", function()
     local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M" } })
     local r = assert(pool:run{ code = HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up" }, { r.status, r.message })

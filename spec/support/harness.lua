@@ -4,16 +4,19 @@ local core = require "sandbox.core"
 local sandbox = require "sandbox"
 
 local M = { core = core, sandbox = sandbox, root = core.getuid() == 0, build = os.getenv "SANDBOX_TEST_BUILD" or "?" }
+-- How many times slower than a machine this one is: an emulated one.
+M.slow = tonumber(os.getenv "SANDBOX_TEST_SLOW") or 1
 
--- Short, for a socket's path has 108 bytes.
-M.state_dir = ("/tmp/sbx-%d-%s"):format(core.getpid(), core.random_hex(2))
+-- Of whoever runs the specs, who removes it. Short, for a socket's path has 108 bytes.
+local TMPDIR = os.getenv "TMPDIR" or "/tmp"
+M.state_dir = ("%s/sbx-%d-%s"):format(TMPDIR, core.getpid(), core.random_hex(2))
 -- A boot may take long on a busy machine; nothing here is about how long.
 M.control = os.getenv "SANDBOX_TEST_CONTROL"
 M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30, control = M.control }
 
 -- A directory of the test's own, world-readable, and how it is removed.
 function M.tmpdir()
-  local path = "/tmp/sbt-" .. core.random_hex(6)
+  local path = ("%s/sbt-%s"):format(TMPDIR, core.random_hex(6))
   assert(core.mkdir(path, tonumber("755", 8)))
   return path, function() os.execute("rm -rf '" .. path .. "'") end
 end

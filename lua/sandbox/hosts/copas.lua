@@ -11,69 +11,78 @@ function M.running()
   return copas.running ~= false
 end
 
--- What copas takes for a socket: it polls getfd, then calls the method again.
+-- What copas takes for a socket that can be written to: it polls getfd, then calls send again, and goes on from the third value.
 local function fake(fd, ready)
-  local socket = {}
+  local socket, first = {}, true
   function socket.getfd() return fd end
   function socket.dirty() return false end
   function socket.settimeout() return 1 end
   function socket.close() return 1 end
-  local first = true
-  local function attempt()
-    if not first and ready() then return "x" end
+  function socket.send()
+    if not first and ready() then return "x", nil, 0 end
     first = false
-    return nil, "timeout"
-  end
-  socket.receive = attempt
-  function socket.send() -- copas goes on from the third value
-    local got, err = attempt()
-    return got, err, 0
+    return nil, "timeout", 0
   end
   return socket
 end
 
-local idle
+local PAUSE = 0.001
+local paused_at = 0
+local spare -- one is kept
+
+local function idle_socket()
+  local idle = spare
+  spare = nil
+  if idle then return idle end
+  local socket = require "socket"
+  return (socket.udp4 or socket.udp)()
+end
 
 local function nap(seconds)
   if copas.sleep then return copas.sleep(seconds) end
   -- 1.1 has no timer, and drops a coroutine that yields without a socket. One that can always be written to keeps it in
-  -- the round; others go on meanwhile.
-  local limit = core.now() + seconds
-  if not idle then
-    local socket = require "socket"
-    idle = (socket.udp4 or socket.udp)()
-  end
+  -- the round; others go on meanwhile. Each has its own: of several sockets with one descriptor select tells the last.
+  local limit, idle = core.now() + seconds, idle_socket()
   local socket = fake(idle:getfd(), function()
-    if core.now() >= limit then return true end
-    core.poll(-1, "r", 0.001)
+    local now = core.now()
+    if now >= limit then return true end
+    if now - paused_at >= PAUSE then -- one of all that wait
+      core.poll(-1, "r", PAUSE)
+      paused_at = core.now()
+    end
     return false
   end)
   copas.send(socket, "x")
+  if spare then idle:close() else spare = idle end
 end
 
 function M.go(f)
   copas.addthread(f)
 end
 
---- Waits in the dispatcher. A time is looked at in steps: copas' own are no finer.
+local NAP = 0.005
+local forgotten = {} -- by descriptor: how often
+
+--- Waits in the dispatcher, by looking again and again: copas' own waiting for a descriptor ends neither when another coroutine has
+-- read what was there, nor when it is closed, of which the dispatcher dies. Its times are no finer than some ms either.
 function M.wait(fd, events, seconds)
   if fd < 0 then
     nap(seconds)
     return false
   end
-  if seconds or events ~= "r" then -- copas.receive looks for readable only
-    local limit = seconds and core.now() + seconds
-    while not core.poll(fd, events, 0) do
-      local left = limit and limit - core.now() or 1
-      if left <= 0 then return false end
-      nap(math.min(left, 0.005))
-    end
-    return true
+  local limit, step, before = seconds and core.now() + seconds, NAP / 8, forgotten[fd]
+  while forgotten[fd] == before and not core.poll(fd, events, 0) do
+    local left = limit and limit - core.now() or NAP
+    if left <= 0 then return false end
+    nap(math.min(left, step))
+    step = math.min(step * 2, NAP)
   end
-  local socket = fake(fd, function() return core.poll(fd, events, 0) end)
-  copas.receive(socket, 1)
-  if copas.close and copas._VERSION and copas._VERSION:find("Copas [2-9]") then copas.close(socket) end
   return true
+end
+
+--- What there was has been read, or the descriptor is about to be closed: whoever waits for it looks again.
+function M.forget(fd)
+  forgotten[fd] = (forgotten[fd] or 0) + 1
 end
 
 return M

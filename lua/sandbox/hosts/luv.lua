@@ -30,14 +30,14 @@ function M.adapter(uv, resume)
 
   local function arm(fd, events, f)
     local poll = polls[fd]
-    if poll then
-      poll.waiting[#poll.waiting + 1] = f
-      return poll
+    if not poll then
+      poll = { handle = assert(uv.new_poll(fd)), waiting = {} }
+      polls[fd] = poll
     end
-    poll = { handle = assert(uv.new_poll(fd)), waiting = { f } }
-    polls[fd] = poll
-    poll.handle:start(events, function() fire(fd, poll) end)
-    return poll
+    poll.waiting[#poll.waiting + 1] = f
+    if poll.events == events or poll.events == "rw" then return end
+    poll.events = poll.events and "rw" or events
+    poll.handle:start(poll.events, function() fire(fd, poll) end)
   end
 
   local function timer(seconds, f)
@@ -64,15 +64,15 @@ function M.adapter(uv, resume)
     return coroutine.yield()
   end
 
-  --- Calls f whenever the descriptor is ready, until the function that is returned is called.
-  function host.watch(fd, f)
+  --- Calls f whenever the descriptor is ready for what events() says, until the function that is returned is called.
+  function host.watch(fd, f, events)
     local stopped = false
     local function again()
       if stopped then return end
       f()
-      if not stopped then arm(fd, "r", again) end
+      if not stopped then arm(fd, events(), again) end
     end
-    arm(fd, "r", again)
+    arm(fd, events(), again)
     return function() stopped = true end
   end
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Waiting in OpenResty and nginx-lua. nginx polls no foreign descriptor, so the job's connection is a cosocket: the worker
--- connects to a socket of its own and gives the other end to the supervisor.
+-- connects to a socket of its own and gives the other end to the supervisor. That is its request's alone, so there is a line, too,
+-- over which every request may kill.
 -- @module sandbox.hosts.nginx
 local ngx = rawget(_G, "ngx")
 local core = require "sandbox.core"
@@ -8,6 +9,7 @@ local core = require "sandbox.core"
 local M = { name = "nginx", cosockets = true }
 
 local FOREVER = 2147483647 -- ms, the longest that a cosocket takes
+local NAP = 0.002 -- s, before another one looks again
 
 -- Phases in which a cosocket may be waited for.
 local phases = { rewrite = true, access = true, content = true, timer = true, preread = true, server_rewrite = true,
@@ -35,6 +37,7 @@ end
 
 function Cosocket:send(kind, payload, more)
   if self.ended or self.mute then return nil, "send: the supervisor is gone", "EPIPE" end
+  if kind == "K" then return self.line:send(payload:byte()) end
   self.conn:send(kind, payload)
   if more then return true end
   if self.sending then return true end -- another light thread is at it, and takes ours along
@@ -51,12 +54,22 @@ function Cosocket:send(kind, payload, more)
   return nil, "send: " .. tostring(ok and err or sent), "EPIPE"
 end
 
+local function receive(sock, seconds)
+  sock:settimeout(seconds and math.max(1, math.ceil(seconds * 1000)) or FOREVER)
+  local bytes, err = sock:receiveany(65536)
+  return bytes, err
+end
+
 -- One light thread reads; what it reads may be what another waits for.
 local function read(self, seconds)
   self.reading = true
-  self.sock:settimeout(seconds and math.max(1, math.ceil(seconds * 1000)) or FOREVER)
-  local bytes, err = self.sock:receiveany(65536)
+  local ours, bytes, err = pcall(receive, self.sock, seconds)
   self.reading = false
+  if self.closed then pcall(self.sock.close, self.sock) end -- which could not be done while it was read
+  if not ours then -- another request's: that one reads
+    ngx.sleep(math.min(seconds or NAP, NAP))
+    return true
+  end
   if bytes then
     self.conn:feed(bytes)
   elseif err ~= "timeout" then
@@ -68,13 +81,18 @@ end
 function Cosocket:wait(seconds)
   if self.ended then return true end
   if not self.reading then return read(self, seconds) end
-  ngx.sleep(seconds and math.min(seconds, 0.002) or 0.002)
+  ngx.sleep(math.min(seconds or NAP, NAP))
   return true
 end
+
+--- Whether the supervisor has ended, whoever reads what it said.
+function Cosocket:gone() return self.line:gone() end
 
 function Cosocket:close()
   if self.closed then return end
   self.closed, self.ended = true, true
+  self.line:send(0)
+  self.line:close()
   pcall(self.sock.close, self.sock) -- another request's, or one that is over: nginx closes it itself
   self.conn:close()
 end
@@ -90,15 +108,20 @@ function M.later(f)
   end)
 end
 
+--- Whether something can be waited for here: true, or nil, message, "wrong_phase".
+function M.may_wait()
+  local phase = ngx.get_phase()
+  if phases[phase] then return true end
+  return nil, ("nginx's phase %s cannot wait; use a phase that can, or ngx.timer.at(0, …)"):format(phase), "wrong_phase"
+end
+
 --- Opens the connection, in one go with the supervisor's start.
 -- @string supervisor
 -- @tparam[opt] userdata zygote
 -- @treturn table transport, or nil, message, code
 function M.connect(supervisor, zygote)
-  local phase = ngx.get_phase()
-  if not phases[phase] then
-    return nil, ("nginx's phase %s cannot wait; use a phase that can, or ngx.timer.at(0, …)"):format(phase), "wrong_phase"
-  end
+  local may, why, code = M.may_wait()
+  if not may then return nil, why, code end
   local listener, path = core.ctl_listen()
   if not listener then return nil, "cannot listen: " .. tostring(path), "system" end
   local sock = ngx.socket.tcp()
@@ -107,12 +130,12 @@ function M.connect(supervisor, zygote)
     listener:close()
     return nil, "cannot connect to " .. path .. ": " .. tostring(err), "system"
   end
-  local started, message = core.ctl_spawn(listener, supervisor, zygote)
-  if not started then
+  local line, message = core.ctl_spawn(listener, supervisor, zygote)
+  if not line then
     sock:close()
     return nil, message, "system"
   end
-  return setmetatable({ sock = sock, conn = core.frames() }, Cosocket)
+  return setmetatable({ sock = sock, line = line, conn = core.frames() }, Cosocket)
 end
 
 return M

@@ -23,18 +23,19 @@ function host.wait(fd, events, seconds)
   local co, main = coroutine.running()
   if co and not main then return yield_wait(fd, events, seconds) end
   if vim.in_fast_event() then return core.poll(fd, events, seconds) end
-  local ready
+  local ready, why
   local limit = seconds and core.now() + seconds
   repeat
     local left = limit and math.max(0, limit - core.now()) or 3600
-    ready = vim.wait(math.ceil(left * 1000), function() return fd >= 0 and core.poll(fd, events, 0) end, 5)
+    ready, why = vim.wait(math.ceil(math.min(left, 3600) * 1000), function() return fd >= 0 and core.poll(fd, events, 0) end, 5)
+    if why == -2 then error("interrupted", 0) end -- CTRL-C
   until ready or (limit and core.now() >= limit)
   return ready
 end
 
 --- As in luv, but in the main loop.
-function host.watch(fd, f)
-  return yield_watch(fd, vim.schedule_wrap(f))
+function host.watch(fd, f, events)
+  return yield_watch(fd, vim.schedule_wrap(f), events)
 end
 
 return host

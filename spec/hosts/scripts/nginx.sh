@@ -75,6 +75,22 @@ works "stream"
 got=$(get -D - -o /dev/null http://x/phase | tr -d '\r' | sed -n 's/^X-Code: //p'); [ "$got" = wrong_phase ] || fail "phase: $got"
 gone "a request"
 
+# What one request has started another one ends.
+ended_by() { # LOCATION, what it answers, and what the first one sees
+  local out=$dir/mine
+  curl -sN --max-time 100 --unix-socket "$socket" http://x/mine >"$out" &
+  client=$!
+  eventually grep -q up "$out" || fail "$1: the program does not begin"
+  got=$(get "http://x/$1"); [ "$got" = "$2" ] || fail "$1: $got"
+  wait $client
+  [ "$(cat "$out")" = "up
+$3" ] || fail "$1: the request sees $(cat "$out")"
+  gone "$1 by another request"
+}
+ended_by kill true killed
+ended_by term true signaled
+ended_by forget closed closed
+
 for i in $(seq "$times"); do
   hang "$i"
   kill $client
@@ -113,6 +129,7 @@ for i in $(seq "$times"); do
 done
 works "after a restart"
 gone "a request"
+ended_by shutdown "true closed" signaled # of the TERM that comes first
 
 if grep -E 'alert|emerg|crit' "$dir/logs/error.log" | grep -v 'signal 9' | grep -q .; then fail "nginx complains"; fi
 echo passed
