@@ -85,8 +85,6 @@ static int end_as(pid_t pid)
  */
 static int run(char **argv)
 {
-	static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
-
 	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
 	if (chdir(argv[0]) < 0)
 		return report('c');
@@ -103,8 +101,9 @@ static int run(char **argv)
 	if (pid < 0)
 		return report('f');
 	program = pid;
-	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		(void)signal(passed[i], pass_on);
+	for (int signo = 1; signo < NSIG; signo++)	/* KILL and STOP cannot be; a fault of our own is no message */
+		if (signo != SIGCHLD && signo != SIGSEGV && signo != SIGBUS && signo != SIGFPE && signo != SIGILL)
+			(void)signal(signo, pass_on);
 	for (int fd = 0; fd <= REPORT; fd++)
 		(void)close(fd);
 	return end_as(pid);

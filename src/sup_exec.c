@@ -182,6 +182,11 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 	return 0;
 }
 
+bool sup_exec_kept(const struct sup_exec *x)
+{
+	return x->keeper >= 0 && syscall(SYS_pidfd_send_signal, x->keeper, 0, NULL, 0) == 0;
+}
+
 /* The box's supervisor is told of the end when we are, and measures at once. */
 #define MEASURE_MS 20
 
@@ -206,7 +211,9 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 	unsigned char said[2];
 	ssize_t n = 1;
 
-	while (x->report >= 0 && (n = read(x->report, said, sizeof(said))) == 2) {
+	/* No more than those two: another process of the guest may have got hold of the pipe. */
+	while (x->report >= 0 && x->said < 2 && (n = read(x->report, said, sizeof(said))) == 2) {
+		x->said++;
 		if (said[0] == 's')
 			t->started = true;
 		else if (said[0] == 'c')
@@ -214,7 +221,7 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 		else
 			(void)sup_error(e, "bad_command", "the program cannot be executed in the guest: %s", strerror(said[1]));
 	}
-	if (x->report >= 0 && (n >= 0 || errno != EAGAIN)) {
+	if (x->report >= 0 && (x->said == 2 || n >= 0 || errno != EAGAIN)) {
 		(void)close(x->report);
 		x->report = -1;
 	}

@@ -20,6 +20,7 @@
 struct sup_exec {
 	struct sup_control wait;	/* on which WaitPID is answered */
 	int report;			/* the helper's words: that it becomes the program, and what failed */
+	unsigned said;			/* how many of them have come: two at most */
 	int stats, runsc, keeper;	/* RUN/stats, and pidfds of the box's runsc and its supervisor */
 	int pid;			/* in the guest; 0: none yet */
 	bool gone;			/* the box is */
@@ -31,6 +32,9 @@ struct sup_exec {
 	pid_t command;			/* `runsc exec`, 0: none, -1: ended; the run kills and reaps it */
 	int command_status;
 };
+
+/* Whether the box's supervisor lives. */
+bool sup_exec_kept(const struct sup_exec *x);
 
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s);
 /* Gets hold of the box and, where it is used, of its control socket; once more does nothing. */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,18 +15,19 @@
 /* Within which all of a killed program must be gone, or the box goes. */
 #define KILL_SECONDS 1.0
 
-/* Over the control socket, or by runsc's command. A process that ended in this moment is none, which is no matter. */
-static void signal_one(const struct sup_exec *x, struct sup_control *c, int pid, int signo)
+/* Over the control socket, or by runsc's command. -1: no answer. A process that ended in this moment is none, which is no matter. */
+static int signal_one(const struct sup_exec *x, struct sup_control *c, int pid, int signo)
 {
-	struct sup_error ignored = { .code = "" };
+	struct sup_error e = { .code = "" };
 	char arg[160];
 
 	if (x->request->cli) {
 		(void)sup_cli_call(x->spawn, "kill", pid, signo, CALL_SECONDS);
-		return;
+		return 0;
 	}
 	(void)snprintf(arg, sizeof(arg), "{\"CID\":\"%.64s\",\"Signo\":%d,\"PID\":%d,\"Mode\":0}", x->request->container, signo, pid);
-	(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &ignored);
+	(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &e);
+	return strcmp(e.code, "closed") ? 0 : -1;
 }
 
 /* -1: the box cannot be reached. Commands need no connection. */
@@ -36,12 +38,23 @@ static int connect_to(const struct sup_exec *x, struct sup_control *c)
 	return x->request->cli ? 0 : sup_control_open(c, x->request, &ignored);
 }
 
+/* The program itself: our helper, which stays its parent, passes on all but this. */
+static int below_helper(const struct sup_exec *x)
+{
+	size_t at = 0;
+	int first = 0, pid;
+
+	while (!x->request->direct && x->tree && (pid = sup_tree_next(x->tree, x->pid, &at)))
+		first = !first || pid < first ? pid : first;
+	return first ? first : x->pid;
+}
+
 void sup_exec_signal(struct sup_exec *x, int signo)
 {
 	struct sup_control c = { .fd = -1 };
 
 	if (x->pid && connect_to(x, &c) == 0)
-		signal_one(x, &c, x->pid, signo);
+		(void)signal_one(x, &c, signo == SIGSTOP ? below_helper(x) : x->pid, signo);
 	sup_control_close(&c);
 }
 
@@ -88,18 +101,19 @@ static int hold(struct sup_exec *x, struct sup_control *c, bool still)
 	return x->request->cli ? 0 : sup_control_call(c, method, "null", NULL, 0, CALL_SECONDS, NULL, &ignored);
 }
 
-/* Kills what there is at the moment; -1: the box does not answer. */
-static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives)
+/* Kills what there is at the moment; -1: the box does not answer, or not in time. */
+static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives, double limit)
 {
 	size_t at = 0;
 	int pid;
 
 	if (hold(x, c, true) < 0 || !settle(x))
 		return -1;
-	if (program_lives)
-		signal_one(x, c, x->pid, SIGKILL);
+	if (program_lives && signal_one(x, c, x->pid, SIGKILL) < 0)
+		return -1;
 	while ((pid = sup_tree_next(x->tree, x->pid, &at)))
-		signal_one(x, c, pid, SIGKILL);
+		if (sbx_time_now() > limit || signal_one(x, c, pid, SIGKILL) < 0)
+			return -1;
 	return hold(x, c, false);
 }
 
@@ -117,7 +131,7 @@ static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control
 	double limit = sbx_time_now() + (x->request->cli ? 3 * KILL_SECONDS : KILL_SECONDS);
 
 	while (!x->gone && sbx_time_now() < limit) {
-		if (kill_round(x, c, !t->ended) < 0)
+		if (kill_round(x, c, !t->ended, limit) < 0)
 			return false;
 		for (double round = sbx_time_now() + 0.1; sbx_time_now() < round && !x->gone;) {
 			struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };

@@ -29,7 +29,7 @@ static bool kernel_killed(const struct sup_facts *f) { return f->oom_kills > 0 &
 static bool told_by_trace(const struct sup_facts *f) { return f->guest_ended; }
 static bool never_started(const struct sup_facts *f) { return f->traced ? !f->started : f->runsc_failed; }
 /* A sandbox whose trace ended without the guest's end was killed from outside or crashed; never the guest's doing. */
-static bool crashed(const struct sup_facts *f) { return !f->runsc_ended || f->runsc_failed || f->traced; }
+static bool crashed(const struct sup_facts *f) { return !f->runsc_ended || f->runsc_failed || (f->traced && !f->lossy); }
 
 static struct sup_verdict by_reason(const struct sup_facts *f) { return (struct sup_verdict){ f->reason, 0 }; }
 static struct sup_verdict by_oom(const struct sup_facts *f) { (void)f; return (struct sup_verdict){ SUP_OOM_KILLED, 0 }; }

@@ -21,6 +21,7 @@ struct sup_facts {
 	bool started;		/* the guest's first instruction was seen */
 	bool traced;		/* the trace was connected */
 	bool guest_ended;	/* the trace told its end */
+	bool lossy;		/* and not all of what there was to tell */
 	int guest_status;	/* then: a wait status */
 	uint64_t oom_kills;
 	bool runsc_ended;

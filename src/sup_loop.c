@@ -37,7 +37,7 @@ static void send_signal(struct sup_run *s, int signo)
 	if (!s->started)
 		s->pending_signals |= 1ull << signo;
 	else if (s->request.mode == SUP_MODE_RUN)
-		(void)sup_spawn_kill(&s->spawn, &s->dir, signo, &ignored);
+		s->tool[s->tools++ % SUP_RUN_TOOLS] = sup_spawn_kill(&s->spawn, &s->dir, signo, &ignored);
 	else if (s->request.mode == SUP_MODE_EXEC)
 		sup_exec_signal(&s->exec, signo);
 }
@@ -208,7 +208,7 @@ static void serve_limits(struct sup_run *s, double now)
 /* Nothing happens in a box that has no program and none's descendants: its memory need not be read so often. */
 static double tick(const struct sup_run *s)
 {
-	return s->stats >= 0 && !s->programs && !s->tree->live ? IDLE_TICK : MEMORY_TICK;
+	return s->stats >= 0 && !s->programs && !s->tree->live && !s->tree->lost ? IDLE_TICK : MEMORY_TICK;
 }
 
 /* Milliseconds until something is due by the clock, rounded up. */
@@ -319,6 +319,12 @@ void sup_loop_run(struct sup_run *s)
 			s->tree->turns++;
 	}
 	s->end = sbx_time_now();
+	/* What was written in the last moment counts as well. */
+	if (s->request.output_kill && s->reason == SUP_EXITED && !s->host_gone) {
+		(void)sup_loop_drain(s);
+		if (s->pump.out[0].truncated || s->pump.out[1].truncated)
+			take_reason(s, SUP_OUTPUT_EXCEEDED);
+	}
 }
 
 bool sup_loop_drain(struct sup_run *s)
@@ -330,8 +336,11 @@ bool sup_loop_drain(struct sup_run *s)
 	for (unsigned i = 0; i < 2; i++) {
 		struct sup_stream *stream = &s->pump.out[i];
 
-		/* As much as a pipe can hold, no more: what is still written after the end is nobody's output. */
-		for (unsigned n = 0; n < DRAIN_READS && sup_pump_read(stream, s->host) > 0; n++)
+		/*
+		 * As much as a pipe can hold, no more: what is still written after the end is nobody's output. Nor is what
+		 * comes when the tail is on its way.
+		 */
+		for (unsigned n = 0; !stream->sent && n < DRAIN_READS && sup_pump_read(stream, s->host) > 0; n++)
 			(void)sup_host_flush(s->host);
 		/* No room: the pipe may hold more. */
 		if (stream->fd >= 0 && !sup_pump_wants(stream, s->host))

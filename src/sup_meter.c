@@ -51,19 +51,21 @@ static void walk(pid_t pid, void (*f)(pid_t, void *), void *arg, int depth)
 			continue;
 		(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, d->d_name);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
+		/* A read gives a page at most, and whole numbers (fs/seq_file.c). */
+		for (ssize_t n; fd >= 0 && (n = read(fd, text, sizeof(text) - 1)) > 0;) {
+			text[n] = '\0';
+			for (char *p = text, *end;; p = end) {
+				long child = strtol(p, &end, 10);
+
+				if (end == p)
+					break;
+				f((pid_t)child, arg);
+				walk((pid_t)child, f, arg, depth + 1);
+			}
+		}
 		if (fd >= 0)
 			close(fd);
-		text[n < 0 ? 0 : n] = '\0';
-		for (char *p = text, *end;; p = end) {
-			long child = strtol(p, &end, 10);
-
-			if (end == p)
-				break;
-			f((pid_t)child, arg);
-			walk((pid_t)child, f, arg, depth + 1);
-		}
 	}
 	closedir(dir);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,18 @@ static int open_parent(int root, const char *path, char *parent, size_t size, co
 	return sup_path_open(root, parent, O_PATH | O_DIRECTORY, 0);
 }
 
+/* Each takes some of our stack, and whoever names a file may be anybody. */
+#define DEPTH_MAX 256
+
+static bool is_deep(const char *path)
+{
+	unsigned n = 0;
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n > DEPTH_MAX;
+}
+
 int sup_path_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	char parent[4096];
@@ -52,6 +65,10 @@ int sup_path_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid
 	}
 	if (errno != ENOENT)
 		return -1;
+	if (is_deep(path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	fd = open_parent(root, path, parent, sizeof(parent), &name);
 	if (fd < 0 && errno == ENOENT && *parent) {
 		if (sup_path_mkdir(root, parent, mode, uid, gid) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sup_run.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,7 +153,7 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 {
 	char log[16384];
 	struct sup_facts f = {
-		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended,
+		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended, .lossy = s->trace.lossy,
 		.guest_status = s->trace.status, .runsc_ended = s->child < 0, .runsc_status = s->child_status,
 	};
 
@@ -176,6 +177,8 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 	return sup_judge(&f);
 }
 
+#define BOX_END_MS 100
+
 /* A program whose box has gone: out of memory together with it, or an error that says what the box died of. */
 static void judge_box(struct sup_run *s)
 {
@@ -187,6 +190,12 @@ static void judge_box(struct sup_run *s)
 	if (!s->exec.gone || s->reason != SUP_EXITED)
 		return;
 	struct sup_stats now = sup_stats_read(s->exec.stats);
+
+	/* Its end is seen here and by its own supervisor at once: that one, if it lives, knows of what. */
+	for (unsigned i = 0; i < BOX_END_MS && !now.ended && sup_exec_kept(&s->exec); i++) {
+		(void)poll(NULL, 0, 1);
+		now = sup_stats_read(s->exec.stats);
+	}
 	unsigned end = now.ended ? now.ended - 1 : SUP_CRASHED;
 
 	if (end == SUP_OOM_KILLED) {
@@ -272,7 +281,10 @@ void sup_report_stats(struct sup_run *s, bool ended)
 	}
 	struct sup_stats u = measured(s);
 
-	u.ended = ended ? (uint32_t)(s->reason == SUP_EXITED ? SUP_CRASHED : s->reason) + 1 : 0;
+	/* The kernel's kill may have come before a reading of ours. */
+	enum sup_outcome end = s->reason != SUP_EXITED ? s->reason : sup_cgroup_oom_kills(&s->cgroup) ? SUP_OOM_KILLED : SUP_CRASHED;
+
+	u.ended = ended ? (uint32_t)end + 1 : 0;
 	sup_stats_write(s->stats, &u);
 }
 

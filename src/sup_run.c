@@ -266,6 +266,15 @@ int sup_run_start(struct sup_run *s)
 	return 0;
 }
 
+/* A command of runsc's that we have started beside it: its time is not the guest's. */
+static bool is_tool(const struct sup_run *s, pid_t pid)
+{
+	for (unsigned i = 0; i < SUP_RUN_TOOLS; i++)
+		if (s->tool[i] == pid)
+			return true;
+	return false;
+}
+
 bool sup_run_reap(struct sup_run *s)
 {
 	for (;;) {
@@ -287,6 +296,8 @@ bool sup_run_reap(struct sup_run *s)
 			s->exec.command_status = status;
 			continue;
 		}
+		if (is_tool(s, pid))
+			continue;
 		/* A stub of the sandbox that was left to us, its subreaper: the guest's time. */
 		s->meter.reaped += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 				   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;

@@ -23,6 +23,8 @@
 #include "sup_spawn.h"
 #include "sup_trace.h"
 
+#define SUP_RUN_TOOLS 64
+
 struct sup_run {
 	struct sup_host *host;
 	struct sup_request request;
@@ -37,6 +39,8 @@ struct sup_run {
 	struct sup_exec exec;
 	char *exec_arg;			/* exec: the JSON of gVisor's ExecArgs */
 	int stats;			/* a box: RUN/stats, -1: no box */
+	pid_t tool[SUP_RUN_TOOLS];	/* the last of runsc's commands that we started beside it */
+	unsigned tools;
 	struct sup_tree *tree;
 	unsigned programs;		/* a box: that its host says to be at work */
 	double idle_since;

@@ -43,7 +43,7 @@ static int open_file(const char *state_dir, int n)
 static void enqueue(struct sup_slot *s, const char *state_dir)
 {
 	int fd = open_file(state_dir, QUEUE);
-	void *p = fd >= 0 && ftruncate(fd, sizeof(*s->queue)) == 0 ?
+	void *p = fd >= 0 && posix_fallocate(fd, 0, sizeof(*s->queue)) == 0 ?
 		  mmap(NULL, sizeof(*s->queue), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
 
 	if (fd >= 0)

@@ -4,13 +4,24 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 /* points/common.proto, MessageType */
 enum { CONTAINER_START = 1, SENTRY_CLONE = 2, TASK_EXIT = 5, SYSCALL_RAW = 6 };
+
+/* Their exits tell which forks failed. The guest's architecture is ours. */
+static const int forks[] = {
+	SYS_clone, SYS_clone3,
+#ifdef SYS_fork
+	SYS_fork, SYS_vfork,
+#endif
+};
 
 int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e)
 {
@@ -23,13 +34,13 @@ int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_erro
 	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.90s/trace.sock", d->path);
 	if (t->listener < 0 || bind(t->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(t->listener, 2) < 0)
 		return sup_error(e, "system", "cannot listen at %s: %s", a.sun_path, strerror(errno));
-	/* 56 clone, 57 fork, 58 vfork, 435 clone3: their exits tell which forks failed. */
 	int n = snprintf(json, sizeof(json),
 		"{\"trace_session\":{\"name\":\"Default\",\"points\":[{\"name\":\"container/start\"},"
-		"{\"name\":\"sentry/clone\",\"context_fields\":[\"group_id\"]},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]},"
-		"{\"name\":\"syscall/sysno/56/exit\"},{\"name\":\"syscall/sysno/57/exit\"},{\"name\":\"syscall/sysno/58/exit\"},"
-		"{\"name\":\"syscall/sysno/435/exit\"}],"
-		"\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":3}}]}}", a.sun_path);
+		"{\"name\":\"sentry/clone\",\"context_fields\":[\"group_id\"]},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]}");
+
+	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++)
+		n += snprintf(json + n, sizeof(json) - (size_t)n, ",{\"name\":\"syscall/sysno/%d/exit\"}", forks[i]);
+	n += snprintf(json + n, sizeof(json) - (size_t)n, "],\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":3}}]}}", a.sun_path);
 	if (sup_dir_write(d, "b/trace.json", json, (size_t)n) < 0)
 		return sup_error(e, "system", "cannot write below %s: %s", d->path, strerror(errno));
 	return 0;
@@ -109,8 +120,11 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 		sup_tree_exit(t->tree, group, (int)lookup(p, end, 0, 2));
 	if (group != 1)
 		return;
-	/* The group's end, not thread 1's: a main thread may end first, or another thread may exec. */
-	if (--t->group_live > 0)
+	/*
+	 * The group's end, not thread 1's: a main thread may end first, or another thread may exec. Where events were lost
+	 * nobody can count, and runsc's own end is waited for.
+	 */
+	if (--t->group_live > 0 || t->lossy)
 		return;
 	t->status = (int)lookup(p, end, 0, 2);
 	t->ended = true;
@@ -127,6 +141,12 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 		return;
 	const unsigned char *p = packet + header, *end = packet + n;
 
+	/* How many events gVisor has dropped so far because we were too slow (remote.go, Header.DroppedCount). */
+	if (packet[4] | packet[5] | packet[6] | packet[7]) {
+		t->lossy = true;
+		if (t->tree)
+			t->tree->lost = 1;
+	}
 	switch (type) {
 	case CONTAINER_START:
 		if (!t->started)
@@ -165,15 +185,19 @@ void sup_trace_read(struct sup_trace *t)
 	static unsigned char packet[65536];
 	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
 
+	int left = 0;
+
 	if (t->listener >= 0)
 		accept_conn(t);
-	while (t->conn >= 0) {
-		ssize_t n = recv(t->conn, packet, sizeof(packet), 0);
+	if (t->conn >= 0)
+		(void)ioctl(t->conn, SIOCINQ, &left);
+	do {
+		ssize_t n = t->conn < 0 ? 0 : recv(t->conn, packet, sizeof(packet), 0);
 
+		if (t->conn < 0 || (n < 0 && errno == EAGAIN))
+			return;
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
 		if (n <= 0) {
 			close(t->conn);
 			t->conn = -1;
@@ -183,8 +207,9 @@ void sup_trace_read(struct sup_trace *t)
 		if (!t->connected) {
 			t->connected = true;
 			(void)send(t->conn, answer, sizeof(answer), MSG_NOSIGNAL);
-			continue;
+		} else {
+			sup_trace_event(t, packet, (size_t)n);
 		}
-		sup_trace_event(t, packet, (size_t)n);
-	}
+		left -= (int)n;
+	} while (left > 0);
 }

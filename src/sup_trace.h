@@ -18,6 +18,7 @@
 struct sup_trace {
 	int listener, conn;	/* -1: none */
 	bool connected, started, ended, closed;
+	bool lossy;		/* events were dropped: the guest made them faster than we read */
 	int status;		/* wait status of the guest's first process, once ended */
 	int group_live;		/* live threads of thread group 1 */
 	int live, peak;		/* tasks in the guest */
@@ -28,7 +29,7 @@ struct sup_trace {
 /* Listens at RUN/trace.sock and writes RUN/b/trace.json for --pod-init-config. */
 int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e);
 void sup_trace_destroy(struct sup_trace *t);
-/* Accepts, answers the handshake and reads all that has come. */
+/* Accepts, answers the handshake and reads all that has come until now: what comes meanwhile must not hold us. */
 void sup_trace_read(struct sup_trace *t);
 /* One packet; exposed for the unit test. */
 void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sup_tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -15,10 +16,13 @@ static void *map(const char *run, int flags, int protection)
 
 	if (fd < 0)
 		return NULL;
-	void *p = (flags & O_CREAT) && ftruncate(fd, sizeof(struct sup_tree)) < 0 ? MAP_FAILED :
-		  mmap(NULL, sizeof(struct sup_tree), protection, MAP_SHARED, fd, 0);
+	/* With all of its pages: a page that a full file system has no room for would be our SIGBUS. */
+	int error = flags & O_CREAT ? posix_fallocate(fd, 0, sizeof(struct sup_tree)) : 0;
+	void *p = error ? MAP_FAILED : mmap(NULL, sizeof(struct sup_tree), protection, MAP_SHARED, fd, 0);
 
 	(void)close(fd);
+	if (error)
+		errno = error;
 	return p == MAP_FAILED ? NULL : p;
 }
 

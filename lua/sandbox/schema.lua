@@ -457,7 +457,7 @@ function kinds.files(where, v)
     local clean = text.clean_path(name)
     if not clean then bad(at, 'expected a path without ".."') end
     if clean == "" or clean == "/" or name:sub(-1) == "/" then bad(at, "expected the path of a file") end
-    if #clean > 4000 then bad(at, "expected a path of at most 4000 bytes") end
+    if #clean > 4000 or select(2, clean:gsub("/", "")) > 100 then bad(at, "expected a path of at most 4000 bytes and 100 directories") end
     local file = { name = clean, mode = "666" }
     if type(value) == "string" then
       file.content = value

@@ -3,6 +3,8 @@
  * The supervisor's pure parts: the judgement as a table, trace packets, runsc's log, requests, the output tail.
  */
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include "sup_exec.h"
 #include "sup_judge.h"
 #include "sup_log.h"
+#include "sup_path.h"
 #include "sup_pump.h"
 #include "sup_request.h"
 #include "sup_slot.h"
@@ -47,6 +50,8 @@ static void test_judge(void)
 		{ "a kill in the boot is no guest's", { .traced = 1, .oom_kills = 1, .runsc_ended = 1, .runsc_status = SIGKILL }, SUP_NOT_STARTED, 0 },
 		{ "never started", { .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(128), .runsc_failed = 1 }, SUP_NOT_STARTED, 0 },
 		{ "killed from outside", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(137) }, SUP_CRASHED, 0 },
+		{ "events were lost: runsc's word", { .started = 1, .traced = 1, .lossy = 1, .runsc_ended = 1, .runsc_status = EXIT(7) }, SUP_EXITED, 7 },
+		{ "events were lost, and it crashed", { .started = 1, .traced = 1, .lossy = 1, .runsc_ended = 1, .runsc_status = EXIT(2), .runsc_failed = 1 }, SUP_CRASHED, 0 },
 		{ "Go panic", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(2), .runsc_failed = 1 }, SUP_CRASHED, 0 },
 		{ "no trace: exit code", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(7) }, SUP_EXITED, 7 },
 		{ "no trace: signal", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(139) }, SUP_SIGNALED, SIGSEGV },
@@ -99,7 +104,62 @@ static void test_trace(void)
 
 		sup_trace_event(&t, bad, n);
 	}
-	CHECK("garbage", t.failed_forks == 1);
+	CHECK("garbage", t.failed_forks == 1 && !t.lossy);
+	/* One was dropped: whose ends have come cannot be counted any more. */
+	struct sup_tree *tree = calloc(1, sizeof(*tree));
+	struct sup_trace lossy = { .listener = -1, .conn = -1, .tree = tree };
+	static const unsigned char dropped[] = { 8, 0, 2, 0, 1, 0, 0, 0 };
+
+	event(&lossy, 1, "", 0);
+	sup_trace_event(&lossy, dropped, sizeof(dropped));
+	event(&lossy, 5, exit_1, sizeof(exit_1));
+	CHECK("after a loss runsc's end is waited for", lossy.lossy && !lossy.ended);
+	CHECK("and nothing in a box can be proved", tree && tree->lost);
+	free(tree);
+}
+
+/* A flood of events that never stops must not hold the reader: it takes what was there when it came. */
+static void test_trace_flood(void)
+{
+	int pair[2];
+	static const unsigned char packet[] = { 8, 0, 6, 0, 0, 0, 0, 0, 0x12, 2, 0x10, 11 };
+
+	assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(pair[0]);
+		while (send(pair[1], packet, sizeof(packet), MSG_NOSIGNAL) > 0)
+			;
+		_exit(0);
+	}
+	struct sup_trace t = { .listener = -1, .conn = pair[0], .connected = true };
+
+	close(pair[1]);
+	(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	for (unsigned i = 0; i < 1000; i++)
+		sup_trace_read(&t);
+	CHECK("a flood is read, and holds nobody", t.failed_forks > 0 && t.conn >= 0);
+	sup_trace_destroy(&t);
+	CHECK("its writer ends", waitpid(pid, NULL, 0) == pid);
+}
+
+static void test_paths(void)
+{
+	char dir[] = "/tmp/sbt-paths-XXXXXX", deep[1100] = "";
+	int root;
+
+	assert(mkdtemp(dir) && (root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0);
+	for (unsigned i = 0; i < 500; i++)
+		strcat(deep, "a/");
+	strcat(deep, "b");
+	errno = 0;
+	CHECK("a path that is too deep is refused", sup_path_mkdir(root, deep, 0700, (uid_t)-1, (gid_t)-1) < 0 && errno == ENAMETOOLONG);
+	CHECK("one of ten directories is made", sup_path_mkdir(root, deep + strlen(deep) - 21, 0700, (uid_t)-1, (gid_t)-1) == 0);
+	for (char *p = deep + strlen(deep) - 21, *slash; *p; slash = strrchr(p, '/'), *(slash ? slash : p) = '\0')
+		CHECK("and removed", unlinkat(root, p, AT_REMOVEDIR) == 0);
+	close(root);
+	CHECK("nothing else was made", rmdir(dir) == 0);
 }
 
 static void test_log(void)
@@ -401,6 +461,8 @@ static void test_sweep(void)
 int main(void)
 {
 	test_sweep();
+	test_trace_flood();
+	test_paths();
 	test_slots();
 	test_tree();
 	test_control();
