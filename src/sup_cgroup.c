@@ -76,14 +76,16 @@ static const char *remedy(int error)
 	case EACCES:
 	case EPERM:
 		return "it is not delegated to this user (systemd-run --user --scope -p Delegate=yes, or Delegate=yes and"
-		       " DelegateSubgroup= in the service)";
+		       " DelegateSubgroup= in the service; of cgroup v1 one that root has made and chowned, as cgroup_parent)";
 	case EROFS:
 		return "it is mounted read-only (as containers do; mount it writable)";
 	case EBUSY:
 		return "there are processes in it (move them to a group below it, as systemd's DelegateSubgroup= does, or give"
 		       " an empty one as cgroup_parent)";
 	case ENOENT:
-		return "a controller is not enabled above it";
+		return "it is not there (mkdir), or a controller is not enabled above it (echo +memory +pids >cgroup.subtree_control)";
+	case EAGAIN:
+		return "there are as many groups as may be (cgroup.max.descendants, cgroup.max.depth)";
 	default:
 		return strerror(error);
 	}

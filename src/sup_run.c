@@ -56,10 +56,13 @@ static int limits_held(struct sup_run *s)
 
 	if (r->best_effort)
 		return 0;
+	if (r->cgroup_parent && r->cgroup_parent[0] == '/' && !s->cgroup.n)
+		return sup_error(&s->error, "not_supported", "cgroup_parent %.200s cannot be used: %s; or set limits.best_effort",
+				 r->cgroup_parent, s->cgroup.why[0] ? s->cgroup.why : "it is not there (mkdir)");
 	if (r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) < 0)
 		return sup_error(&s->error, "limit_unavailable",
 				 "limits.cpus = %g needs a cpu cgroup (without one only whole cores can be held): %s; or set"
-				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why : "the cpu controller is not enabled");
+				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why : "the cpu controller is not enabled (echo +cpu >cgroup.subtree_control above it)");
 	return 0;
 }
 

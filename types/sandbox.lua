@@ -97,7 +97,7 @@
 ---@field disk_exceeded boolean? boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)
 ---@field stdout_truncated boolean
 ---@field stderr_truncated boolean
----@field limits table<string, sandbox.LimitReport> `{ memory = { requested=, enforced_by="cgroup2", hit=false }, … }` for every limit
+---@field limits table<string, sandbox.LimitReport> `{ memory = { requested=, enforced_by="supervisor", hit=false }, … }` for every limit; who: `supervisor`, `rlimit`, `cgroup1`, `cgroup2`, `affinity`, `tmpfs`, `overlay`, or nil
 ---@field duration number seconds from the guest's first instruction to its end: the clock of `timeout`
 ---@field boot_duration number seconds until that first instruction
 ---@field queue_duration number seconds of waiting for a turn

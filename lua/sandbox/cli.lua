@@ -73,6 +73,7 @@ end }
 flags["--runsc"] = { "PATH", "the binary", function(_, v, i) i.runsc = v end }
 flags["--platform"] = { "NAME", "auto, systrap, ptrace or kvm", function(_, v, i) i.platform = v end }
 flags["--state-dir"] = { "DIR", "where runs live", function(_, v, i) i.state_dir = v end }
+flags["--cgroup-parent"] = { "PATH", "where cgroups are made, below the mount of their file system", function(_, v, i) i.cgroup_parent = v end }
 flags["--boot-timeout"] = { "SECONDS", "how long a boot may take", function(_, v, i) i.boot_timeout = number("--boot-timeout", v) end }
 
 local switches = {
@@ -103,8 +104,10 @@ local function help()
     out[#out + 1] = ("  %-28s %s"):format(f and name .. " " .. f[1] or name, f and f[2] or s[1])
   end
   out[#out + 1] = ""
-  out[#out + 1] = "exit status: the program's own, 128 + signal, 124 timed out, 137 out of memory, 125 the sandbox failed,"
-  out[#out + 1] = "126 and 127 the command could not be run"
+  out[#out + 1] = "Without flags a run has 30 s, 512M of memory and 1024 processes; its output passes through, however much it is."
+  out[#out + 1] = ""
+  out[#out + 1] = "exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed),"
+  out[#out + 1] = "125 the sandbox failed, 126 the command could not be run, 127 it is not there"
   return table.concat(out, "\n") .. "\n"
 end
 
@@ -153,13 +156,32 @@ end
 function M.status(r, message, code)
   if not r then
     if code ~= "bad_command" then return FAILED end
-    return tostring(message):lower():find("permission denied", 1, true) and CANNOT_EXECUTE or NOT_FOUND
+    local words = tostring(message):lower()
+    local absent = words:find("no such file", 1, true) or words:find("not found", 1, true) or words:find("not exist", 1, true)
+    return absent and NOT_FOUND or CANNOT_EXECUTE
   end
   if r.status == "exited" then return r.exit_code end
   if r.status == "signaled" then return 128 + r.signal end
   if r.status == "timed_out" or r.status == "cpu_exceeded" then return TIMED_OUT end
   if r.status == "oom_killed" then return OUT_OF_MEMORY end
   return 128 + 9
+end
+
+--- What somebody who sees the output and the exit status should know besides.
+-- @tparam table r result
+-- @treturn {string,...}
+function M.remarks(r)
+  local out = {}
+  if r.status ~= "exited" then out[1] = r.message end
+  for _, name in ipairs{ "stdout", "stderr" } do
+    if r[name .. "_truncated"] then out[#out + 1] = ("%s: more than limits.output was dropped, %d bytes came"):format(name, r[name .. "_bytes"]) end
+  end
+  if r.pids_exceeded then out[#out + 1] = "limits.pids was hit" end
+  if r.disk_exceeded then out[#out + 1] = "limits.disk was hit" end
+  for name, limit in pairs(r.limits or {}) do
+    if limit.requested and not limit.enforced_by then out[#out + 1] = ("limits.%s is held by nobody"):format(name) end
+  end
+  return out
 end
 
 local function scrub(value)
@@ -220,6 +242,7 @@ local function run(args)
   if not ok then usage("%s", wrong) end
   if not how.json then
     options.on_stdout, options.on_stderr = write_all(io.stdout), write_all(io.stderr)
+    if options.limits.output == nil then options.limits.output = false end -- nothing of it is kept here
   end
   local stdin = core.stat("/dev/stdin")
   if stdin and stdin.type == "file" then -- it never lets us wait
@@ -239,8 +262,8 @@ local function run(args)
     io.stdout:write(json.encode(scrub(r or { error = message, code = code })), "\n")
   elseif not r then
     io.stderr:write("sandbox: ", tostring(message), " (", tostring(code), ")\n")
-  elseif r.status ~= "exited" then
-    io.stderr:write("sandbox: ", r.message, "\n")
+  else
+    for _, line in ipairs(M.remarks(r)) do io.stderr:write("sandbox: ", line, "\n") end
   end
   return M.status(r, message, code)
 end

@@ -84,7 +84,7 @@ local function mounts(plan, rt, run_dir)
   local on_host = M.tmp_on_host(plan)
   local list = {
     { destination = "/proc", type = "proc", source = "proc", options = { "nosuid", "nodev", "noexec" } },
-    tmpfs("/dev", "755", math.min(size or 64 * MIB, 64 * MIB)),
+    tmpfs("/dev", "755", math.min(size or 64 * MIB, 64 * MIB)), -- gVisor makes its own, of no size
   }
   if inside then
     list[#list + 1] = tmpfs("/dev/shm", "1777", shm_size(limits.disk), { "nodev" })

@@ -158,6 +158,41 @@ print(total <= 4 << 20, total > 3 << 20)]]
     assert.equal("disk_exceeded", env.flags_of(r))
   end)
 
+  it("a tmpfs has its own size beside disk", function()
+    local r = assert(sb:run{ "sh", "-c", "dd if=/dev/zero of=/mnt/x bs=4096 2>/dev/null; wc -c </mnt/x", user = 0,
+      limits = { disk = "4M", timeout = 60 * SLOW }, mounts = { { type = "tmpfs", destination = "/mnt", size = "1M" } } })
+    assert.same({ "1048576\n", false }, { r.stdout, r.disk_exceeded })
+  end)
+
+  -- Hierarchies of v1, or the one of v2; nil where this machine has none.
+  local function hierarchies()
+    local cgroup = assert(sb:run{ "true" }).runtime.cgroup
+    return cgroup == "v1" and { "memory/", "cpu/", "cpuacct/", "pids/" } or cgroup == "v2" and { "" } or nil
+  end
+
+  it("cgroup_parent is where cgroups are made, or an error that says why not", function()
+    local new = function(parent) return env.sandbox.new{ state_dir = env.state_dir, boot_timeout = 30 * SLOW, cgroup_parent = parent } end
+    local lost = new("/sbx-no-such-group")
+    local r, message, code = lost:run{ "true" }
+    assert.same({ nil, "not_supported" }, { r, code })
+    assert.truthy(message:find("cgroup_parent /sbx-no-such-group", 1, true) and message:find("(", 1, true), message)
+    assert.is_true(assert(lost:run{ "true", limits = { best_effort = true } }).ok)
+    lost:close()
+    local list = env.root and hierarchies()
+    if not list then return end
+    local name = "sbx-test-" .. env.core.random_hex(3)
+    local made = {}
+    for _, hierarchy in ipairs(list) do made[#made + 1] = "/sys/fs/cgroup/" .. hierarchy .. name end
+    for _, path in ipairs(made) do env.core.mkdir(path, tonumber("755", 8)) end -- cpu and cpuacct may be one
+    local own = new("/" .. name)
+    local job = assert(own:spawn{ "sleep", "1000", limits = { cpus = 1, timeout = false } })
+    assert(env.eventually(function() return job:step() or job.started end))
+    for _, path in ipairs(made) do assert.truthy(env.core.stat(path .. "/lua-sandbox-" .. job.id), path) end
+    own:shutdown()
+    for _, path in ipairs(made) do env.core.rmdir(path) end
+    for _, path in ipairs(made) do assert.is_nil(env.core.stat(path)) end
+  end)
+
   it("4 MB are enough for a small program", function()
     local r = assert(sb:run{ "/bin/true", limits = { memory = "4M" } })
     assert.is_true(r.ok)
@@ -171,7 +206,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
   end
 
   it("a fork bomb ends at its deadline", function()
-    local r = assert(sb:run{ "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { pids = 20, timeout = 1 * SLOW } })
+    local r = assert(sb:run{ "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { pids = 20, timeout = 2 * SLOW } })
     assert.same({ "timed_out", "timed_out pids_exceeded" }, { r.status, env.flags_of(r) })
   end)
 
