@@ -32,7 +32,7 @@ describe("a run", function()
     assert.is_nil(r.message)
     assert.is_true(r.duration > 0 and r.boot_duration > 0 and r.total_duration >= r.duration and r.queue_duration >= 0)
     assert.is_true(r.peak_memory > 1e6 and r.peak_memory < 128 * 2 ^ 20)
-    assert.is_true(r.cpu_time >= 0)
+    assert.is_true(r.cpu_time > 0)
     assert.same({ 3, 0 }, { r.stdout_bytes, r.stderr_bytes })
     assert.same({}, r.files)
     assert.equal(not env.root, r.runtime.rootless)
@@ -52,13 +52,9 @@ describe("a run", function()
   for number, name in pairs{ [1] = "HUP", [2] = "INT", [3] = "QUIT", [4] = "ILL", [6] = "ABRT", [8] = "FPE", [9] = "KILL", [11] = "SEGV", [13] = "PIPE",
                              [15] = "TERM" } do
     it("tells death by SIG" .. name, function()
-      local r = py("import os, signal\nsignal.signal(13, signal.SIG_DFL)\nos.kill(os.getpid(), " .. number .. ")")
-      if number == 2 then -- Python's own handler
-        assert.is_true(r.status == "signaled" and r.signal == 2 or r.exit_code ~= 0)
-      else
-        assert.same({ "signaled", number, name, false }, { r.status, r.signal, r.signal_name, r.ok })
-        assert.is_nil(r.exit_code)
-      end
+      local r = py(("import os, signal\nif %d != 9: signal.signal(%d, signal.SIG_DFL)\nos.kill(os.getpid(), %d)"):format(number, number, number))
+      assert.same({ "signaled", number, name, false }, { r.status, r.signal, r.signal_name, r.ok })
+      assert.is_nil(r.exit_code)
     end)
   end
 
@@ -204,7 +200,7 @@ time.sleep(100)]])
     assert.equal("hi\n", r.stdout)
     assert.truthy(r.stderr:find "Read%-only" or r.stderr:find "denied")
     r = run{ "/bin/sh", "-c", "echo yes >/bin/y; read x </bin/y; echo $x", rootfs = dir, readonly = false, user = 0 }
-    assert.equal(env.root and "" or "yes\n", env.root and "" or r.stdout)
+    assert.equal(env.root and "\n" or "yes\n", r.stdout) -- as root the host's directories are nobody's in the guest
     local names = core.readdir(dir)
     assert.same({ "bin" }, names)
     assert.same({ "sh" }, core.readdir(dir .. "/bin"))
