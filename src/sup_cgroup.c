@@ -424,11 +424,6 @@ int sup_cgroup_throttled(const struct sup_cgroup *c)
 	return c->cpu < 0 ? -1 : (int)keyed(c->fd[c->cpu], "cpu.stat", "nr_throttled");
 }
 
-uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c)
-{
-	return c->pids < 0 ? 0 : keyed(c->fd[c->pids], "pids.events", "max");
-}
-
 /* Kills all in a group and removes it; it is empty soon after the kill, rmdir tells. */
 static void remove_group(const char *path)
 {

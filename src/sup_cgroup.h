@@ -45,8 +45,6 @@ void sup_cgroup_started(const struct sup_cgroup *c);
 int sup_cgroup_throttled(const struct sup_cgroup *c);
 /* Sets the limit of memory anew, and what the quota will be from sup_cgroup_started on. */
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r);
-/* Times the backstop of pids refused a task. */
-uint64_t sup_cgroup_pids_refused(const struct sup_cgroup *c);
 /* Kills what may still be in there and removes them. */
 void sup_cgroup_remove(struct sup_cgroup *c);
 /* The same for a dead run's groups, named in its directory. */

@@ -106,7 +106,7 @@
 ---@field peak_memory integer? bytes, the same
 ---@field peak_pids integer? tasks that lived at once, the same
 ---@field id string the run's name
----@field runtime table `{ runsc=, platform=, rootless=, cgroup= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version
+---@field runtime table `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
 
 ---@class sandbox.Job
 ---@field id string

@@ -66,18 +66,19 @@ function M.lacks(version)
   return list
 end
 
+-- Whether there is a binary, and its version where it boots.
 local function check_runsc(report, sb)
   local found, message = runtime.find(core, sb.options.runsc)
   if not found then
     add(report, "fail", "runsc", message, "https://gvisor.dev/docs/user_guide/install/")
-    return nil
+    return false
   end
   add(report, "ok", "runsc", found.path)
   local version, why, code = sb:version()
   if not version then
     add(report, "fail", "boot", ("%s (%s)"):format(why, code), code == "boot_timeout" and "raise boot_timeout, or look at the load of the machine"
       or "run `sandbox run -- true` as the same user; the words above are runsc's own")
-    return nil
+    return true
   end
   local lacks = M.lacks(version.runsc)
   if not lacks then
@@ -87,7 +88,7 @@ local function check_runsc(report, sb)
   else
     add(report, "ok", "version", version.runsc)
   end
-  return version
+  return true, version
 end
 
 -- Each one tried: which boots, and how long it took.
@@ -105,7 +106,7 @@ local function check_platforms(report, sb, chosen)
     else
       message = message or r.message
       add(report, platform == chosen and "fail" or "note", "platform", ("%-8s %s%s"):format(platform, text_room.line(message), code and " (" .. code .. ")" or ""),
-        platform == chosen and "choose another one: option platform" or nil)
+        platform == chosen and "choose another one: option platform" or platform == "kvm" and "none needed: platform = \"auto\" does not take it" or nil)
     end
     other:close()
   end
@@ -117,23 +118,33 @@ local function check_networks(report, sb)
   if r and r.ok then
     add(report, "ok", "network", "host     works; the guest reaches what this machine reaches, its 127.0.0.1 included")
   else
-    add(report, "note", "network", "host     " .. text_room.line(message or r.message))
+    add(report, "note", "network", "host     " .. text_room.line(message or r.message), "runsc of release-20230920.0 or later, if that is wanted")
   end
   add(report, "note", "network", "sandbox  not supported in this version")
 end
 
-local function check_userns(report)
-  if core.getuid() == 0 then return add(report, "ok", "privilege", "root: guests are mapped to host uids from 100000") end
+-- What may forbid user namespaces: as a name below /proc/sys, the value that forbids, the one that allows, and whether to root, too.
+local forbidding = {
+  { "user/max_user_namespaces", "0", "15000", true },
+  { "kernel/unprivileged_userns_clone", "0", "1" },
+  { "kernel/apparmor_restrict_unprivileged_userns", "1", "0" },
+}
+
+-- A setting proves nothing (AppArmor may have a profile that allows it): whether a sandbox has booted does.
+local function check_userns(report, works, uid, reader)
   local blocked = {}
-  if read("/proc/sys/user/max_user_namespaces") == "0" then blocked[#blocked + 1] = "user.max_user_namespaces=15000" end
-  if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" then blocked[#blocked + 1] = "kernel.unprivileged_userns_clone=1" end
-  if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" then
-    blocked[#blocked + 1] = "kernel.apparmor_restrict_unprivileged_userns=0"
+  for _, row in ipairs(forbidding) do
+    if reader("/proc/sys/" .. row[1]) == row[2] and (uid ~= 0 or row[4]) then blocked[#blocked + 1] = row[1]:gsub("/", ".") .. "=" .. row[3] end
   end
-  if #blocked > 0 then
-    return add(report, "fail", "privilege", "an ordinary user may not make user namespaces here", "sysctl -w " .. table.concat(blocked, " "))
+  local who = uid == 0 and "root: guests are mapped to host uids from 100000" or ("uid %d, in user namespaces"):format(uid)
+  local remedy = #blocked > 0 and "sysctl -w " .. table.concat(blocked, " ") or nil
+  if works then
+    add(report, "ok", "privilege", who .. (remedy and "; sysctl would forbid them, but lets this one" or ""))
+  elseif remedy then
+    add(report, "fail", "privilege", "user namespaces are forbidden here", remedy)
+  else
+    add(report, "note", "privilege", who .. "; no setting is known that would forbid them")
   end
-  add(report, "ok", "privilege", ("uid %d, in user namespaces"):format(core.getuid()))
 end
 
 local function check_kernel(report)
@@ -163,14 +174,16 @@ end
 
 local function check_cgroup(report, rt)
   if rt.cgroup ~= "none" then
-    return add(report, "ok", "cgroup", rt.cgroup .. ": cpus are throttled, the kernel backs the limits of memory and pids")
+    return add(report, "ok", "cgroup", rt.cgroup .. ": the kernel backs the limits of memory and pids")
   end
   add(report, "warn", "cgroup", "none: the supervisor alone reads and holds memory and CPU time, cpus are whole cores only", rt.cgroup_reason)
 end
 
 local function check_run(report, sb)
   local r, message, code = sb:run{ "/bin/sh", "-c", "echo hello", limits = { timeout = 20 } }
-  if not r then return add(report, "fail", "run", ("%s (%s)"):format(message, code)) end
+  if not r then
+    return add(report, "fail", "run", ("%s (%s)"):format(message, code), "run `sandbox run -- sh -c 'echo hello'` as the same user")
+  end
   if r.stdout ~= "hello\n" then return add(report, "fail", "run", "a shell in the sandbox said " .. tostring(r.stdout) .. tostring(r.stderr)) end
   add(report, "ok", "run", ("a shell said hello; boot %.0f ms, in all %.0f ms"):format(r.boot_duration * 1000, r.total_duration * 1000))
   check_cgroup(report, r.runtime)
@@ -182,19 +195,18 @@ end
 
 --- Examines this machine with an instance's options.
 -- @tparam Instance sb
+-- @func[opt] reader of files below /proc, for tests
 -- @treturn table report: `ok`, `checks`; tostring gives the text
-function M.examine(sb)
+function M.examine(sb, reader)
   local report = setmetatable({ ok = true, checks = {} }, Report)
   add(report, "ok", "module", ("sandbox %s, %s"):format(core.VERSION or "?", rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION))
   check_kernel(report)
-  check_userns(report)
   check_supervisor(report, sb)
-  local version = check_runsc(report, sb)
-  if version then
-    check_run(report, sb)
-    check_platforms(report, sb, version.platform)
-    check_networks(report, sb)
-  end
+  local found, version = check_runsc(report, sb)
+  check_userns(report, version ~= nil, core.getuid(), reader or read)
+  if version then check_run(report, sb) end
+  if found then check_platforms(report, sb, version and version.platform) end
+  if version then check_networks(report, sb) end
   return report
 end
 

@@ -119,7 +119,7 @@ M.result = {
   { "peak_memory", "integer?", "bytes, the same" },
   { "peak_pids", "integer?", "tasks that lived at once, the same" },
   { "id", "string", "the run's name" },
-  { "runtime", "table", "`{ runsc=, platform=, rootless=, cgroup= }`; `runsc` is what the binary says of itself, `\"unknown\"` for one built without a version" },
+  { "runtime", "table", "`{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `\"unknown\"` for one built without a version; `cgroup_reason` says why there is none and how to mend it" },
 }
 
 -- What a mount, a file, a user, a collect may hold.

@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: MIT
+-- What the doctor says of machines that this one is not.
+local doctor = require "sandbox.doctor"
+
+-- An instance on a machine where sandboxes boot, or do not.
+local function instance(boots, runsc)
+  local sb = { options = { boot_timeout = 10, runsc = runsc or "/bin/sh" }, given = {} }
+  function sb.cleanup_stale() return 2 end
+  function sb.version() if boots then return { runsc = "release-20260901.0", platform = "systrap" } end return nil, "unshare: no", "runsc_failed" end
+  function sb.run(_, options)
+    if not boots then return nil, "unshare: no", "runsc_failed" end
+    local limits = {}
+    for name in pairs(options.limits) do limits[name] = { enforced_by = "supervisor" } end
+    return { ok = true, stdout = "hello\n", boot_duration = 0.1, total_duration = 0.2, limits = limits,
+             runtime = { cgroup = "none", cgroup_reason = "it is not delegated (systemd-run …)" } }
+  end
+  function sb.close() end
+  sb.new = function() return sb end
+  return sb
+end
+
+local function line(report, name)
+  for _, check in ipairs(report.checks) do
+    if check.name == name then return check end
+  end
+end
+
+describe("the doctor", function()
+  it("knows which fixes a version lacks", function()
+    assert.are.same({ 3, 2, 2, 1, 0 }, { #doctor.lacks "release-20221219.0", #doctor.lacks "release-20230920.0", #doctor.lacks "20240729.0",
+      #doctor.lacks "release-20250319.0", #doctor.lacks "release-20260817.0" })
+    for _, garbage in ipairs{ "unknown", "", "VERSION_MISSING", "release-x" } do assert.is_nil(doctor.lacks(garbage)) end
+    assert.truthy(doctor.lacks("release-20250101.0")[1]:find("CVE-2025-2713", 1, true))
+  end)
+
+  it("believes a sandbox that boots more than a setting", function()
+    local forbids = function(path) return path:find "max_user_namespaces" and "0" or nil end
+    local report = doctor.examine(instance(true), forbids)
+    assert.are.equal("ok", line(report, "privilege").status)
+    report = doctor.examine(instance(false), forbids)
+    assert.are.same({ "fail", "sysctl -w user.max_user_namespaces=15000" }, { line(report, "privilege").status, line(report, "privilege").remedy })
+    assert.is_false(report.ok)
+    report = doctor.examine(instance(false), function() return nil end)
+    assert.are.equal("note", line(report, "privilege").status)
+  end)
+
+  it("tries each platform, also where none boots", function()
+    local n = 0
+    for _, check in ipairs(doctor.examine(instance(false)).checks) do n = n + (check.name == "platform" and 1 or 0) end
+    assert.are.equal(3, n)
+  end)
+
+  it("has a remedy on every line that needs one", function()
+    local report = doctor.examine(instance(true))
+    assert.are.equal("it is not delegated (systemd-run …)", line(report, "cgroup").remedy)
+    for _, sick in ipairs{ instance(false), instance(true, "/nonexistent/runsc") } do
+      for _, check in ipairs(doctor.examine(sick).checks) do
+        if check.status == "fail" then assert.is_string(check.remedy, check.name) end
+      end
+    end
+    assert.truthy(tostring(report):find("WARN  cgroup", 1, true))
+  end)
+end)
