@@ -40,7 +40,8 @@ int sbx_fdpass_receive(int sock, int *fd, unsigned max)
 	char byte;
 	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes,
-			    .msg_controllen = CMSG_SPACE(sizeof(int) * (max < SBX_FDPASS_MAX ? max : SBX_FDPASS_MAX)) };
+			    /* no padding, in which there is room for one more */
+			    .msg_controllen = CMSG_LEN(sizeof(int) * (max < SBX_FDPASS_MAX ? max : SBX_FDPASS_MAX)) };
 	ssize_t n;
 
 	while ((n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)

@@ -62,7 +62,8 @@ static int limits_held(struct sup_run *s)
 	if (r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) < 0)
 		return sup_error(&s->error, "limit_unavailable",
 				 "limits.cpus = %g needs a cpu cgroup (without one only whole cores can be held): %s; or set"
-				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why : "the cpu controller is not enabled (echo +cpu >cgroup.subtree_control above it)");
+				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why :
+				 "the cpu controller is not enabled (echo +cpu >cgroup.subtree_control above it)");
 	return 0;
 }
 
