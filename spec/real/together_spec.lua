@@ -207,6 +207,39 @@ describe("together", function()
     own:shutdown()
   end)
 
+  it("turns and leases of a coroutine that is killed come back", function()
+    local inside = false
+    local own = new{ max_concurrent = 1, queue_timeout = 30, wait = function(fd, events, seconds)
+      if inside then coroutine.yield() else core.poll(fd, events, math.min(seconds or 0.05, 0.05)) end
+    end }
+    local function forget(f)
+      local co = coroutine.create(f)
+      for _ = 1, 30 do
+        inside = true
+        assert(coroutine.resume(co))
+        inside = false
+        core.poll(-1, "r", 0.01)
+      end
+      assert.equal("suspended", coroutine.status(co))
+    end
+    local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
+    local function killed(f)
+      forget(f)
+      select("#", unpack({}, 1, 200)) -- what is left of it on the stack would hold it in LuaJIT
+    end
+    assert(own:run{ "true" })
+    killed(function() own:run{ "sleep", "1000" } end)
+    assert.is_true(assert(own:run{ "true" }).ok)
+    local pool = assert(own:pool{ size = 1, queue_timeout = 30 })
+    assert(pool:ready(60))
+    killed(function() pool:run{ "sleep", "1000" } end)
+    assert.is_true(assert(pool:run{ "true" }).ok)
+    assert.equal(0, pool:stats().leased)
+    assert(pool:ready(60))
+    pool:close()
+    own:close()
+  end)
+
   it("leaves nothing behind", function()
     assert.is_nil(env.leftovers(before))
   end)
