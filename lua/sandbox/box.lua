@@ -13,6 +13,7 @@ local request = require "sandbox.request"
 
 local M = {}
 
+local CONFIG_MAX = 16 * 1024 * 1024
 local known = {} -- by the path of the binary
 
 local Box = {}
@@ -178,6 +179,7 @@ end
 function Box:exec(plan, argv, plain, ahead)
   local pid = pid_of(self)
   local req = request.exec(plan, self, argv, pid, argv == plan.argv)
+  if #req.config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
   tell(self, true)
   self.uses = self.uses + 1
   plan.done = function()

@@ -240,6 +240,7 @@ local function map(list, n, f)
     task:join()
     if task.failed then
       at = #list
+      for _, other in ipairs(workers) do other.joined = true end -- theirs are told by this one
       error(task.err, 0)
     end
   end

@@ -170,6 +170,22 @@ describe("our loop", function()
     assert.has_error(function() sandbox.go(print) end)
   end)
 
+  it("tells the error of a map once, however many fail", function()
+    local failed, went_on
+    sandbox.loop(function()
+      local task = sandbox.go(function()
+        sandbox.map({ 1, 2, 3 }, 3, function(i)
+          sandbox.sleep(0.01 * i)
+          error("no " .. i, 0)
+        end)
+      end)
+      failed = select(2, task:join())
+      sandbox.sleep(0.1)
+      went_on = true
+    end)
+    assert.same({ "no 1", true }, { failed, went_on })
+  end)
+
   it("serves several waiters of one job", function()
     local n = 0
     sandbox.loop(function()
