@@ -54,19 +54,24 @@ static void remove_tree(int parent, const char *name, dev_t dev, int depth)
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+/* 0: unknown, and then nothing below is entered. */
+static dev_t device_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_dev;
+}
+
 /* The lock goes last: if we are killed on the way, who sweeps finds the rest by it. */
 static void remove_locked(const char *path)
 {
-	struct stat st;
 	char file[320];
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	dev_t dev = fd < 0 ? 0 : device_of(fd);
 
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) == 0)
-		remove_entries(fd, st.st_dev, 0, LOCK);
-	else
-		(void)close(fd);
+	remove_entries(fd, dev, 0, LOCK);
 	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
 	(void)unlink(file);
 	(void)rmdir(path);
@@ -147,6 +152,15 @@ void sup_dir_remove(struct sup_dir *d)
 	if (d->lock >= 0)
 		close(d->lock);
 	d->lock = -1;
+}
+
+void sup_dir_relict(const char *path)
+{
+	char file[320];
+
+	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
+	if (access(file, F_OK) < 0 && errno == ENOENT)
+		remove_locked(path);
 }
 
 int sup_dir_write(const struct sup_dir *d, const char *name, const void *bytes, size_t n)

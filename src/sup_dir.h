@@ -21,6 +21,8 @@ struct sup_dir {
 int sup_dir_make(struct sup_dir *d, const struct sup_request *r, struct sup_error *e);
 /* Removes the tree, the lock last, never following a link nor entering another file system; and releases the lock. */
 void sup_dir_remove(struct sup_dir *d);
+/* Removes what came into another's RUN while that was being removed; does nothing while it has its lock. */
+void sup_dir_relict(const char *path);
 /* RUN/name into out. */
 const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, size_t size);
 /* Writes a whole new file below RUN. */

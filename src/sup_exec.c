@@ -14,6 +14,7 @@
 
 #include "sbx_time.h"
 #include "sup_cli.h"
+#include "sup_dir.h"
 #include "sup_log.h"
 
 #define EXECUTE "containerManager.ExecuteAsync"
@@ -31,8 +32,10 @@ void sup_exec_destroy(struct sup_exec *x)
 {
 	int *const fds[] = { &x->report, &x->stats, &x->runsc, &x->keeper };
 
-	if (x->request && x->request->cli)
+	if (x->request && x->request->cli && x->request->box) {
 		sup_cli_remove(x->request);
+		sup_dir_relict(x->request->box);	/* a command of ours may have written there at the box's end */
+	}
 	sup_control_close(&x->wait);
 	sup_tree_close(x->tree);
 	x->tree = NULL;
