@@ -181,7 +181,7 @@ describe("a box's end", function()
   end)
 
   it("comes with its memory: what runs is oom_killed, what comes later closed #limit", function()
-    local box = assert(sb:start{ limits = { memory = "64M" } })
+    local box = assert(sb:start{ limits = { memory = "64M", timeout = 60 * env.slow } })
     local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
     assert.equal("up\n", job:read "stdout")
     local r = assert(box:run{ "python3", "-c", "x = []\nwhile True: x.append(bytearray(1 << 20))" })
@@ -237,7 +237,7 @@ describe("a box's end", function()
 
   it("is not the end of a limit: what holds for the box is told of each program #limit", function()
     local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
-    local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5 } })
+    local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5, timeout = 60 * env.slow } })
     local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"
     local r = assert(box:run{ "python3", "-c", FILL })
     assert.same({ 1, "disk_exceeded", true, "tmpfs" }, { r.exit_code, env.flags_of(r), r.limits.disk.hit, r.limits.disk.enforced_by })

@@ -105,7 +105,7 @@ describe("a pool", function()
   local FORKS = "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600); os._exit(0)\n  n += 1\nexcept OSError: print(n)"
 
   it("gives a lease less than a sandbox could have #limit", function()
-    local pool = assert(sb:pool{ size = 2, limits = { memory = "200M", pids = 40 } })
+    local pool = assert(sb:pool{ size = 2, limits = { memory = "200M", pids = 40, timeout = 60 * env.slow } })
     local r = assert(pool:run{ "python3", "-c", HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up", 64 * 1024 * 1024, true }, { r.status, r.message, r.limits.memory.requested, r.limits.memory.hit })
     assert.is_true(r.peak_memory < 160 * 1024 * 1024)
@@ -128,8 +128,8 @@ describe("a pool", function()
   it("throttles a lease and not what came before it #limit", function()
     local BUSY = "import time\nwhile time.process_time() < 0.3: pass"
     if assert(sb:run{ "true" }).runtime.cgroup ~= "none" then
-      local pool = assert(sb:pool{ size = 1, warm_up = { "python3", "-c", BUSY }, limits = { cpus = 0.5 } })
-      assert(pool:ready(60))
+      local pool = assert(sb:pool{ size = 1, warm_up = { "python3", "-c", BUSY }, limits = { cpus = 0.5, timeout = 60 * env.slow } })
+      assert(pool:ready(60 * env.slow))
       local r = assert(pool:run{ "/.sandbox-guest", "true" })
       assert.equal(0.5, r.limits.cpus.requested)
       if env.slow == 1 then assert.is_false(r.limits.cpus.hit) end -- emulated, it takes more than half of a processor
@@ -151,7 +151,7 @@ describe("a pool", function()
   end)
 
   it("limits a prepared program from its lease on #limit", function()
-    local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M" } })
+    local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M", timeout = 60 * env.slow } })
     local r = assert(pool:run{ code = HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up" }, { r.status, r.message })
     local ok, message = pcall(pool.run, pool, { code = "pass", limits = { pids = 3 } })
