@@ -11,7 +11,7 @@ local turns = {}
 for i = 1, N do turns[i] = i end
 local FLAGS = { "timed_out", "oom_killed", "cpu_exceeded", "output_exceeded", "pids_exceeded", "disk_exceeded", "stdout_truncated", "stderr_truncated" }
 local BUSY = "while :; do :; done"
-local FILL = "dd if=/dev/zero of=/work/x bs=64K 2>/dev/null; :"
+local FILL = "dd if=/dev/zero of=x bs=64K 2>/dev/null; :"
 local LONG = 1200 -- seconds; a timeout that is not what is tested here, emulated or not
 
 -- { what, limit, shell program, limits, status or nil for any, flags, other options }
@@ -25,7 +25,7 @@ local kinds = {
   { "output, of stderr", "output", "dd if=/dev/zero bs=64K count=10 >&2 2>/dev/null", { output = "64K" }, "exited", "stderr_truncated" },
   { "output_kill", "output", "exec yes", { output = "64K", output_kill = true }, "output_exceeded", "output_exceeded stdout_truncated" },
   { "pids", "pids", "for i in 1 2 3 4 5 6 7 8; do sleep 600 & done 2>/dev/null; :", { pids = 5 }, nil, "pids_exceeded" },
-  { "file_size", "file_size", "exec dd if=/dev/zero of=/work/x bs=4096 2>/dev/null", { file_size = "64K" }, "signaled", "" },
+  { "file_size", "file_size", "exec dd if=/dev/zero of=x bs=4096 2>/dev/null", { file_size = "64K" }, "signaled", "" },
   { "open_files", "open_files", "exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null", { open_files = 7 }, "exited", "" },
   { "disk", "disk", FILL, { disk = "4M" }, "exited", "disk_exceeded", { user = 0 } },
   { "disk, of a writable root", "disk", FILL, { disk = "4M" }, "exited", "disk_exceeded", { user = 0, readonly = false } },

@@ -7,7 +7,7 @@
 cd "$TREE" || exit 1
 N=${1:-100}
 [ $# = 0 ] || shift
-WANTED=("$@")
+FILTER=("$@")
 is_root || die "must be root: it makes mount namespaces, and runs as another user"
 scripts/deps.sh test || exit 1
 make --no-print-directory -s all && scripts/runsc.sh >/dev/null || exit 1
@@ -38,13 +38,6 @@ emulated() {
   cp -r build/5.4 build/sandbox-supervisor build/sandbox-guest "$tree/build/"
   spec/support/vm.sh --cgroup "$1" --as "$2" --tree "$tree" --timeout 9000 -- env -i "PATH=$USUAL_PATH" HOME=/tmp \
     LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" SANDBOX_RUNSC=/tmp/tree/runsc lua5.4 bench/hits.lua "$N" short
-}
-
-wanted() {
-  local part
-  [ ${#WANTED[@]} -eq 0 ] && return 0
-  for part in "${WANTED[@]}"; do [[ $1 == *"$part"* ]] && return 0; done
-  return 1
 }
 
 failed=0

@@ -48,3 +48,11 @@ as_user() {
   shift 2
   setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
 }
+
+# Whether FILTER, a list of parts of names, is empty or has one of this name.
+wanted() {
+  local f
+  [ ${#FILTER[@]} -eq 0 ] && return 0
+  for f in "${FILTER[@]}"; do [[ $1 == *"$f"* ]] && return 0; done
+  return 1
+}

@@ -10,13 +10,6 @@ YEARS="2022 2024 2026"
 COUNTS=("SANDBOX_TEST_HITS=${SANDBOX_TEST_HITS:-2}" "SANDBOX_TEST_KILLS=${SANDBOX_TEST_KILLS:-12}")
 if [ "${1:-}" = quick ]; then FILTER=(unit-lua5.4 real-2024-root-lua5.4); fi
 
-wanted() {
-  local f
-  [ ${#FILTER[@]} -eq 0 ] && return 0
-  for f in "${FILTER[@]}"; do [[ $1 == *"$f"* ]] && return 0; done
-  return 1
-}
-
 scripts/deps.sh test || exit 1
 LOG=$TREE/build/log
 mkdir -p "$LOG"

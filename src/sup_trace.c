@@ -184,17 +184,17 @@ void sup_trace_read(struct sup_trace *t)
 {
 	static unsigned char packet[65536];
 	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
-
 	int left = 0;
 
 	if (t->listener >= 0)
 		accept_conn(t);
-	if (t->conn >= 0)
-		(void)ioctl(t->conn, SIOCINQ, &left);
+	if (t->conn < 0)
+		return;
+	(void)ioctl(t->conn, SIOCINQ, &left);
 	do {
-		ssize_t n = t->conn < 0 ? 0 : recv(t->conn, packet, sizeof(packet), 0);
+		ssize_t n = recv(t->conn, packet, sizeof(packet), 0);
 
-		if (t->conn < 0 || (n < 0 && errno == EAGAIN))
+		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -13,7 +13,6 @@ local request = require "sandbox.request"
 
 local M = {}
 
-local CONFIG_MAX = 16 * 1024 * 1024
 local known = {} -- by the path of the binary
 
 local Box = {}
@@ -108,7 +107,7 @@ function Box:wait_ready(timeout)
   end
 end
 
-local finish, probe, check_into -- below
+local finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
@@ -178,8 +177,8 @@ end
 -- @treturn Job or nil, message, code
 function Box:exec(plan, argv, plain, ahead)
   local pid = pid_of(self)
-  local req = request.exec(plan, self, argv, pid, argv == plan.argv)
-  if #req.config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
+  local req, message, code = request.exec(plan, self, argv, pid, argv == plan.argv)
+  if not req then return nil, message, code end
   tell(self, true)
   self.uses = self.uses + 1
   plan.done = function()
@@ -187,7 +186,8 @@ function Box:exec(plan, argv, plain, ahead)
   end
   local transport
   if ahead then transport = attach(self) else transport = take_armed(self) end
-  local job, message, code = self.host.launch(plan, req, plain, transport)
+  local job
+  job, message, code = self.host.launch(plan, req, plain, transport)
   if not job then plan.done(nil, message, code) end
   if job and not self.single then self:arm() end
   return job, message, code
@@ -257,13 +257,21 @@ function Box:check(options, lease)
   return not plan and message or nil
 end
 
+-- A directory of the host's that is not there is told before the program runs.
+local function check_into(plan)
+  local into = plan.collect and plan.collect.into
+  if not into then return true end
+  local st, why = core.stat(into)
+  if st and st.type == "directory" then return true end
+  return nil, "collect.into " .. (st and into .. " is no directory" or why), "bad_rootfs"
+end
+
 --- For pools: gives a prepared program its code, and waits for its end.
 -- @tparam Job job
 -- @tparam table plan of `box_options.lease`
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
   local ok, message, code = check_into(plan)
-  if not ok then code = "bad_rootfs" end
   if ok then ok, message, code = lease_box(self, plan) end
   if ok then ok, message, code = self:put_files(plan.files) end
   if not ok then
@@ -324,21 +332,12 @@ function finish(self, job)
   return r, message, code, raised
 end
 
--- A directory of the host's that is not there is told before the program runs.
-function check_into(plan)
-  local into = plan.collect and plan.collect.into
-  if not into then return true end
-  local st, why = core.stat(into)
-  if st and st.type == "directory" then return true end
-  return nil, "collect.into " .. (st and into .. " is no directory" or why)
-end
-
 local function start_program(self, options, level, spawning, past)
   local plan, message = options_room.program(self, options, spawning)
   if not plan then error(message, level + 1) end
-  local ok, code = check_into(plan)
-  if not ok then return nil, code, "bad_rootfs" end
-  ok, message, code = self:await()
+  local ok, code
+  ok, message, code = check_into(plan)
+  if ok then ok, message, code = self:await() end
   if not ok then return nil, message, code end
   if past then
     plan.began, plan.queue_duration = past.began, past.queued

@@ -17,6 +17,8 @@ local etc_directories = { "/etc/alternatives", "/etc/ld.so.conf.d", "/etc/ssl/ce
 local etc_patterns = { "^python%d", "^java", "^lua%d", "^perl$", "^node", "^ruby" }
 local top = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" }
 
+local CONFIG_MAX = 16 * 1024 * 1024 -- of config.json, and of what stands for it in a box
+
 local HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n"
 
 local function world_readable(st)
@@ -235,10 +237,10 @@ end
 local function read_bundle(plan, rt, run_dir)
   local file, why = io.open(plan.bundle .. "/config.json", "rb")
   if not file then return nil, "bundle " .. plan.bundle .. ": " .. tostring(why), "bad_rootfs" end
-  local bytes = file:read(16 * 1024 * 1024 + 1)
+  local bytes = file:read(CONFIG_MAX + 1)
   file:close()
   local spec, message = nil, "config.json is empty or larger than 16 MiB"
-  if bytes and #bytes <= 16 * 1024 * 1024 then spec, message = json.decode(bytes) end
+  if bytes and #bytes <= CONFIG_MAX then spec, message = json.decode(bytes) end
   if type(spec) ~= "table" then return nil, ("bundle %s: config.json: %s"):format(plan.bundle, tostring(message)), "bad_rootfs" end
   spec = json.prune(spec)
   local root, reason = oci.adopt(spec, plan, rt, run_dir)
@@ -286,7 +288,7 @@ function M.build(plan, rt, id, core)
   ok, message, code = check_capabilities(plan, spec)
   if not ok then return nil, message, code end
   local config = json.encode_spec(spec)
-  if #config > 16 * 1024 * 1024 then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
+  if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   spec.bundle_root = root
   local p = new_pairs()
   local process = type(spec.process) == "table" and spec.process or {}
@@ -402,7 +404,7 @@ end
 -- @tparam {string,...} argv of our helper, or of the program itself
 -- @int pid of the box's runsc
 -- @bool direct the latter
--- @treturn table
+-- @treturn table or nil, message, code
 function M.exec(plan, box, argv, pid, direct)
   local p = of_box(plan, box, pid)
   add_limits(p, plan)
@@ -412,7 +414,9 @@ function M.exec(plan, box, argv, pid, direct)
   p:add("cli", box.cli)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
-  return { r = p:bytes(), config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct), files = {}, id = plan.id }
+  local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
+  if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
+  return { r = p:bytes(), config = config, files = {}, id = plan.id }
 end
 
 --- For a supervisor that is to wait for the request of a box's next program.

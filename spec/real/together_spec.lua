@@ -102,7 +102,7 @@ describe("together", function()
   it("default files are each run's own", function()
     local own = new{ files = { ["a.txt"] = "A" } }
     assert.is_true(own:check{ "true", cwd = "/tmp" })
-    assert.equal("A", assert(own:run{ "cat", "/work/a.txt" }).stdout)
+    assert.equal("A", assert(own:run{ "cat", "a.txt" }).stdout)
     assert.equal("A", assert(own:run{ "cat", "/tmp/a.txt", cwd = "/tmp" }).stdout)
     own:close()
   end)
