@@ -40,18 +40,19 @@ endif
 LIBDIR ?=
 LUADIR ?=
 
-SBX_SRC  := $(wildcard src/sbx_*.c)
-LUA_SRC  := $(wildcard src/lua_*.c)
-SUP_SRC  := $(wildcard src/sup_*.c)
+# A folder a layer (src/README.md); each is compiled with the headers that it may use, and no others.
+SBX_SRC  := $(wildcard src/shared/sbx_*.c)
+LUA_SRC  := $(wildcard src/module/lua_*.c)
+SUP_SRC  := $(wildcard src/supervisor/sup_*.c)
+GUEST_SRC := $(wildcard src/guest/guest_*.c) src/shared/sbx_wire.c
 OBJ      := $(BUILD)/obj
-SBX_OBJ  := $(SBX_SRC:src/%.c=$(OBJ)/%.o)
-SUP_OBJ  := $(SUP_SRC:src/%.c=$(OBJ)/%.o)
+SBX_OBJ  := $(SBX_SRC:src/shared/%.c=$(OBJ)/%.o)
+SUP_OBJ  := $(SUP_SRC:src/supervisor/%.c=$(OBJ)/%.o)
 SUP      := $(BUILD)/sandbox-supervisor
 # What runs inside a box: static in every build, for the guest's rootfs may have no libc.
 GUEST    := $(BUILD)/sandbox-guest
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
-LUA_FILES   := $(wildcard lua/sandbox/*.lua)
-HOST_FILES  := $(wildcard lua/sandbox/hosts/*.lua)
+LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
 .PHONY: all core supervisor install install-abi demo test check-quick bench hits serve docs lint clean runsc deps archive
 all: core supervisor
@@ -59,28 +60,28 @@ core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
 supervisor: $(SUP) $(GUEST)
 
-$(GUEST): src/guest_main.c src/guest_files.c src/guest_shell.c src/sbx_wire.c src/guest_files.h src/guest_shell.h src/sbx_wire.h
+$(GUEST): $(GUEST_SRC) $(wildcard src/guest/*.h) src/shared/sbx_wire.h
 	@mkdir -p $(@D)
-	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
+	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -Isrc/shared -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
 
 $(SUP): $(SUP_OBJ) $(SBX_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lm -o $@
 
-$(OBJ)/sbx_%.o: src/sbx_%.c
+$(OBJ)/sbx_%.o: src/shared/sbx_%.c
 	@mkdir -p $(@D)
 	$(CC) $(SBX_CFLAGS) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
-$(OBJ)/sup_%.o: src/sup_%.c
+$(OBJ)/sup_%.o: src/supervisor/sup_%.c
 	@mkdir -p $(@D)
-	$(CC) $(SBX_CFLAGS) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+	$(CC) $(SBX_CFLAGS) -Isrc/shared $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
 # One rule for each ABI: the same sources under another lua.h.
 LIBEXEC = $(if $(LIBDIR),$(LIBDIR),$(PREFIX)/lib/lua/$(1))/sandbox
 define ABI_RULES
-$(OBJ)/$(1)/%.o: src/%.c
+$(OBJ)/$(1)/%.o: src/module/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(SBX_CFLAGS) $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(FLAGS_$(1))) -DSBX_LIBEXEC='"$(LIBEXEC)"' $$(CFLAGS) $$(CPPFLAGS) -c $$< -o $$@
-$(BUILD)/$(1)/sandbox/core.so: $(LUA_SRC:src/%.c=$(OBJ)/$(1)/%.o) $(SBX_OBJ)
+	$$(CC) $$(SBX_CFLAGS) -Isrc/shared $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(FLAGS_$(1))) -DSBX_LIBEXEC='"$(LIBEXEC)"' $$(CFLAGS) $$(CPPFLAGS) -c $$< -o $$@
+$(BUILD)/$(1)/sandbox/core.so: $(LUA_SRC:src/module/%.c=$(OBJ)/$(1)/%.o) $(SBX_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$(SAN_FLAGS) $$(LIBFLAG) -Wl,--gc-sections -Wl,-z,relro,-z,now $$(LDFLAGS) $$^ -o $$@
 endef
@@ -100,10 +101,9 @@ install:
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 bin/sandbox $(DESTDIR)$(BINDIR)/sandbox
 install-abi:
-	install -d $(DESTDIR)$(LIBDIR)/sandbox $(DESTDIR)$(LUADIR)/sandbox/hosts
+	install -d $(DESTDIR)$(LIBDIR)/sandbox $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUADIR)/%)))
 	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(DESTDIR)$(LIBDIR)/sandbox/
-	install -m 644 $(LUA_FILES) $(DESTDIR)$(LUADIR)/sandbox/
-	$(if $(HOST_FILES),install -m 644 $(HOST_FILES) $(DESTDIR)$(LUADIR)/sandbox/hosts/)
+	for f in $(LUA_FILES); do install -m 644 "lua/$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
 	install -m 644 lua/sandbox_gvisor.lua $(DESTDIR)$(LUADIR)/
 
 deps:
@@ -128,8 +128,8 @@ lint:
 	@scripts/lint.sh
 docs:
 	@mkdir -p types
-	$(TREE_ENV) $(LUA) lua/sandbox/docs.lua readme README.md
-	$(TREE_ENV) $(LUA) lua/sandbox/docs.lua luals types/sandbox.lua
+	$(TREE_ENV) $(LUA) scripts/docs.lua readme README.md
+	$(TREE_ENV) $(LUA) scripts/docs.lua luals types/sandbox.lua
 	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
 # The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
 clean:

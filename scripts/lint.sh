@@ -24,9 +24,9 @@ none() { # status 0 when the command finds nothing
   [ -z "$out" ] || { echo "$out"; return 1; }
 }
 
-sup() { ls src/sup_*.c src/sup_*.h 2>/dev/null; }
-lua_c() { ls src/lua_*.c src/lua_*.h 2>/dev/null; }
-sbx() { ls src/sbx_*.c src/sbx_*.h 2>/dev/null; }
+sup() { ls src/supervisor/sup_*.c src/supervisor/sup_*.h 2>/dev/null; }
+lua_c() { ls src/module/lua_*.c src/module/lua_*.h 2>/dev/null; }
+sbx() { ls src/shared/sbx_*.c src/shared/sbx_*.h 2>/dev/null; }
 lua_headers='^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\(lua\|lauxlib\|lualib\|luaconf\|lua_[a-z]*\)\.h'
 sup_headers='^[[:space:]]*#[[:space:]]*include[[:space:]]*"sup_'
 direction_sup() { none grep -n "$lua_headers" $(sup); }
@@ -51,7 +51,7 @@ sizes() {
     /^\{/ { start = FNR }
     /^\}/ { if (start && FNR - start > 61) { print FILENAME ":" start ": " FNR - start " lines: " name; bad = 1 } start = 0 }
     FNR == 501 { print FILENAME ": more than 500 lines"; bad = 1 }
-    END { exit bad }' src/*.c src/*.h
+    END { exit bad }' src/*/*.c src/*/*.h
 }
 licences() {
   local f bad=0
@@ -69,7 +69,7 @@ lua_syntax() { # the oldest dialect reads all of it
   done
   return $bad
 }
-docs_current() { LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" lua5.4 lua/sandbox/docs.lua check; }
+docs_current() { LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" lua5.4 scripts/docs.lua check; }
 # Its findings first: the path to each is long.
 tidied() {
   local out
@@ -78,12 +78,12 @@ tidied() {
   echo "$out"
   return 1
 }
-tidy() { tidied clang-tidy --quiet src/sbx_*.c src/sup_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc; }
-tidy_lua() { tidied clang-tidy --quiet src/lua_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc -DSBX_LIBEXEC='"/"' $(pkg-config --cflags lua5.4); }
+tidy() { tidied clang-tidy --quiet src/shared/sbx_*.c src/supervisor/sup_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared -Isrc/supervisor; }
+tidy_lua() { tidied clang-tidy --quiet src/module/lua_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared -Isrc/module -DSBX_LIBEXEC='"/"' $(pkg-config --cflags lua5.4); }
 analyzer() {
   local f bad=0
-  for f in src/sbx_*.c src/sup_*.c; do
-    gcc -std=gnu11 -D_GNU_SOURCE -O1 -fanalyzer -Werror -Isrc -c "$f" -o /dev/null || bad=1
+  for f in src/shared/sbx_*.c src/supervisor/sup_*.c; do
+    gcc -std=gnu11 -D_GNU_SOURCE -O1 -fanalyzer -Werror -Isrc/shared -Isrc/supervisor -c "$f" -o /dev/null || bad=1
   done
   return $bad
 }
@@ -104,7 +104,7 @@ check "every file names its licence" licences
 check "README and types are what the tables say" docs_current
 check "luarocks lint" rock
 check "make install and luarocks make give a module that loads" installed
-if compgen -G 'src/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
+if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
 check "clang-tidy, sbx_* and sup_*" tidy
 check "gcc -fanalyzer, sbx_* and sup_*" analyzer
 exit $failed

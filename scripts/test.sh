@@ -150,10 +150,10 @@ c_tests() {
   mkdir -p build/ctest
   for t in spec/c/*_test.c; do
     name=$(basename "$t" .c) n=$((n + 1))
-    flags=(-Isrc -Ispec/c build/asan/libsup.a -ljson-c -lm -ldl -lpthread)
+    flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c build/asan/libsup.a -ljson-c -lm -ldl -lpthread)
     if grep -q 'lua\.h\|lauxlib\.h' "$t"; then
       # shellcheck disable=SC2207
-      flags=(-Isrc -Ispec/c $(pkg-config --cflags lua5.4) src/lua_*.c -DSBX_LIBEXEC='"/nonexistent"' "${flags[@]:2}" $(pkg-config --libs lua5.4) -Wl,-E)
+      flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c $(pkg-config --cflags lua5.4) src/module/lua_*.c -DSBX_LIBEXEC='"/nonexistent"' "${flags[@]:4}" $(pkg-config --libs lua5.4) -Wl,-E)
     fi
     if ! gcc -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined "$t" "${flags[@]}" -o "build/ctest/$name"; then
       echo "not ok $n - $name does not build"

@@ -2,7 +2,7 @@
 -- sandbox.core and sandbox.job without runsc: shell scripts stand in for the supervisor where a process is needed, and a
 -- transport made of two frame codecs where only frames are.
 local core = require "sandbox.core"
-local job_room = require "sandbox.job"
+local job_room = require "sandbox.run.job"
 
 local scripts = {}
 
@@ -353,7 +353,7 @@ local function kinds(list)
   return table.concat(out)
 end
 
-describe("sandbox.job", function()
+describe("sandbox.run.job", function()
   it("sends the request in order", function()
     local _, t = start({}, {}, { r = "mode=run\0", config = "{}", id = "00",
       files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts" } } })

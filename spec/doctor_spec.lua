@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What the doctor says of machines that this one is not.
-local doctor = require "sandbox.doctor"
+local doctor = require "sandbox.machine.doctor"
 
 -- An instance on a machine where sandboxes boot, or do not.
 local function instance(boots, runsc)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What comes out of a box is an attacker's.
-local files = require "sandbox.files"
+local files = require "sandbox.run.files"
 
 local function frame(kind, ...)
   local payload = ""
@@ -11,7 +11,7 @@ end
 local function s(text) return text .. "\0" end
 local Z = frame "Z"
 
-describe("sandbox.files", function()
+describe("sandbox.run.files", function()
   it("takes an answer apart", function()
     local entries = assert(files.parse(frame("F", s "a", s "644", s "5") .. frame("D", "he") .. frame("D", "llo") .. frame("S", s "b", s "link") .. Z))
     assert.same({ { kind = "F", path = "a", mode = "644", size = 5, content = "hello" }, { kind = "S", path = "b", reason = "link" } }, entries)

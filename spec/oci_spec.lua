@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
-local schema = require "sandbox.schema"
-local oci = require "sandbox.oci"
+local schema = require "sandbox.options.schema"
+local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
-local request = require "sandbox.request"
+local request = require "sandbox.run.request"
 
 describe("oci", function()
   local stat = schema.stat
@@ -121,7 +121,7 @@ describe("request", function()
     realpath = function(p) return p == "/bin" and "/usr/bin" or p end,
     readdir = function() return { "passwd", "python3", "shadow" } end,
   }
-  local result = require "sandbox.result"
+  local result = require "sandbox.run.result"
   local rt = { runsc = "/usr/bin/runsc", version = "x", flags = { directfs = true }, platform = "systrap", rootless = false, state_dir = "/run/s", trace = true, boot_timeout = 10, cgroup_parent = "auto" }
   local stat = schema.stat
   before_each(function() schema.stat = core.stat end)

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
-local result = require "sandbox.result"
-local schema = require "sandbox.schema"
-local queue = require "sandbox.queue"
-local metrics = require "sandbox.metrics"
-local runtime = require "sandbox.runtime"
+local result = require "sandbox.run.result"
+local schema = require "sandbox.options.schema"
+local queue = require "sandbox.run.queue"
+local metrics = require "sandbox.machine.metrics"
+local runtime = require "sandbox.machine.runtime"
 local text = require "sandbox.text"
 
 local function list(t)
@@ -235,7 +235,7 @@ describe("text", function()
 end)
 
 describe("the command line", function()
-  local cli = require "sandbox.cli"
+  local cli = require "sandbox.shell.cli"
 
   it("reads flags", function()
     local o, i, how = cli.parse{ "--memory", "64M", "--timeout=2", "--file", "/x/main.py", "--file=a=b.py", "--env", "K=V=W", "--network", "none", "--pids", "off",

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
-local schema = require "sandbox.schema"
+local schema = require "sandbox.options.schema"
 
 describe("schema", function()
   local stat = schema.stat
@@ -196,7 +196,7 @@ describe("schema", function()
     for _, rows in ipairs{ schema.options, schema.instance } do
       for _, row in ipairs(rows) do assert.is_string(row.doc) assert.is_string(row.lua) end
     end
-    local docs = require "sandbox.docs"
+    local docs = dofile "scripts/docs.lua"
     local filled = docs.fill("a\n<!-- options:begin -->\nold\n<!-- options:end -->\nb")
     assert.is_truthy(filled:find("| `cwd` |", 1, true))
     assert.is_nil(filled:find("old", 1, true))

@@ -69,11 +69,11 @@ end
 -- The own loop is loaded when it is asked for.
 for _, name in ipairs{ "loop", "go", "sleep", "map" } do
   M[name] = function(...)
-    return require("sandbox.loop")[name](...)
+    return require("sandbox.hosts.loop")[name](...)
   end
 end
 
 --- Loaders for `prepared` pools: python, lua, node, sh.
-M.prepared = setmetatable({}, { __index = function(_, name) return require("sandbox.prepared")[name] end })
+M.prepared = setmetatable({}, { __index = function(_, name) return require("sandbox.pool.prepared")[name] end })
 
 return M

@@ -2,17 +2,17 @@
 --- An instance: options, defaults, a queue, metrics, and the jobs it has started.
 -- @module sandbox.instance
 local core = require "sandbox.core"
-local schema = require "sandbox.schema"
-local request = require "sandbox.request"
-local oci = require "sandbox.oci"
-local runtime = require "sandbox.runtime"
-local queue = require "sandbox.queue"
-local metrics = require "sandbox.metrics"
-local result = require "sandbox.result"
-local job_room = require "sandbox.job"
-local wait = require "sandbox.wait"
+local schema = require "sandbox.options.schema"
+local request = require "sandbox.run.request"
+local oci = require "sandbox.run.oci"
+local runtime = require "sandbox.machine.runtime"
+local queue = require "sandbox.run.queue"
+local metrics = require "sandbox.machine.metrics"
+local result = require "sandbox.run.result"
+local job_room = require "sandbox.run.job"
+local wait = require "sandbox.hosts.wait"
 local box_room = require "sandbox.box"
-local box_options = require "sandbox.box_options"
+local box_options = require "sandbox.options.box"
 
 local M = {}
 
@@ -368,7 +368,7 @@ end
 --- What works on this machine, what does not, and how to mend it.
 -- @treturn table { ok=, checks = { { name=, status=, text=, remedy= }, … } }; `tostring` of it is a report
 function Instance:doctor()
-  return require("sandbox.doctor").examine(self)
+  return require("sandbox.machine.doctor").examine(self)
 end
 
 local function each_job(self, f)

@@ -65,7 +65,7 @@ describe("together", function()
     local job = assert(sb:spawn{ "wc", "-c", "big", files = { big = ("x"):rep(3000000) }, on_exit = function(result) r = result end })
     assert.is_true(env.eventually(function()
       core.poll(-1, "r", 0.001)
-      require("sandbox.wait").wait(-1, "r", 0.01)
+      require("sandbox.hosts.wait").wait(-1, "r", 0.01)
       return r ~= nil
     end))
     assert.equal("3000000 big\n", r.stdout)
@@ -127,7 +127,7 @@ describe("together", function()
       core.unlink(bundle .. "/config.json")
       env.write(bundle .. "/config.json", text)
     end
-    os.execute(("mkdir -p -m 755 %s/rootfs && cp %s %s/rootfs/program"):format(bundle, require("sandbox.request").helper(), bundle))
+    os.execute(("mkdir -p -m 755 %s/rootfs && cp %s %s/rootfs/program"):format(bundle, require("sandbox.run.request").helper(), bundle))
     config(('{"ociVersion":"1.0.2","process":{"args":["/program","true"],"cwd":"/","user":{"uid":0,"gid":0},'
       .. '"capabilities":{"effective":["CAP_SETUID"],"permitted":["CAP_SETUID"],"bounding":["CAP_SETUID"]}},"root":{"path":"rootfs"},"mounts":[]}'))
     local r, message, code = sb:run{ bundle = bundle }

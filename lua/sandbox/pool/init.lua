@@ -5,10 +5,10 @@
 -- @module sandbox.pool
 local core = require "sandbox.core"
 local box_room = require "sandbox.box"
-local options_room = require "sandbox.box_options"
+local options_room = require "sandbox.options.box"
 local errors = require "sandbox.errors"
-local oci = require "sandbox.oci"
-local queue = require "sandbox.queue"
+local oci = require "sandbox.run.oci"
+local queue = require "sandbox.run.queue"
 local text = require "sandbox.text"
 
 local M = {}

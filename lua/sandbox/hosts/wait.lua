@@ -4,9 +4,9 @@
 -- A host is a module of sandbox.hosts with `running()`, `wait(fd, events, seconds) -> ready`, and, where the host needs it,
 -- `forget(fd)` before a descriptor is closed, `connect()` for a transport of its own, `watch(fd, f, events) -> stop` to
 -- call f whenever the descriptor is ready for events(), `call(f)` for callbacks of the user, `later(f)` to call f with nobody waiting.
--- @module sandbox.wait
+-- @module sandbox.hosts.wait
 local core = require "sandbox.core"
-local loop = require "sandbox.loop"
+local loop = require "sandbox.hosts.loop"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Counters and histograms of an instance, as tables and as Prometheus text.
--- @module sandbox.metrics
+-- @module sandbox.machine.metrics
 local M = {}
 
 local Metrics = {}

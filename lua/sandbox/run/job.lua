@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- A program that runs in a sandbox: its streams, its end, and the waiting for both.
--- @module sandbox.job
-local result = require "sandbox.result"
-local wait = require "sandbox.wait"
+-- @module sandbox.run.job
+local result = require "sandbox.run.result"
+local wait = require "sandbox.hosts.wait"
 local core = require "sandbox.core"
 
 local M = {}

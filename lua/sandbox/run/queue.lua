@@ -4,7 +4,7 @@
 -- A turn is a token, held in a weak set: whoever is forgotten with its token gives the turn back. Nobody can be woken in
 -- every host there is, so those who wait look again after a short sleep; only the first of the line may take a free turn,
 -- and one that has not looked for a while (its coroutine was killed) loses its place.
--- @module sandbox.queue
+-- @module sandbox.run.queue
 local M = {}
 
 local Queue = {}

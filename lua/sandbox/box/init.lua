@@ -6,10 +6,10 @@
 -- request and no coroutine.
 -- @module sandbox.box
 local core = require "sandbox.core"
-local oci = require "sandbox.oci"
-local loaders = require "sandbox.prepared"
-local options_room = require "sandbox.box_options"
-local request = require "sandbox.request"
+local oci = require "sandbox.run.oci"
+local loaders = require "sandbox.pool.prepared"
+local options_room = require "sandbox.options.box"
+local request = require "sandbox.run.request"
 
 local M = {}
 
@@ -17,7 +17,7 @@ local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-for _, room in ipairs{ "sandbox.box_files", "sandbox.box_control" } do
+for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control" } do
   for name, method in pairs(require(room)) do Box[name] = method end
 end
 

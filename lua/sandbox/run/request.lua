@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- From a plan and a runtime to what the supervisor gets: a list of keys, config.json, files.
--- @module sandbox.request
-local oci = require "sandbox.oci"
+-- @module sandbox.run.request
+local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
-local capabilities = require "sandbox.capabilities"
+local capabilities = require "sandbox.options.capabilities"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- From a plan to the OCI spec. Pure: what the host has is the request's business (sandbox.request).
--- @module sandbox.oci
+-- @module sandbox.run.oci
 local M = {}
 
 local MIB = 1024 * 1024

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- Files of a box, in and out: what the methods ask of our helper in it, which runs as the box's user.
--- @module sandbox.box_files
-local files = require "sandbox.files"
-local oci = require "sandbox.oci"
-local schema = require "sandbox.schema"
-local stamp = require("sandbox.box_options").stamp
+-- @module sandbox.box.files
+local files = require "sandbox.run.files"
+local oci = require "sandbox.run.oci"
+local schema = require "sandbox.options.schema"
+local stamp = require("sandbox.options.box").stamp
 
 local Files = {} -- methods of boxes
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- The names of capabilities, as libcap has them.
--- @module sandbox.capabilities
+-- @module sandbox.options.capabilities
 local M = {}
 
 --- Set of names.

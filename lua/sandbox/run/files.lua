@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Files in and out of a box: what is sent to the helper, and what comes back. The helper runs in the guest, so its answer
 -- is an attacker's: each length, count and name is checked, and only what was asked for is taken.
--- @module sandbox.files
+-- @module sandbox.run.files
 local core = require "sandbox.core"
 
 local M = {}

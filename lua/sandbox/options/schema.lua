@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- Every option in one place: name, kind, range, default and one line of words. The rows below validate, fill in defaults,
 -- word the messages, and print the tables of the README and the types for editors, so that these cannot differ.
--- @module sandbox.schema
+-- @module sandbox.options.schema
 local errors = require "sandbox.errors"
 local text = require "sandbox.text"
-local capabilities = require "sandbox.capabilities"
+local capabilities = require "sandbox.options.capabilities"
 
 local M = {}
 local bad = errors.bad

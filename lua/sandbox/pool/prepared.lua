@@ -4,8 +4,8 @@
 -- On stdin comes a line with two lengths, arguments (each ended by NUL) and code; what follows is the program's own stdin. The
 -- loader reads byte-exactly and unbuffered, so that not a byte of it is missing there. "ready" and a newline on stdout say that
 -- it waits; the pool takes that line away. Random state is seeded afresh after the wait.
--- @module sandbox.prepared
-local oci = require "sandbox.oci"
+-- @module sandbox.pool.prepared
+local oci = require "sandbox.run.oci"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- From what the supervisor says to the table a caller gets.
--- @module sandbox.result
+-- @module sandbox.run.result
 local text = require "sandbox.text"
 
 local M = {}

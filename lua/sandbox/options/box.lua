@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- What is asked of boxes and of programs in them: checked, and taken apart into what belongs to which.
--- @module sandbox.box_options
+-- @module sandbox.options.box
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
-local oci = require "sandbox.oci"
-local schema = require "sandbox.schema"
+local oci = require "sandbox.run.oci"
+local schema = require "sandbox.options.schema"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Finds runsc, decides whether to trust it, learns its version, its flags and which platform boots, and remembers that.
--- @module sandbox.runtime
+-- @module sandbox.machine.runtime
 local json = require "sandbox.json"
 
 local M = {}
@@ -182,7 +182,7 @@ end
 local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups", "gofer-network-namespace", "rootless", "log-format", "panic-log" }
 
 local function tool(env, path, args)
-  local request = require "sandbox.request"
+  local request = require "sandbox.run.request"
   local r, message, code = env.execute({ mode = "tool", limits = { output = 1024 * 1024, timeout = TOOL_TIMEOUT } },
                                        request.tool(path, args, TOOL_TIMEOUT))
   if not r then return nil, message, code end
@@ -211,7 +211,7 @@ local function probe(env, path)
 end
 
 local function boots(env, rt, platform)
-  local schema, request = require "sandbox.schema", require "sandbox.request"
+  local schema, request = require "sandbox.options.schema", require "sandbox.run.request"
   local plan = schema.check({ "/bin/true", limits = { timeout = 10, memory = false, pids = false, best_effort = true } })
   local trial = {}
   for k, v in pairs(rt) do trial[k] = v end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The command `sandbox`.
--- @module sandbox.cli
-local schema = require "sandbox.schema"
+-- @module sandbox.shell.cli
+local schema = require "sandbox.options.schema"
 local text = require "sandbox.text"
 
 local M = {}

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --- Prints the option tables of the README and a definition file for editors, from the rows that validate.
 --
---     lua lua/sandbox/docs.lua readme [README.md]    rewrites what lies between the markers
---     lua lua/sandbox/docs.lua luals [types/sandbox.lua]
---     lua lua/sandbox/docs.lua check                 fails where README or types differ from the rows
--- @module sandbox.docs
-local schema = require "sandbox.schema"
+--     lua scripts/docs.lua readme [README.md]    rewrites what lies between the markers
+--     lua scripts/docs.lua luals [types/sandbox.lua]
+--     lua scripts/docs.lua check                 fails where README or types differ from the rows
+-- @module docs
+local schema = require "sandbox.options.schema"
 local errors = require "sandbox.errors"
 
 local M = {}

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- What works on this machine: found out by doing it, each finding with its remedy.
--- @module sandbox.doctor
+-- @module sandbox.machine.doctor
 local core = require "sandbox.core"
-local runtime = require "sandbox.runtime"
+local runtime = require "sandbox.machine.runtime"
 local text_room = require "sandbox.text"
 
 local M = {}

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --- What the sentry of a box tells and does: usage, processes, signals, standing still.
--- @module sandbox.box_control
+-- @module sandbox.box.control
 local json = require "sandbox.json"
-local oci = require "sandbox.oci"
-local request = require "sandbox.request"
-local signal_number = require("sandbox.result").signal_number
-local stamp = require("sandbox.box_options").stamp
+local oci = require "sandbox.run.oci"
+local request = require "sandbox.run.request"
+local signal_number = require("sandbox.run.result").signal_number
+local stamp = require("sandbox.options.box").stamp
 
 local Control = {} -- methods of boxes
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A small loop for scripts that have none: many jobs at once in one Lua thread.
--- @module sandbox.loop
+-- @module sandbox.hosts.loop
 local core = require "sandbox.core"
 
 local M = {}
