@@ -108,13 +108,13 @@ real_row() {
   row_env "$(abi "$3")"
   if [ "$2" = root ]; then
     is_root || return 0
-    row "$name" "${SANDBOX_TEST_SECONDS:-900}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" \
+    row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" \
       "$3" "$BUSTED" -o TAP --no-recursive spec/real
     return
   fi
   local drop=()
   if is_root; then drop=(setpriv --reuid "$TUID" --regid "$TGID" --clear-groups); fi
-  (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-900}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" TMPDIR="$USERDIR" XDG_RUNTIME_DIR="$USERDIR/run" \
+  (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" TMPDIR="$USERDIR" XDG_RUNTIME_DIR="$USERDIR/run" \
     "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" "$3" "$BUSTED" -o TAP --no-recursive spec/real)
   # The account is ours alone: whatever of it still runs was left behind.
   if is_root; then
@@ -139,7 +139,7 @@ real_row() {
 fallback_row() {
   is_root || return 0
   row_env 5.4
-  row "fallback-$1" "${SANDBOX_TEST_SECONDS:-900}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
+  row "fallback-$1" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
     SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/box_spec.lua spec/real/pool_spec.lua
 }
 
@@ -201,7 +201,7 @@ asan_row() {
   mkdir -p "$WORK/asan" && chmod 1777 "$WORK/asan"
   row_env 5.4
   ENV=("${ENV[@]/#LUA_CPATH=*/LUA_CPATH=build/asan/5.4/?.so;;}")
-  row fault-asan 600 bash -c 'reports=$1; shift; "$@"; rc=$?
+  row fault-asan 1500 bash -c 'reports=$1; shift; "$@"; rc=$?
     for f in "$reports"/*; do grep -qs "ERROR:\|runtime error:" "$f" || continue; grep -q /usr/bin/python3 "$f" && continue; echo "not ok sanitizer report ${f##*/}"; sed "s/^/# /" "$f"; done; exit $rc' \
     asan "$WORK/asan" "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=asan SANDBOX_TEST_BUILD_DIR=build/asan \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
@@ -213,7 +213,7 @@ valgrind_row() {
   wanted fault-valgrind || return 0
   row_env 5.4
   # Only the host process: what it starts is a static program that the sanitizers have seen.
-  row fault-valgrind 600 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=valgrind \
+  row fault-valgrind 1500 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=valgrind \
     valgrind -q --error-exitcode=99 --trace-children=no --child-silent-after-fork=yes --leak-check=full --errors-for-leak-kinds=definite \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/fault
 }
@@ -235,7 +235,7 @@ vm_row() {
   if [ -n "${SANDBOX_TEST_ALL:-}" ]; then slow=(); fi
   if [ "$1-$2" != v2-user ] && [ "$1" != none ]; then warm='"$@" --tags=limit spec/real/box_spec.lua spec/real/pool_spec.lua || rc=$?;'; fi
   row_env 5.4
-  row "$name" "${SANDBOX_TEST_SECONDS:-1300}" spec/support/vm.sh --cgroup "$1" --as "$2" --tree "$tree" --timeout "${SANDBOX_TEST_SECONDS:-1200}" -- \
+  row "$name" "${SANDBOX_TEST_SECONDS:-3100}" spec/support/vm.sh --cgroup "$1" --as "$2" --tree "$tree" --timeout "${SANDBOX_TEST_SECONDS:-3000}" -- \
     bash -c "rc=0; $warm"'"$@" spec/real/limit_spec.lua '"${slow[*]}"' || rc=$?; exit $rc' vm \
     "${ENV[@]}" HOME=/tmp TMPDIR=/tmp SANDBOX_TEST_HITS="${SANDBOX_TEST_VM_HITS:-1}" SANDBOX_TEST_SLOW=20 SANDBOX_TEST_BUILD="$3" \
     SANDBOX_RUNSC=/tmp/tree/runsc lua5.4 "$BUSTED" -o TAP --no-recursive
@@ -261,13 +261,13 @@ vm_rows() {
 # The quiet lane: what needs a processor but no sandbox runs on the second core meanwhile.
 lane() {
   local lua
-  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 400 "$lua" spec; done
+  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 1200 "$lua" spec; done
   if compgen -G 'spec/c/*_test.c' >/dev/null; then
     export -f c_tests oom_test counts
-    row c-unit 600 bash -c c_tests
+    row c-unit 1500 bash -c c_tests
   fi
-  row oom 600 bash -c oom_test
-  row lint 900 scripts/lint.sh
+  row oom 1500 bash -c oom_test
+  row lint 1800 scripts/lint.sh
   vm_rows
 }
 set -m
@@ -276,7 +276,7 @@ LANE=$!
 set +m
 
 if is_root; then
-  busted_row fault-root 600 lua5.4 spec/fault
+  busted_row fault-root 1500 lua5.4 spec/fault
   asan_row
   valgrind_row
 fi
@@ -296,7 +296,7 @@ fi
 for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
 if is_root && specs spec/hosts; then
   row_env 5.4
-  row hosts 1200 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+  row hosts 2400 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
 fi
 
