@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * sup_meter: what the guest uses, read from outside. Memory is the sentry's memfd plus the sentry's own heap plus the
- * run's tmpfs, less the same sum at the guest's start: the memfd alone is evaded by 300,000 empty files.
+ * sup_meter: what the guest uses, read from outside. Memory is a list of sources (sup_meter.c), each so many bytes or unknown;
+ * what counts is their sum, less the same sum at the guest's start: one source alone is evaded (the guest's pages by 300,000
+ * empty files).
  */
 #ifndef SUP_METER_H
 #define SUP_METER_H
@@ -14,11 +15,16 @@
 #include "sup_dir.h"
 #include "sup_request.h"
 
+/* The rows of the table in sup_meter.c. */
+enum sup_meter_source { SUP_METER_PAGES, SUP_METER_HEAP, SUP_METER_STORE, SUP_METER_SOURCES };
+
 struct sup_meter {
 	pid_t runsc;
 	pid_t sentry;		/* 0: not found yet */
 	int memfd, statm, pidfd;	/* of the sentry; -1 */
 	bool baseline;
+	bool known[SUP_METER_SOURCES];		/* by the last reading */
+	uint64_t bytes[SUP_METER_SOURCES];	/* then: what it held */
 	uint64_t memory_base, memory, memory_peak;
 	double cpu_base, cpu;	/* seconds; cpu < 0: not known */
 	double reaped;		/* CPU of zombies that the supervisor reaped */
@@ -35,6 +41,8 @@ void sup_meter_destroy(struct sup_meter *m);
 void sup_meter_start(struct sup_meter *m);
 /* Reads memory and disk: some microseconds. */
 void sup_meter_memory(struct sup_meter *m);
+/* A source's name; NULL beyond the last. */
+const char *sup_meter_source(enum sup_meter_source i);
 /* Reads CPU time: a file as root, a walk over the processes else. */
 void sup_meter_cpu(struct sup_meter *m);
 

@@ -297,7 +297,7 @@ static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
 	unsigned long long used;
 	int full;
 
-	if (!r->store_root || !r->disk || sup_mount_usage(r, d, &used, &full) < 0)
+	if (!r->store_root || !r->disk || sup_mount_usage(d, &used, &full) < 0)
 		return 0;
 	(void)snprintf(options, sizeof(options), "size=%llu", r->disk + used);
 	return mount(NULL, sup_dir_at(d, "m/d", store, sizeof(store)), NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
@@ -336,13 +336,12 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	return 0;
 }
 
-int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full)
+int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full)
 {
 	char store[320];
 	struct statvfs s;
 
-	if (r->mode != SUP_MODE_RUN || !d->path[0] || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0 ||
-	    !s.f_blocks)
+	if (!d->path[0] || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0 || !s.f_blocks)
 		return -1;
 	*used = (unsigned long long)(s.f_blocks - s.f_bfree) * s.f_frsize;
 	*full = s.f_bavail == 0 || (s.f_files && s.f_favail == 0);

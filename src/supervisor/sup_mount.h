@@ -19,6 +19,6 @@ int sup_mount_unshare(const struct sup_request *r, struct sup_error *e);
 int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e);
 
 /* Bytes used on, and whether nothing is left of, the file system that holds work and tmp; -1: there is none. */
-int sup_mount_usage(const struct sup_request *r, const struct sup_dir *d, unsigned long long *used, int *full);
+int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full);
 
 #endif
