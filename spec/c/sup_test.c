@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "sup_request.h"
 #include "sup_slot.h"
 #include "sup_stats.h"
+#include "sup_sweep.h"
 #include "sup_trace.h"
 #include "sup_tree.h"
 
@@ -272,8 +274,9 @@ static void test_pump(void)
 static void test_tree(void)
 {
 	char dir[] = "/tmp/sbx-tree-XXXXXX", path[64];
-	struct sup_tree *t = mkdtemp(dir) ? sup_tree_make(dir) : NULL;
-	const struct sup_tree *seen = sup_tree_open(dir);
+	int run = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct sup_tree *t = run >= 0 ? sup_tree_make(run) : NULL;
+	const struct sup_tree *seen = sup_tree_open(run);
 	size_t at = 0;
 
 	CHECK("the tree is shared", t && seen && t != seen);
@@ -301,6 +304,7 @@ static void test_tree(void)
 	CHECK("a full table says so", t->lost >= 5);
 	sup_tree_close(t);
 	sup_tree_close(seen);
+	close(run);
 	(void)snprintf(path, sizeof(path), "%s/tree", dir);
 	(void)unlink(path);
 	(void)rmdir(dir);
@@ -423,6 +427,7 @@ static int leave(const char *dir, const char *id, bool locked)
 	if (sup_dir_make(&d, &r, &e) < 0)
 		return -1;
 	(void)close(d.lock);
+	(void)close(d.fd);
 	for (unsigned i = 0; !locked && i < 4; i++)
 		(void)remove(sup_dir_at(&d, (const char *const[]){ "b", "r", "m", "lock" }[i], path, sizeof(path)));
 	return 0;
@@ -436,8 +441,8 @@ static void test_sweep(void)
 	int removed = 0, status = 1;
 
 	CHECK("a directory to sweep", mkdtemp(dir) != NULL);
-	CHECK("what a crash left", leave(dir, "crash", true) == 0 && sup_dir_sweep(dir, &e) == 1);
-	CHECK("what was left by a crash in its own removal", leave(dir, "end", false) == 0 && sup_dir_sweep(dir, &e) == 0);
+	CHECK("what a crash left", leave(dir, "crash", true) == 0 && sup_sweep(dir, &e) == 1);
+	CHECK("what was left by a crash in its own removal", leave(dir, "end", false) == 0 && sup_sweep(dir, &e) == 0);
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -452,14 +457,20 @@ static void test_sweep(void)
 		_exit(0);
 	}
 	while (waitpid(pid, &status, WNOHANG) == 0)
-		removed += sup_dir_sweep(dir, &e);
+		removed += sup_sweep(dir, &e);
 	CHECK("the living's runs are made and removed", status == 0);
 	CHECK("and never taken for the dead's", removed == 0);
-	CHECK("nothing is left in the end", sup_dir_sweep(dir, &e) == 0);
+	CHECK("nothing is left in the end", sup_sweep(dir, &e) == 0);
 	CHECK("what lives is no relict", leave(dir, "box", true) == 0 && (sup_dir_relict(strcat(strcpy(path, dir), "/run-box")), access(path, F_OK) == 0));
 	(void)unlink(strcat(path, "/lock"));
 	sup_dir_relict(strcat(strcpy(path, dir), "/run-box"));
-	CHECK("what has lost its lock is one", access(path, F_OK) < 0 && rmdir(dir) == 0);
+	CHECK("without its lock it loses what runsc may have written, and no more", access(strcat(path, "/r"), F_OK) < 0 && access(strcat(strcpy(path, dir), "/run-box/b"), F_OK) == 0);
+	(void)rmdir(path);
+	(void)rmdir(strcat(strcpy(path, dir), "/run-box/m"));
+	CHECK("it goes with the last of it", (sup_dir_relict(strcat(strcpy(path, dir), "/run-box")), access(path, F_OK) < 0));
+	CHECK("another directory stays", mkdir(strcat(strcpy(path, dir), "/x"), 0700) == 0 && mkdir(strcat(path, "/r"), 0700) == 0 &&
+	      (sup_dir_relict(strcat(strcpy(path, dir), "/x")), rmdir(strcat(path, "/r")) == 0));
+	CHECK("nothing is left", rmdir(strcat(strcpy(path, dir), "/x")) == 0 && rmdir(dir) == 0);
 }
 
 int main(void)

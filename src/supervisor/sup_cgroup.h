@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
  * sup_cgroup: the run's cgroups, v1 or v2. They are the backstop of memory and pids, hold cpus, and count CPU time.
- * Whether they can be had is found out by making them. Their paths are noted in RUN/cgroups for a sweep.
+ * Whether they can be had is found out by making them.
  */
 #ifndef SUP_CGROUP_H
 #define SUP_CGROUP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sup_error.h"
 #include "sup_request.h"
 
-struct sup_dir;
-
 enum sup_cgroup_version { SUP_CGROUP_NONE, SUP_CGROUP_V1, SUP_CGROUP_V2 };
 
 #define SUP_CGROUP_MAX 4
+/* The paths of them all, each ended by a newline. */
+#define SUP_CGROUP_PATHS (SUP_CGROUP_MAX * 513)
+
+struct sup_cgroup_part;
 
 struct sup_cgroup {
 	enum sup_cgroup_version version;
+	const struct sup_cgroup_part *part;	/* what that version does */
 	unsigned n;			/* v1: one a controller; v2: one */
 	char path[SUP_CGROUP_MAX][512];
 	int fd[SUP_CGROUP_MAX];		/* O_PATH of each */
@@ -30,7 +34,9 @@ struct sup_cgroup {
 };
 
 /* Makes the groups and sets the limits. Groups that cannot be had are left out; only `cpus` decides on an error later. */
-void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, const struct sup_dir *d);
+void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r);
+/* Their paths, for sup_cgroup_sweep; how many bytes. */
+size_t sup_cgroup_paths(const struct sup_cgroup *c, char out[SUP_CGROUP_PATHS]);
 /* The descriptor of the one group of v2, for a child to be born in (CLONE_INTO_CGROUP); -1: v1 or none. */
 int sup_cgroup_birthplace(const struct sup_cgroup *c);
 /* In the child: moves itself in. -1: not all of them. */
@@ -47,7 +53,7 @@ int sup_cgroup_throttled(const struct sup_cgroup *c);
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r);
 /* Kills what may still be in there and removes them. */
 void sup_cgroup_remove(struct sup_cgroup *c);
-/* The same for a dead run's groups, named in its directory. */
-void sup_cgroup_sweep(const struct sup_dir *d);
+/* The same for the groups of a dead run: those of these paths (changed on the way) that bear its id. */
+void sup_cgroup_sweep(char *paths, const char *id);
 
 #endif

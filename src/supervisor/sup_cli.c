@@ -10,18 +10,8 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
-#include "sup_dir.h"
 
 static const char *const kinds[] = { "process", "pid", "exec-log" };
-
-/* The box's directory, as far as sup_dir needs it: not ours to remove. */
-static struct sup_dir box_dir(const struct sup_request *r)
-{
-	struct sup_dir d = { .lock = -1 };
-
-	(void)snprintf(d.path, sizeof(d.path), "%s", r->box);
-	return d;
-}
 
 /* A program's file in it. */
 static const char *name_of(const struct sup_request *r, const char *kind, char *out, size_t size)
@@ -30,45 +20,42 @@ static const char *name_of(const struct sup_request *r, const char *kind, char *
 	return out;
 }
 
-size_t sup_cli_read(const struct sup_request *r, const char *kind, char *out, size_t size)
+size_t sup_cli_read(const struct sup_dir *box, const struct sup_request *r, const char *kind, char *out, size_t size)
 {
-	struct sup_dir d = box_dir(r);
 	char name[96];
 
-	return sup_dir_read(&d, name_of(r, kind, name, sizeof(name)), out, size);
+	return sup_dir_read(box, name_of(r, kind, name, sizeof(name)), out, size);
 }
 
-void sup_cli_remove(const struct sup_request *r)
+void sup_cli_remove(const struct sup_dir *box, const struct sup_request *r)
 {
-	struct sup_dir d = box_dir(r);
-	char name[96], path[400];
+	char name[96];
 
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		(void)unlink(sup_dir_at(&d, name_of(r, kinds[i], name, sizeof(name)), path, sizeof(path)));
+		(void)unlinkat(box->fd, name_of(r, kinds[i], name, sizeof(name)), 0);
 }
 
-pid_t sup_cli_start(const struct sup_spawn *s, const char *process, struct sup_error *e)
+pid_t sup_cli_start(const struct sup_spawn *s, const struct sup_dir *box, const char *process, struct sup_error *e)
 {
 	const struct sup_request *r = s->request;
-	struct sup_dir d = box_dir(r);
 	char root[400], log[440], pid[440], file[440], name[96], path[400];
 
-	if (sup_dir_write(&d, name_of(r, "process", name, sizeof(name)), process, strlen(process)) < 0)
+	if (sup_dir_write(box, name_of(r, "process", name, sizeof(name)), process, strlen(process)) < 0)
 		return sup_error(e, "closed", "the box is gone: its directory cannot be written");
-	(void)snprintf(file, sizeof(file), "--process=%s", sup_dir_at(&d, name, path, sizeof(path)));
+	(void)snprintf(file, sizeof(file), "--process=%s", sup_dir_at(box, name, path, sizeof(path)));
 	(void)snprintf(root, sizeof(root), "--root=%s/r", r->box);
-	(void)snprintf(log, sizeof(log), "--log=%s", sup_dir_at(&d, name_of(r, "exec-log", name, sizeof(name)), path, sizeof(path)));
-	(void)snprintf(pid, sizeof(pid), "--internal-pid-file=%s", sup_dir_at(&d, name_of(r, "pid", name, sizeof(name)), path, sizeof(path)));
+	(void)snprintf(log, sizeof(log), "--log=%s", sup_dir_at(box, name_of(r, "exec-log", name, sizeof(name)), path, sizeof(path)));
+	(void)snprintf(pid, sizeof(pid), "--internal-pid-file=%s", sup_dir_at(box, name_of(r, "pid", name, sizeof(name)), path, sizeof(path)));
 	char *argv[] = { (char *)r->runsc, root, log, (char *)"--log-format=json", (char *)"exec", pid, file, (char *)r->container, NULL };
 
 	return sup_spawn_argv(s, argv, e);
 }
 
-int sup_cli_pid(const struct sup_request *r)
+int sup_cli_pid(const struct sup_dir *box, const struct sup_request *r)
 {
 	char text[32];
 
-	return sup_cli_read(r, "pid", text, sizeof(text)) ? atoi(text) : 0;
+	return sup_cli_read(box, r, "pid", text, sizeof(text)) ? atoi(text) : 0;
 }
 
 int sup_cli_call(const struct sup_spawn *s, const char *verb, int pid, int signo, double seconds)

@@ -9,19 +9,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "sup_dir.h"
 #include "sup_error.h"
 #include "sup_request.h"
 #include "sup_spawn.h"
 
 /* Reads a file of the program ("exec-log", "pid") as sup_dir_read does. */
-size_t sup_cli_read(const struct sup_request *r, const char *kind, char *out, size_t size);
+size_t sup_cli_read(const struct sup_dir *box, const struct sup_request *r, const char *kind, char *out, size_t size);
 /* Starts `runsc exec` with an OCI process, as JSON; its pid, or -1. */
-pid_t sup_cli_start(const struct sup_spawn *s, const char *process, struct sup_error *e);
+pid_t sup_cli_start(const struct sup_spawn *s, const struct sup_dir *box, const char *process, struct sup_error *e);
 /* The program's pid in the guest, once it has one; 0: not yet. */
-int sup_cli_pid(const struct sup_request *r);
+int sup_cli_pid(const struct sup_dir *box, const struct sup_request *r);
 /* `runsc VERB`, with a pid and a signal where they are not 0; waits for its end. -1: it failed, or took too long. */
 int sup_cli_call(const struct sup_spawn *s, const char *verb, int pid, int signo, double seconds);
 /* Removes the program's files. */
-void sup_cli_remove(const struct sup_request *r);
+void sup_cli_remove(const struct sup_dir *box, const struct sup_request *r);
 
 #endif

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sup_cgroup.h"
+#include "sbx_io.h"
 
 #define NEW_PREFIX ".new-"
 #define RUN_PREFIX "run-"
@@ -37,13 +37,18 @@ static void remove_entries(int fd, dev_t dev, int depth, const char *keep)
 	closedir(dir);
 }
 
+static int open_dir(int parent, const char *name)
+{
+	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static void remove_tree(int parent, const char *name, dev_t dev, int depth)
 {
 	struct stat st;
 
 	if (unlinkat(parent, name, 0) == 0 || depth > 64)
 		return;
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open_dir(parent, name);
 
 	if (fd < 0)
 		return;
@@ -62,31 +67,48 @@ static dev_t device_of(int fd)
 	return fstat(fd, &st) < 0 ? 0 : st.st_dev;
 }
 
-/* The lock goes last: if we are killed on the way, who sweeps finds the rest by it. */
-static void remove_locked(const char *path)
+/* By working directory: no link on the way is followed. */
+static void unmount(int dir, const char *name)
 {
-	char file[320];
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	dev_t dev = fd < 0 ? 0 : device_of(fd);
-
-	if (fd < 0)
-		return;
-	remove_entries(fd, dev, 0, LOCK);
-	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
-	(void)unlink(file);
-	(void)rmdir(path);
+	if (dir >= 0 && fchdir(dir) == 0) {
+		(void)umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW);
+		(void)!chdir("/");
+	}
 }
 
-static void remove_run(const char *path)
+/* Mounts of ours are private to a namespace; these are no-ops where that is gone. Current runsc leaves the latter. */
+static void remove_mounts(int fd)
 {
-	char mount[320];
+	int r = open_dir(fd, "r");
 
-	/* Mounts of ours are private to a namespace; these are no-ops where that is gone. Current runsc leaves the latter. */
-	(void)snprintf(mount, sizeof(mount), "%s/m", path);
-	(void)umount2(mount, MNT_DETACH);
-	(void)snprintf(mount, sizeof(mount), "%s/r/null-netns", path);
-	(void)umount2(mount, MNT_DETACH);
-	remove_locked(path);
+	unmount(fd, "m");
+	unmount(r, "null-netns");
+	if (r >= 0)
+		(void)close(r);
+}
+
+void sup_dir_close(struct sup_dir *d)
+{
+	if (d->fd >= 0)
+		(void)close(d->fd);
+	if (d->lock >= 0)
+		(void)close(d->lock);
+	*d = SUP_DIR_NONE;
+}
+
+/* The lock goes last: if we are killed on the way, who sweeps finds the rest by it. */
+void sup_dir_remove(struct sup_dir *d)
+{
+	if (d->fd >= 0) {
+		remove_mounts(d->fd);
+		int fd = open_dir(d->fd, ".");
+
+		if (fd >= 0)
+			remove_entries(fd, device_of(fd), 0, LOCK);
+		(void)unlinkat(d->fd, LOCK, 0);
+		(void)rmdir(d->path);
+	}
+	sup_dir_close(d);
 }
 
 const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, size_t size)
@@ -95,118 +117,119 @@ const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, siz
 	return out;
 }
 
-static int make_locked(struct sup_dir *d, const char *path, mode_t mode)
+static int make_locked(struct sup_dir *d, mode_t mode)
 {
-	char file[320];
-
-	if (mkdir(path, 0700) < 0)
+	if (mkdir(d->path, 0700) < 0 || (d->fd = open_dir(AT_FDCWD, d->path)) < 0)
 		return -1;
-	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
-	d->lock = open(file, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+	d->lock = openat(d->fd, LOCK, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock < 0 || flock(d->lock, LOCK_EX | LOCK_NB) < 0)
 		return -1;
-	return chmod(path, mode);
+	return fchmod(d->fd, mode);
 }
 
 int sup_dir_make(struct sup_dir *d, const struct sup_request *r, struct sup_error *e)
 {
-	char fresh[256], path[256], sub[320];
-	static const char *const subs[] = { "b", "r", "m" };
+	static const struct { const char *name; mode_t mode; } subs[] = { { "b", 0700 }, { "r", 0700 }, { "m", 0711 } };
+	char path[256];
+	int n = snprintf(path, sizeof(path), "%s/" RUN_PREFIX "%s", r->state_dir, r->id), rc = 0;
 
-	d->lock = -1;
-	d->path[0] = '\0';
-	int n = snprintf(path, sizeof(path), "%s/" RUN_PREFIX "%s", r->state_dir, r->id);
-
+	*d = SUP_DIR_NONE;
 	/* sun_path: the trace's socket lies in here. */
 	if (n < 0 || (size_t)n + sizeof("/trace.sock") > 108)
 		return sup_error(e, "system", "state_dir %s is too long: %d bytes are left for it", r->state_dir,
 				 108 - 12 - 5 - (int)strlen(r->id));
-	(void)snprintf(fresh, sizeof(fresh), "%s/" NEW_PREFIX "%s", r->state_dir, r->id);
-	if (make_locked(d, fresh, geteuid() == 0 ? 0711 : 0700) < 0) {
-		int saved = errno;
+	(void)snprintf(d->path, sizeof(d->path), "%s/" NEW_PREFIX "%s", r->state_dir, r->id);
+	if (make_locked(d, geteuid() == 0 ? 0711 : 0700) < 0)
+		rc = sup_error(e, "system", "cannot make a directory in state_dir %s: %s", r->state_dir, strerror(errno));
+	for (unsigned i = 0; rc == 0 && i < sizeof(subs) / sizeof(subs[0]); i++)
+		if (mkdirat(d->fd, subs[i].name, subs[i].mode) < 0 || fchmodat(d->fd, subs[i].name, subs[i].mode, 0) < 0)
+			rc = sup_error(e, "system", "cannot make %s/%s: %s", d->path, subs[i].name, strerror(errno));
+	if (rc == 0 && rename(d->path, path) < 0)
+		rc = sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
+	if (rc < 0)
+		sup_dir_remove(d);
+	else
+		memcpy(d->path, path, sizeof(path));
+	return rc;
+}
 
-		remove_run(fresh);
-		return sup_error(e, "system", "cannot make a directory in state_dir %s: %s", r->state_dir,
-				 strerror(saved));
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int sup_dir_reopen(struct sup_dir *d)
+{
+	int fd = open_dir(AT_FDCWD, d->path);
+
+	if (fd < 0 || !same_file(fd, d->fd)) {
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
 	}
-	for (unsigned i = 0; i < 3; i++) {
-		(void)snprintf(sub, sizeof(sub), "%s/%s", fresh, subs[i]);
-		if (mkdir(sub, i < 2 ? 0700 : 0711) < 0 || chmod(sub, i < 2 ? 0700 : 0711) < 0) {
-			remove_run(fresh);
-			return sup_error(e, "system", "cannot make %s", sub);
-		}
-	}
-	if (rename(fresh, path) < 0) {
-		remove_run(fresh);
-		return sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
-	}
-	memcpy(d->path, path, sizeof(path));
+	(void)close(d->fd);
+	d->fd = fd;
 	return 0;
 }
 
-void sup_dir_remove(struct sup_dir *d)
+int sup_dir_open(struct sup_dir *d, const char *path)
 {
-	if (d->path[0])
-		remove_run(d->path);
-	d->path[0] = '\0';
-	if (d->lock >= 0)
-		close(d->lock);
-	d->lock = -1;
+	*d = SUP_DIR_NONE;
+	if (snprintf(d->path, sizeof(d->path), "%s", path) >= (int)sizeof(d->path))
+		return -1;
+	d->fd = open_dir(AT_FDCWD, path);
+	return d->fd < 0 ? -1 : 0;
+}
+
+static int open_lock(const struct sup_dir *d)
+{
+	return openat(d->fd, LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+bool sup_dir_held(const struct sup_dir *d)
+{
+	int fd = open_lock(d);
+	bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return held;
 }
 
 void sup_dir_relict(const char *path)
 {
-	char file[320];
+	const char *name = strrchr(path, '/');
+	int fd = name && !strncmp(name + 1, RUN_PREFIX, strlen(RUN_PREFIX)) ? open_dir(AT_FDCWD, path) : -1;
 
-	(void)snprintf(file, sizeof(file), "%s/" LOCK, path);
-	if (access(file, F_OK) < 0 && errno == ENOENT)
-		remove_locked(path);
+	if (fd < 0)
+		return;
+	/* runsc makes the directory of its state anew, with all above it; whatever else is there is not its, nor ours. */
+	if (faccessat(fd, LOCK, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
+		remove_tree(fd, "r", device_of(fd), 0);
+		(void)rmdir(path);
+	}
+	(void)close(fd);
 }
 
 int sup_dir_write(const struct sup_dir *d, const char *name, const void *bytes, size_t n)
 {
-	char path[320];
-	int fd = open(sup_dir_at(d, name, path, sizeof(path)), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return -1;
-	while (n) {
-		ssize_t w = write(fd, bytes, n);
-
-		if (w <= 0)
-			break;
-		bytes = (const char *)bytes + w;
-		n -= (size_t)w;
-	}
-	close(fd);
-	return n ? -1 : 0;
+	return sbx_io_write_at(d->fd, name, O_CREAT | O_EXCL, bytes, n);
 }
 
 size_t sup_dir_read(const struct sup_dir *d, const char *name, char *out, size_t size)
 {
-	char path[320];
-	size_t got = 0;
-	int fd = open(sup_dir_at(d, name, path, sizeof(path)), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = sbx_io_read_at(d->fd, name, out, size);
 
-	while (fd >= 0 && got < size - 1) {
-		ssize_t n = read(fd, out + got, size - 1 - got);
-
-		if (n <= 0)
-			break;
-		got += (size_t)n;
-	}
-	if (fd >= 0)
-		close(fd);
-	out[got] = '\0';
-	return got;
+	return n < 0 ? 0 : (size_t)n;
 }
 
 /* Locks what nobody living holds. A file that has lost its name meanwhile was let go by an owner that cleaned up. */
 static int lock_dead(const struct sup_dir *d)
 {
 	struct stat st;
-	char file[320];
-	int fd = open(sup_dir_at(d, LOCK, file, sizeof(file)), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open_lock(d);
 
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
 		return fd;
@@ -215,43 +238,23 @@ static int lock_dead(const struct sup_dir *d)
 	return -1;
 }
 
-/* 1: the directory had a dead owner and is gone. */
-static int sweep_one(const char *state_dir, const char *name, bool fresh)
+int sup_dir_adopt(struct sup_dir *d, const char *state_dir, const char *name)
 {
-	struct sup_dir d = { .lock = -1 };
+	bool fresh = !strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX));
+	char path[256];
 	struct stat st;
 
-	if (snprintf(d.path, sizeof(d.path), "%s/%s", state_dir, name) >= (int)sizeof(d.path))
-		return 0;
-	if (lstat(d.path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-		return 0;
-	if (fresh && time(NULL) - st.st_mtime < NEW_AGE)
-		return 0;
-	d.lock = lock_dead(&d);
-	if (d.lock < 0) {	/* an empty one is where its owner was killed: before the lock was made, or after it was removed */
-		(void)rmdir(d.path);
-		return 0;
+	*d = SUP_DIR_NONE;
+	if ((!fresh && strncmp(name, RUN_PREFIX, strlen(RUN_PREFIX)) != 0) ||
+	    snprintf(path, sizeof(path), "%s/%s", state_dir, name) >= (int)sizeof(path) || sup_dir_open(d, path) < 0)
+		return -1;
+	if (fstat(d->fd, &st) == 0 && st.st_uid == geteuid() && !(fresh && time(NULL) - st.st_mtime < NEW_AGE)) {
+		d->lock = lock_dead(d);
+		if (d->lock < 0)	/* an empty one is where its owner was killed: before the lock was made, or after it was removed */
+			(void)rmdir(d->path);
 	}
-	sup_cgroup_sweep(&d);
-	sup_dir_remove(&d);
-	return 1;
-}
-
-int sup_dir_sweep(const char *state_dir, struct sup_error *e)
-{
-	DIR *dir = opendir(state_dir);
-	int removed = 0;
-
-	if (!dir && errno == ENOENT)
+	if (d->lock >= 0)
 		return 0;
-	if (!dir)
-		return sup_error(e, "system", "cannot read state_dir %s: %s", state_dir, strerror(errno));
-	for (struct dirent *d; (d = readdir(dir));) {
-		bool fresh = !strncmp(d->d_name, NEW_PREFIX, strlen(NEW_PREFIX));
-
-		if (fresh || !strncmp(d->d_name, RUN_PREFIX, strlen(RUN_PREFIX)))
-			removed += sweep_one(state_dir, d->d_name, fresh);
-	}
-	closedir(dir);
-	return removed;
+	sup_dir_close(d);
+	return -1;
 }

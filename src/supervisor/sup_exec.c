@@ -23,6 +23,7 @@
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s)
 {
 	memset(x, 0, sizeof(*x));
+	x->box = SUP_DIR_NONE;
 	x->wait.fd = x->report = x->stats = x->runsc = x->keeper = -1;
 	x->request = r;
 	x->spawn = s;
@@ -32,10 +33,11 @@ void sup_exec_destroy(struct sup_exec *x)
 {
 	int *const fds[] = { &x->report, &x->stats, &x->runsc, &x->keeper };
 
-	if (x->request && x->request->cli && x->request->box) {
-		sup_cli_remove(x->request);
-		sup_dir_relict(x->request->box);	/* a command of ours may have written there at the box's end */
+	if (x->tree && x->request->cli) {
+		sup_cli_remove(&x->box, x->request);
+		sup_dir_relict(x->box.path);	/* a command of ours may have written there at the box's end */
 	}
+	sup_dir_close(&x->box);
 	sup_control_close(&x->wait);
 	sup_tree_close(x->tree);
 	x->tree = NULL;
@@ -86,6 +88,21 @@ static void explain(const struct sup_exec *x, struct sup_error *e)
 			(void)snprintf(e->code, sizeof(e->code), "%s", "bad_command");
 }
 
+/*
+ * A pid may be another's by now: what we hold is the box's where its supervisor still holds the lock and tells of this runsc
+ * after we got hold of both.
+ */
+static bool hold_box(struct sup_exec *x)
+{
+	pid_t pid = (pid_t)x->request->box_pid;
+
+	x->runsc = (int)syscall(SYS_pidfd_open, pid, 0);
+	x->keeper = (int)syscall(SYS_pidfd_open, (pid_t)x->tree->keeper, 0);
+	struct sup_stats box = sup_stats_read(x->stats);
+
+	return x->runsc >= 0 && x->keeper >= 0 && box.pid == pid && !box.ended && sup_dir_held(&x->box);
+}
+
 /* The box's record first: it lives as long as the descriptor. */
 int sup_exec_attach(struct sup_exec *x, struct sup_error *e)
 {
@@ -93,11 +110,11 @@ int sup_exec_attach(struct sup_exec *x, struct sup_error *e)
 
 	if (x->tree)
 		return 0;
-	x->stats = sup_stats_open(r->box);
-	x->runsc = (int)syscall(SYS_pidfd_open, (pid_t)r->box_pid, 0);
-	x->tree = sup_tree_open(r->box);
-	x->keeper = x->tree ? (int)syscall(SYS_pidfd_open, (pid_t)x->tree->keeper, 0) : -1;
-	if (x->stats < 0 || x->runsc < 0 || !x->tree)
+	if (sup_dir_open(&x->box, r->box) == 0) {
+		x->stats = sup_stats_open(x->box.fd);
+		x->tree = sup_tree_open(x->box.fd);
+	}
+	if (!x->tree || !hold_box(x))
 		return sup_error(e, "closed", "the box is gone");
 	if (sup_control_enter(r, e) < 0)
 		return -1;
@@ -158,7 +175,7 @@ int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], stru
 		return -1;
 	x->before = sup_stats_read(x->stats);
 	if (r->cli) {
-		pid_t command = sup_cli_start(x->spawn, arg, e);
+		pid_t command = sup_cli_start(x->spawn, &x->box, arg, e);
 
 		x->command = command > 0 ? command : 0;
 		return command > 0 ? 0 : -1;
@@ -234,7 +251,7 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 static void explain_command(struct sup_exec *x, struct sup_error *e)
 {
 	char log[16384], logged[900] = "";
-	size_t n = sup_cli_read(x->request, "exec-log", log, sizeof(log));
+	size_t n = sup_cli_read(&x->box, x->request, "exec-log", log, sizeof(log));
 
 	(void)sup_log_first_error(log, n, logged, sizeof(logged));
 	(void)sup_error(e, "runsc_failed", "%s", logged[0] ? logged : "runsc exec started nothing");
@@ -269,7 +286,7 @@ static void serve_command(struct sup_exec *x, struct sup_trace *t, struct sup_er
 		x->command = -1;
 		x->command_status = status;
 	}
-	if (!x->pid && (x->pid = sup_cli_pid(x->request)) > 0)
+	if (!x->pid && (x->pid = sup_cli_pid(&x->box, x->request)) > 0)
 		t->started = true;
 	if (x->command < 0)
 		command_ended(x, t, e);

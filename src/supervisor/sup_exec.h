@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "sup_control.h"
+#include "sup_dir.h"
 #include "sup_error.h"
 #include "sup_request.h"
 #include "sup_spawn.h"
@@ -18,6 +19,7 @@
 #include "sup_tree.h"
 
 struct sup_exec {
+	struct sup_dir box;		/* the box's, not ours */
 	struct sup_control wait;	/* on which WaitPID is answered */
 	int report;			/* the helper's words: that it becomes the program, and what failed */
 	unsigned said;			/* how many of them have come: two at most */

@@ -129,6 +129,8 @@ static void serve_start(struct sup_run *s)
 		if (!s->request.cpus_later)
 			sup_cgroup_started(&s->cgroup);
 	}
+	if (s->stats >= 0)	/* before the host can send somebody who reads it */
+		sup_report_stats(s, false);
 	if (s->request.mode != SUP_MODE_TOOL)
 		sup_report_started(s);
 	for (int signo = 1; signo < 64; signo++)

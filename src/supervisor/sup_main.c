@@ -26,6 +26,7 @@
 #include "sbx_launch.h"
 #include "sbx_time.h"
 #include "sup_run.h"
+#include "sup_sweep.h"
 #include "sup_zygote.h"
 
 /* Before anything else: what was inherited from an arbitrary host. */
@@ -77,7 +78,7 @@ static void live(struct sup_run *s)
 
 	if (sup_run_prepare(s) == 0) {
 		if (s->request.mode == SUP_MODE_SWEEP) {
-			int n = sup_dir_sweep(s->request.state_dir, &s->error);
+			int n = sup_sweep(s->request.state_dir, &s->error);
 
 			s->removed = n > 0 ? (unsigned)n : 0;
 		} else if (s->request.call) {

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_io.h"
 #include "sup_path.h"
 
 #ifndef MOUNT_ATTR_RDONLY
@@ -32,12 +33,7 @@ struct mount_attr {
 
 static int write_proc(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
-
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? -1 : 0;
+	return sbx_io_write_at(AT_FDCWD, path, 0, text, strlen(text));
 }
 
 static int map_user(uid_t uid, gid_t gid)

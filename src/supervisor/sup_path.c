@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_io.h"
+
 int sup_path_open(int root, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
@@ -108,17 +110,13 @@ int sup_path_file(int root, const char *path)
 
 int sup_path_copy(int root, const char *path)
 {
-	char buf[65536];
 	int in = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int out = in < 0 || sup_path_file(root, path) < 0 ? -1 : sup_path_open(root, path, O_WRONLY | O_TRUNC, 0);
-	ssize_t n = -1;
+	int rc = out < 0 ? -1 : sbx_io_copy(in, out);
 
-	while (out >= 0 && (n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, (size_t)n) != n)
-			break;
 	if (in >= 0)
 		close(in);
 	if (out >= 0)
 		close(out);
-	return out >= 0 && n == 0 ? 0 : -1;
+	return rc;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sbx_io.h"
 #include "sup_path.h"
 
 /* The directory of RUN/m that holds a guest path, and the rest of that path. */
@@ -71,7 +72,6 @@ int sup_place_open(struct sup_place *p, const struct sup_request *r, const struc
 {
 	const char *part[3], *rest;
 	size_t pos = 0;
-	char base[320];
 
 	sup_place_close(p);
 	for (unsigned i = 0; i < 3; i++) {
@@ -84,7 +84,7 @@ int sup_place_open(struct sup_place *p, const struct sup_request *r, const struc
 	}
 	(void)snprintf(p->name, sizeof(p->name), "%s", part[0]);
 	const char *place = place_of(part[0], &rest);
-	int root = open(sup_dir_at(d, place, base, sizeof(base)), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int root = openat(d->fd, place, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	uid_t uid = r->rootless ? 0 : r->map_base + r->uid;
 	gid_t gid = r->rootless ? 0 : r->map_base + r->gid;
 
@@ -100,14 +100,8 @@ int sup_place_open(struct sup_place *p, const struct sup_request *r, const struc
 
 int sup_place_write(struct sup_place *p, const void *bytes, size_t n, struct sup_error *e)
 {
-	while (n) {
-		ssize_t w = write(p->fd, bytes, n);
-
-		if (w <= 0)
-			return sup_error(e, "bad_rootfs", "cannot put file %s in place: %s", p->name, strerror(errno));
-		bytes = (const char *)bytes + w;
-		n -= (size_t)w;
-	}
+	if (sbx_io_write(p->fd, bytes, n) < 0)
+		return sup_error(e, "bad_rootfs", "cannot put file %s in place: %s", p->name, strerror(errno));
 	return 0;
 }
 

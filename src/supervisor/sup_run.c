@@ -15,6 +15,7 @@
 
 #include "sbx_time.h"
 #include "sup_mount.h"
+#include "sup_sweep.h"
 
 /* Nothing of a killed sandbox lives this long (mechanics: 56 ms at most with 200 processes). */
 #define REAP_SECONDS 10.0
@@ -29,7 +30,8 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
 	s->meter.cpu = -1;
 	s->stats = -1;
-	s->slot.lock = s->dir.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
+	s->dir = SUP_DIR_NONE;
+	s->slot.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;
@@ -70,15 +72,21 @@ static int limits_held(struct sup_run *s)
 static int prepare_run(struct sup_run *s)
 {
 	struct sup_request *r = &s->request;
+	char paths[SUP_CGROUP_PATHS];
 
 	if (sup_dir_make(&s->dir, r, &s->error) < 0)
 		return -1;
-	if (r->guest && ((s->stats = sup_stats_make(s->dir.path)) < 0 || !(s->tree = sup_tree_make(s->dir.path))))
+	if (r->guest && ((s->stats = sup_stats_make(s->dir.fd)) < 0 || !(s->tree = sup_tree_make(s->dir.fd))))
 		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
-	sup_cgroup_make(&s->cgroup, r, &s->dir);
+	sup_cgroup_make(&s->cgroup, r);
+	(void)sup_dir_write(&s->dir, SUP_SWEEP_CGROUPS, paths, sup_cgroup_paths(&s->cgroup, paths));
 	if (s->cgroup.memory >= 0)
 		read_ahead(r->runsc);
-	if (limits_held(s) < 0 || sup_mount_unshare(r, &s->error) < 0 || sup_mount_compose(r, &s->dir, &s->error) < 0)
+	if (limits_held(s) < 0 || sup_mount_unshare(r, &s->error) < 0)
+		return -1;
+	if (sup_dir_reopen(&s->dir) < 0)
+		return sup_error(&s->error, "system", "%s has been taken away", s->dir.path);
+	if (sup_mount_compose(r, &s->dir, &s->error) < 0)
 		return -1;
 	if (r->trace && sup_trace_init(&s->trace, &s->dir, &s->error) < 0)
 		return -1;
@@ -127,9 +135,11 @@ static int await_box(struct sup_run *s)
 	bool seen = false;
 
 	while (!r->box_pid) {
-		int fd = sup_stats_open(r->box);
+		struct sup_dir dir = SUP_DIR_NONE;
+		int fd = sup_dir_open(&dir, r->box) < 0 ? -1 : sup_stats_open(dir.fd);
 		struct sup_stats box = sup_stats_read(fd);
 
+		sup_dir_close(&dir);
 		if (fd >= 0)
 			(void)close(fd);
 		seen = seen || fd >= 0;

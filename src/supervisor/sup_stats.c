@@ -2,20 +2,12 @@
 #include "sup_stats.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static int open_stats(const char *run, int flags)
-{
-	char path[320];
-
-	(void)snprintf(path, sizeof(path), "%s/stats", run);
-	return open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-}
-
-int sup_stats_make(const char *run) { return open_stats(run, O_CREAT | O_EXCL | O_RDWR); }
-int sup_stats_open(const char *run) { return open_stats(run, O_RDONLY); }
+static int open_stats(int run, int flags) { return openat(run, "stats", flags | O_CLOEXEC | O_NOFOLLOW, 0600); }
+int sup_stats_make(int run) { return open_stats(run, O_CREAT | O_EXCL | O_RDWR); }
+int sup_stats_open(int run) { return open_stats(run, O_RDONLY); }
 
 void sup_stats_write(int fd, const struct sup_stats *s)
 {

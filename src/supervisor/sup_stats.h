@@ -21,9 +21,9 @@ struct sup_stats {
 	uint32_t cpus_held;	/* by a quota; else by whole cores, or not at all */
 };
 
-/* Makes RUN/stats, 0600; -1: cannot. The descriptor is the caller's. */
-int sup_stats_make(const char *run);
-int sup_stats_open(const char *run);
+/* Makes the record in RUN, 0600, or opens it to read; -1: cannot. The descriptor is the caller's. */
+int sup_stats_make(int run);
+int sup_stats_open(int run);
 void sup_stats_write(int fd, const struct sup_stats *s);
 /* All zero where there is nothing to read. */
 struct sup_stats sup_stats_read(int fd);

@@ -3,16 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void *map(const char *run, int flags, int protection)
+static void *map(int run, int flags, int protection)
 {
-	char path[320];
-
-	(void)snprintf(path, sizeof(path), "%s/tree", run);
-	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(run, "tree", flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return NULL;
@@ -26,7 +22,7 @@ static void *map(const char *run, int flags, int protection)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-struct sup_tree *sup_tree_make(const char *run)
+struct sup_tree *sup_tree_make(int run)
 {
 	struct sup_tree *t = map(run, O_CREAT | O_EXCL | O_RDWR, PROT_READ | PROT_WRITE);
 
@@ -35,7 +31,7 @@ struct sup_tree *sup_tree_make(const char *run)
 	return t;
 }
 
-const struct sup_tree *sup_tree_open(const char *run)
+const struct sup_tree *sup_tree_open(int run)
 {
 	return map(run, O_RDONLY, PROT_READ);
 }

@@ -33,9 +33,9 @@ struct sup_tree {
 	} end[SUP_TREE_ENDS];
 };
 
-/* Maps RUN/tree, making it, or reading what another keeps; NULL: cannot. */
-struct sup_tree *sup_tree_make(const char *run);
-const struct sup_tree *sup_tree_open(const char *run);
+/* Maps the record in RUN, making it, or reading what another keeps; NULL: cannot. */
+struct sup_tree *sup_tree_make(int run);
+const struct sup_tree *sup_tree_open(int run);
 void sup_tree_close(const struct sup_tree *t);
 
 /* A task was made by a thread of group `parent`, in group `child`: the same, or a new process. */

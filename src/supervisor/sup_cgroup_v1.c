@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_cgroup_part.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sbx_io.h"
+
+static int add(struct sup_cgroup *c, const struct sup_request *r, const char *controller)
+{
+	char point[512], own[512], parent[1100];
+
+	if (sup_cgroup_mount_point(controller, point, sizeof(point)) < 0 || sup_cgroup_own_path(controller, own, sizeof(own)) < 0)
+		return -1;
+	bool fixed = r->cgroup_parent && r->cgroup_parent[0] == '/';
+
+	(void)snprintf(parent, sizeof(parent), "%s%s", point, fixed ? r->cgroup_parent : own);
+	return sup_cgroup_add(c, parent, r->id);
+}
+
+static void make(struct sup_cgroup *c, const struct sup_request *r)
+{
+	c->cpuacct = add(c, r, "cpuacct");
+	if (r->memory)
+		c->memory = add(c, r, "memory");
+	if (r->pids)
+		c->pids = add(c, r, "pids");
+	if (r->cpus > 0)
+		c->cpu = add(c, r, "cpu");
+}
+
+/* Never more than before: then the limit of memory and swap together comes last. */
+static void set_memory(const struct sup_cgroup *c, unsigned long long bytes)
+{
+	(void)sup_cgroup_write(c->fd[c->memory], "memory.limit_in_bytes", "%llu", bytes);
+	(void)sup_cgroup_write(c->fd[c->memory], "memory.memsw.limit_in_bytes", "%llu", bytes);
+}
+
+static int set_quota(const struct sup_cgroup *c, long us)
+{
+	return sup_cgroup_write(c->fd[c->cpu], "cpu.cfs_quota_us", "%ld", us ? us : -1);
+}
+
+static uint64_t oom_kills(const struct sup_cgroup *c)
+{
+	return sup_cgroup_keyed(c->fd[c->memory], "memory.oom_control", "oom_kill");
+}
+
+static double cpu_time(const struct sup_cgroup *c)
+{
+	char text[64];
+
+	if (sbx_io_read_at(c->fd[c->cpuacct], "cpuacct.usage", text, sizeof(text)) < 0)
+		return -1;
+	return (double)strtoull(text, NULL, 10) / 1e9;
+}
+
+const struct sup_cgroup_part sup_cgroup_v1 = { SUP_CGROUP_V1, make, set_memory, set_quota, oom_kills, cpu_time };
