@@ -41,9 +41,17 @@ end
 --- Markdown of each marked part.
 M.parts = {}
 
-function M.parts.options()
-  return options_table(schema.options)
+for _, scope in ipairs{ "pool", "lease" } do
+  M.parts[scope] = function()
+    local rows = {}
+    for _, row in ipairs(schema.rows(scope)) do
+      if not (schema.is_of(row, "run") or schema.is_of(row, "box") and scope == "pool") then rows[#rows + 1] = row end
+    end
+    return options_table(rows)
+  end
 end
+
+function M.parts.options() return options_table(schema.rows "run") end
 
 function M.parts.limits()
   local out = { "| `limits` key | type | default | what happens at the limit | flag |", "|---|---|---|---|---|" }
@@ -52,7 +60,11 @@ function M.parts.limits()
 end
 
 function M.parts.instance()
-  return options_table(schema.instance)
+  local rows = {}
+  for _, row in ipairs(schema.rows "instance") do
+    if not schema.is_of(row, "run") then rows[#rows + 1] = row end
+  end
+  return options_table(rows)
 end
 
 function M.parts.results()
@@ -92,39 +104,36 @@ end
 
 local limit_types = { size = "integer|string|false", seconds = "number|false", cores = "number|false", count = "integer|false", boolean = "boolean" }
 
+-- The classes of options, by scope; `list`: the array part is a command line.
+local scope_classes = {
+  { "run", "sandbox.Options", list = true }, { "program", "sandbox.ProgramOptions", list = true }, { "box", "sandbox.StartOptions" },
+  { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
+  { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" }, { "check", "sandbox.CheckOptions" },
+}
+
 --- The definition file for the Lua language server.
 -- @treturn string
 function M.luals()
-  local out = { "---@meta sandbox", "-- SPDX-License-Identifier: MIT", "-- Made by lua/sandbox/docs.lua from lua/sandbox/schema.lua; do not edit.", "" }
+  local out = { "---@meta sandbox", "-- SPDX-License-Identifier: MIT", "-- Made by scripts/docs.lua from lua/sandbox/options/schema.lua; do not edit.", "" }
   fields(out, "sandbox.Limits", schema.limits, function(row)
     return limit_types[row[2]] or '"' .. table.concat(row.values, '"|"') .. '"'
   end, function(row) return row.at end)
+  for _, name in ipairs{ "collect", "file", "mount", "stdin", "user" } do
+    local shape = schema.shapes[name]
+    out[#out + 1] = "---@class " .. shape.class
+    for _, row in ipairs(shape) do out[#out + 1] = ("---@field %s%s %s"):format(row[1], row.required and "" or "?", row[2]) end
+    out[#out + 1] = ""
+  end
   out[#out + 1] = [[
----@class sandbox.File
----@field content? string
----@field from? string
----@field mode? string
-
----@class sandbox.User
----@field uid integer
----@field gid? integer
----@field groups? integer[]
-
----@class sandbox.Mount
----@field destination string
----@field source? string
----@field type? "bind"|"tmpfs"
----@field readonly? boolean
----@field size? integer|string
-
 ---@class sandbox.LimitReport
 ---@field requested? number
 ---@field enforced_by? string
 ---@field hit? boolean
 ]]
-  fields(out, "sandbox.Options", schema.options, function(row) return row.lua end, function(row) return row.doc end)
-  out[#out] = "---@field [integer] string the program and its arguments\n"
-  fields(out, "sandbox.InstanceOptions : sandbox.Options", schema.instance, function(row) return row.lua end, function(row) return row.doc end)
+  for _, class in ipairs(scope_classes) do
+    fields(out, class[2], schema.rows(class[1]), function(row) return row.lua end, function(row) return row.doc end)
+    if class.list then out[#out] = "---@field [integer] string the program and its arguments\n" end
+  end
   fields(out, "sandbox.Result", schema.result, function(row) return row[2] end, function(row) return row[3] end)
   out[#out + 1] = [[
 ---@class sandbox.Job
@@ -165,46 +174,22 @@ function Job:timeout() end
 ---@field node fun(modules?: string[]): string[]
 ---@field sh fun(): string[]
 
----@class sandbox.StartOptions : sandbox.Options
----@field lifetime? number seconds after which the box ends
----@field idle_timeout? number seconds without a program after which it ends
-
----@class sandbox.PoolOptions : sandbox.StartOptions
----@field size? integer how many are kept, or min and max
----@field min? integer
----@field max? integer
----@field max_uses? integer 1: destroyed after one program
----@field warm_up? string[] run once in each before it counts as ready
----@field prepared? string[] started in each ahead of time: sandbox.prepared.python{…} and its like
----@field queue? boolean|integer
----@field queue_timeout? number
-
----@class sandbox.Lease
----@field code string
----@field argv? string[]
----@field stdin? string
----@field files? table<string, string|sandbox.File>
----@field collect? string[]|table
----@field limits? sandbox.Limits
----@field on_stdout? fun(chunk:string):boolean?
----@field on_stderr? fun(chunk:string):boolean?
-
 ---@class sandbox.Box
 ---@field id string
 local Box = {}
----@param options sandbox.Options
+---@param options sandbox.ProgramOptions
 ---@return sandbox.Result?, string? message, string? code
 function Box:run(options) end
----@param options sandbox.Options
+---@param options sandbox.ProgramOptions
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
 ---@param content string
----@param options? { mode: string }
+---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
 ---@param path string
----@param options? { max: integer|string }
+---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
 ---@param path? string
@@ -232,7 +217,7 @@ function Box:close() end
 
 ---@class sandbox.Pool
 local Pool = {}
----@param options sandbox.Options|sandbox.Lease
+---@param options sandbox.ProgramOptions|sandbox.Lease
 ---@return sandbox.Result?, string? message, string? code
 function Pool:run(options) end
 ---@param seconds? number
@@ -260,8 +245,9 @@ function Instance:spawn(options) end
 ---@return table?, string? message, string? code
 function Instance:spec(options) end
 ---@param options sandbox.Options
+---@param how? sandbox.CheckOptions
 ---@return boolean?, string? message, string? code
-function Instance:check(options) end
+function Instance:check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function Instance:cgroup_entries(limits) end
@@ -303,8 +289,9 @@ function sandbox.spawn(options) end
 ---@return table?, string? message, string? code
 function sandbox.spec(options) end
 ---@param options sandbox.Options
+---@param how? sandbox.CheckOptions
 ---@return boolean?, string? message, string? code
-function sandbox.check(options) end
+function sandbox.check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function sandbox.cgroup_entries(limits) end
@@ -366,7 +353,7 @@ function M.main(what, path)
     write(path or "types/sandbox.lua", M.luals())
   elseif what == "check" then
     if M.fill(read("README.md")) ~= read("README.md") or M.luals() ~= read("types/sandbox.lua") then
-      io.stderr:write("README.md or types/sandbox.lua differ from lua/sandbox/schema.lua: run docs.lua readme, docs.lua luals\n")
+      io.stderr:write("README.md or types/sandbox.lua differ from lua/sandbox/options/schema.lua: make docs\n")
       return 1
     end
   else

@@ -1,18 +1,19 @@
 -- SPDX-License-Identifier: MIT
-local schema = require "sandbox.options.schema"
+local plans = require "sandbox.options.plan"
+local values = require "sandbox.options.values"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
 local request = require "sandbox.run.request"
 
 describe("oci", function()
-  local stat = schema.stat
-  before_each(function() schema.stat = function() return { type = "directory", size = 1 } end end)
-  after_each(function() schema.stat = stat end)
+  local stat = values.stat
+  before_each(function() values.stat = function() return { type = "directory", size = 1 } end end)
+  after_each(function() values.stat = stat end)
 
   local root, user = { rootless = false, platform = "systrap", flags = { directfs = true } }, { rootless = true, platform = "ptrace", flags = {} }
 
   local function build(options, rt)
-    return oci.build(schema.check(options), rt or root, "/run/x/run-1")
+    return oci.build(plans.run(options), rt or root, "/run/x/run-1")
   end
 
   local function mount(spec, destination)
@@ -91,7 +92,7 @@ describe("oci", function()
   end)
 
   it("adopts a bundle", function()
-    local plan = schema.check{ bundle = "/b", limits = { pids = 5 } }
+    local plan = plans.run{ bundle = "/b", limits = { pids = 5 } }
     local spec = { process = { args = { "x" }, rlimits = { { type = "RLIMIT_NPROC", hard = 1, soft = 1 }, { type = "RLIMIT_AS", hard = 1, soft = 1 } } },
                    root = { path = "rootfs" }, mounts = { { destination = "/m", type = "bind", source = "src" } }, linux = { namespaces = { { type = "user" } } } }
     assert.are.equal("/b/rootfs", oci.adopt(spec, plan, root, "/run/r"))
@@ -123,9 +124,9 @@ describe("request", function()
   }
   local result = require "sandbox.run.result"
   local rt = { runsc = "/usr/bin/runsc", version = "x", flags = { directfs = true }, platform = "systrap", rootless = false, state_dir = "/run/s", trace = true, boot_timeout = 10, cgroup_parent = "auto" }
-  local stat = schema.stat
-  before_each(function() schema.stat = core.stat end)
-  after_each(function() schema.stat = stat end)
+  local stat = values.stat
+  before_each(function() values.stat = core.stat end)
+  after_each(function() values.stat = stat end)
 
   it("takes of the host only what all may read", function()
     local layout = request.host_layout(core, "none")
@@ -156,7 +157,7 @@ describe("request", function()
   end)
 
   it("says all that the supervisor must know", function()
-    local plan = schema.check{ "a", limits = { cpus = 0.5, disk = "1M" }, stderr = "stdout", stdin = "x", files = { ["a.py"] = "1" }, mounts = { { destination = "/m/f", source = "/data/f" } } }
+    local plan = plans.run{ "a", limits = { cpus = 0.5, disk = "1M" }, stderr = "stdout", stdin = "x", files = { ["a.py"] = "1" }, mounts = { { destination = "/m/f", source = "/data/f" } } }
     local req = request.build(plan, rt, "00ff", core)
     local keys = result.parse(req.r)
     assert.are.equal("run", keys.mode)
@@ -176,7 +177,7 @@ describe("request", function()
 
   it("chooses the overlay by who runs and what is written", function()
     local function flags(options, rootless)
-      local plan = schema.check(options)
+      local plan = plans.run(options)
       local r = {}
       for k, v in pairs(rt) do r[k] = v end
       r.rootless = rootless

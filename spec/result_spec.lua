@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 local result = require "sandbox.run.result"
-local schema = require "sandbox.options.schema"
+local plans = require "sandbox.options.plan"
 local queue = require "sandbox.run.queue"
 local metrics = require "sandbox.machine.metrics"
 local runtime = require "sandbox.machine.runtime"
@@ -13,7 +13,7 @@ local function list(t)
 end
 
 describe("result", function()
-  local plan = schema.check{ "a", limits = { memory = "128M", timeout = 2, cpu_time = 1.5 } }
+  local plan = plans.run{ "a", limits = { memory = "128M", timeout = 2, cpu_time = 1.5 } }
 
   local function build(t, job)
     return result.build(list(t), job, plan)

@@ -1,26 +1,28 @@
 -- SPDX-License-Identifier: MIT
+local plans = require "sandbox.options.plan"
 local schema = require "sandbox.options.schema"
+local values = require "sandbox.options.values"
 
 describe("schema", function()
-  local stat = schema.stat
+  local stat = values.stat
   before_each(function()
-    schema.stat = function(path)
+    values.stat = function(path)
       if path:find("^/dev/") then return { type = "char" } end
       if path == "/missing" then return nil, "No such file or directory", "ENOENT" end
       return { type = path:find("%.txt$") and "file" or "directory", size = 10 }
     end
   end)
-  after_each(function() schema.stat = stat end)
+  after_each(function() values.stat = stat end)
 
   local function refused(options, ...)
-    local plan, message, code = schema.try(options)
+    local plan, message, code = plans.try("run", options)
     assert.is_nil(plan)
     assert.are.equal("bad_option", code)
     for _, words in ipairs{ ... } do assert.is_truthy(message:find(words, 1, true), message .. " lacks " .. words) end
   end
 
   it("fills in the defaults", function()
-    local plan = schema.check{ "true" }
+    local plan = plans.run{ "true" }
     assert.are.same({ "true" }, plan.argv)
     assert.are.same({ uid = 65534, gid = 65534, groups = {} }, plan.user)
     assert.are.equal("/work", plan.cwd)
@@ -36,11 +38,11 @@ describe("schema", function()
   end)
 
   it("words what is wrong", function()
-    local _, message = schema.try{ "a", limits = { memory = -1 } }
+    local _, message = plans.try("run", { "a", limits = { memory = -1 } })
     assert.are.equal("bad option 'limits.memory': expected a size such as \"64M\", got -1", message)
     refused({ "a", foo = 1 }, "'foo'", "known are", "stdin")
     refused({ "a", limits = { mem = 1 } }, "'limits.mem'", "known are", "memory")
-    assert.has_error(function() schema.check({ "a", cwd = 1 }, nil, 0) end)
+    assert.has_error(function() plans.run({ "a", cwd = 1 }, nil, 0) end)
   end)
 
   it("refuses bad argvs", function()
@@ -57,10 +59,10 @@ describe("schema", function()
   it("refuses bad limits, whole tables of them", function()
     local nan, inf = 0 / 0, math.huge
     for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "open_files" } do
-      for _, value in ipairs{ 0, -1, nan, inf, -inf, "x", "1T", "", "0", true, {} } do
+      for _, value in ipairs{ 0, -1, nan, inf, -inf, "x", "2T", "1.5", "1iB", "64 X", "", "0", true, {} } do
         refused({ "a", limits = { [name] = value } }, "limits." .. name)
       end
-      assert.is_nil(schema.check{ "a", limits = { [name] = false } }.limits[name])
+      assert.is_nil(plans.run{ "a", limits = { [name] = false } }.limits[name])
     end
     refused({ "a", limits = { timeout = 1e10 } }, "1e9")
     refused({ "a", limits = { memory = 2 ^ 41 } }, "1024G")
@@ -70,21 +72,25 @@ describe("schema", function()
   end)
 
   it("reads sizes", function()
-    local function size(v) return schema.check{ "a", limits = { memory = v } }.limits.memory end
+    local function size(v) return plans.run{ "a", limits = { memory = v } }.limits.memory end
     assert.are.equal(65536, size "64K")
     assert.are.equal(64 * 1024 * 1024, size "64M")
     assert.are.equal(1024 ^ 3, size "1G")
     assert.are.equal(12345, size(12345))
     assert.are.equal(1024 ^ 4, size "1024G")
+    for _, form in ipairs{ "64m", "64MB", "64MiB", "64 MiB", "64mib", "0.0625G", "65536k", "67108864B" } do assert.are.equal(64 * 1024 * 1024, size(form)) end
+    assert.are.equal(1.5 * 1024 ^ 3, size "1.5G")
+    -- What an integer would wrap around to is small.
+    for _, form in ipairs{ "18014398509481985K", "17592186044417M", ("9"):rep(30), ("9"):rep(400) .. "K" } do refused({ "a", limits = { memory = form } }, "limits.memory") end
   end)
 
   it("refuses bad names in env", function()
     refused({ "a", env = { ["A=B"] = "x" } }, "env", "'='")
     refused({ "a", env = { [""] = "x" } }, "env")
-    refused({ "a", env = { A = 1 } }, "env.A", "got 1")
+    refused({ "a", env = { A = 1 } }, "env.A", "got a number")
     refused({ "a", env = { A = "\0" } }, "env.A")
     refused({ "a", env = { "x" } }, "env[1]")
-    assert.are.same({ "A=1", "LANG=C.UTF-8", "PATH=/bin" }, schema.check{ "a", env = { A = "1", HOME = false, PATH = "/bin" } }.env)
+    assert.are.same({ "A=1", "LANG=C.UTF-8", "PATH=/bin" }, plans.run{ "a", env = { A = "1", HOME = false, PATH = "/bin" } }.env)
   end)
 
   it("refuses paths that are relative or climb", function()
@@ -95,19 +101,19 @@ describe("schema", function()
         refused(options, key)
       end
     end
-    assert.are.equal("/a/b", schema.check{ "a", cwd = "//a/./b/" }.cwd)
+    assert.are.equal("/a/b", plans.run{ "a", cwd = "//a/./b/" }.cwd)
   end)
 
   it("reads users", function()
-    assert.are.same({ uid = 0, gid = 0, groups = {} }, schema.check{ "a", user = 0 }.user)
-    assert.are.same({ uid = 7, gid = 7, groups = {} }, schema.check{ "a", user = "7" }.user)
-    assert.are.same({ uid = 7, gid = 8, groups = {} }, schema.check{ "a", user = "7:8" }.user)
-    assert.are.same({ uid = 7, gid = 8, groups = { 9 } }, schema.check{ "a", user = { uid = 7, gid = 8, groups = { 9 } } }.user)
+    assert.are.same({ uid = 0, gid = 0, groups = {} }, plans.run{ "a", user = 0 }.user)
+    assert.are.same({ uid = 7, gid = 7, groups = {} }, plans.run{ "a", user = "7" }.user)
+    assert.are.same({ uid = 7, gid = 8, groups = {} }, plans.run{ "a", user = "7:8" }.user)
+    assert.are.same({ uid = 7, gid = 8, groups = { 9 } }, plans.run{ "a", user = { uid = 7, gid = 8, groups = { 9 } } }.user)
     for _, user in ipairs{ -1, 65536, 1.5, "root", "1:2:3", { gid = 1 }, { uid = 1, name = "x" }, true } do refused({ "a", user = user }, "user") end
   end)
 
   it("reads mounts, the outer ones first", function()
-    local mounts = schema.check{ "a", mounts = { { source = "/s", destination = "/data/in/" }, { type = "tmpfs", destination = "/data", size = "1M" } } }.mounts
+    local mounts = plans.run{ "a", mounts = { { source = "/s", destination = "/data/in/" }, { type = "tmpfs", destination = "/data", size = "1M" } } }.mounts
     assert.are.same({ destination = "/data", type = "tmpfs", size = 1048576, readonly = false }, mounts[1])
     assert.are.same({ destination = "/data/in", type = "bind", source = "/s", source_type = "directory", readonly = true }, mounts[2])
   end)
@@ -122,11 +128,11 @@ describe("schema", function()
     end
     refused({ "a", mounts = { { destination = "/x", source = "/s" }, { destination = "/x/", source = "/t" } } }, "mounts[2].destination", "once")
     refused({ "a", mounts = { [2] = {} } }, "mounts", "holes")
-    assert.is_truthy(schema.try{ "a", mounts = { { destination = "/x", source = "/missing" } } })
+    assert.is_truthy(plans.try("run", { "a", mounts = { { destination = "/x", source = "/missing" } } }))
   end)
 
   it("places files", function()
-    local files = schema.check{ "a", cwd = "/tmp/x", files = { ["b/c.py"] = "1", ["/work/d"] = { from = "/h.txt", mode = "0644" } } }.files
+    local files = plans.run{ "a", cwd = "/tmp/x", files = { ["b/c.py"] = "1", ["/work/d"] = { from = "/h.txt", mode = "0644" } } }.files
     assert.are.same({ name = "/work/d", path = "/work/d", from = "/h.txt", mode = "644" }, files[1])
     assert.are.same({ name = "b/c.py", path = "/tmp/x/b/c.py", content = "1", mode = "666" }, files[2])
   end)
@@ -144,13 +150,13 @@ describe("schema", function()
   end)
 
   it("knows capabilities, enums, functions, host names, stdin", function()
-    assert.are.same({ "CAP_CHOWN", "CAP_KILL" }, schema.check{ "a", capabilities = { "CAP_KILL", "CAP_CHOWN", "CAP_KILL" } }.capabilities)
+    assert.are.same({ "CAP_CHOWN", "CAP_KILL" }, plans.run{ "a", capabilities = { "CAP_KILL", "CAP_CHOWN", "CAP_KILL" } }.capabilities)
     refused({ "a", capabilities = { "CAP_FLY" } }, "capabilities[1]")
     refused({ "a", capabilities = { "chown" } }, "capabilities[1]")
     refused({ "a", network = "bridge" }, "network", '"none" or "host" or "sandbox"')
     refused({ "a", stderr = "null" }, "stderr")
     refused({ "a", on_stdout = "x" }, "on_stdout")
-    assert.is_truthy(schema.try{ "a", on_stdout = setmetatable({}, { __call = function() end }) })
+    assert.is_truthy(plans.try("run", { "a", on_stdout = setmetatable({}, { __call = function() end }) }))
     for _, name in ipairs{ "", "-x", "a b", ("x"):rep(64), 5 } do refused({ "a", hostname = name }, "hostname") end
     for _, stdin in ipairs{ 5, true, {}, { from = 1 }, { path = "x" } } do refused({ "a", stdin = stdin }, "stdin") end
     refused({ "a", readonly = "yes" }, "readonly")
@@ -159,7 +165,7 @@ describe("schema", function()
   end)
 
   it("keeps a bundle apart from what makes a spec", function()
-    assert.are.equal("/b", schema.check{ bundle = "/b", limits = { timeout = 1 } }.bundle)
+    assert.are.equal("/b", plans.run{ bundle = "/b", limits = { timeout = 1 } }.bundle)
     for _, key in ipairs{ "env", "cwd", "user", "rootfs", "readonly", "mounts", "network", "hostname", "files" } do
       local value = ({ env = {}, cwd = "/", user = 0, rootfs = "host", readonly = true, mounts = {}, network = "none", hostname = "a", files = {} })[key]
       refused({ bundle = "/b", [key] = value }, key, "bundle")
@@ -168,8 +174,8 @@ describe("schema", function()
   end)
 
   it("merges an instance's defaults key by key, and replaces lists", function()
-    local instance = schema.instance_options{ limits = { memory = "64M", pids = false }, env = { A = "1", B = "2" }, mounts = { { type = "tmpfs", destination = "/m" } } }
-    local plan = schema.check({ "a", limits = { timeout = 1, memory = false }, env = { B = false, C = "3" }, mounts = {} }, instance.defaults)
+    local instance = plans.instance{ limits = { memory = "64M", pids = false }, env = { A = "1", B = "2" }, mounts = { { type = "tmpfs", destination = "/m" } } }
+    local plan = plans.run({ "a", limits = { timeout = 1, memory = false }, env = { B = false, C = "3" }, mounts = {} }, instance.defaults)
     assert.are.equal(1, plan.limits.timeout)
     assert.is_nil(plan.limits.memory)
     assert.is_nil(plan.limits.pids)
@@ -179,13 +185,13 @@ describe("schema", function()
   end)
 
   it("checks an instance", function()
-    local options = schema.instance_options{}
+    local options = plans.instance{}
     assert.are.equal("auto", options.platform)
     assert.are.equal(10, options.boot_timeout)
     assert.is_true(options.queue)
     for key, value in pairs{ runsc = "runsc", platform = "xen", boot_timeout = 0, state_dir = "x", rootless = "yes", cgroup_parent = "x", max_concurrent = 0,
                              queue = -1, queue_timeout = 0, logger = 1, runsc_flags = { "x" }, wait = true, stdin = "x", nonsense = 1 } do
-      local out, message, code = schema.instance_options{ [key] = value }
+      local out, message, code = plans.try("instance", { [key] = value })
       assert.is_nil(out)
       assert.are.equal("bad_option", code)
       assert.is_truthy(message:find(key, 1, true), message)
@@ -193,9 +199,7 @@ describe("schema", function()
   end)
 
   it("documents every row", function()
-    for _, rows in ipairs{ schema.options, schema.instance } do
-      for _, row in ipairs(rows) do assert.is_string(row.doc) assert.is_string(row.lua) end
-    end
+    for _, row in ipairs(schema.options) do assert.is_string(row.doc) assert.is_string(row.lua) end
     local docs = dofile "scripts/docs.lua"
     local filled = docs.fill("a\n<!-- options:begin -->\nold\n<!-- options:end -->\nb")
     assert.is_truthy(filled:find("| `cwd` |", 1, true))

@@ -1,6 +1,6 @@
 ---@meta sandbox
 -- SPDX-License-Identifier: MIT
--- Made by lua/sandbox/docs.lua from lua/sandbox/schema.lua; do not edit.
+-- Made by scripts/docs.lua from lua/sandbox/options/schema.lua; do not edit.
 
 ---@class sandbox.Limits
 ---@field timeout? number|false everything killed; counts from the guest's first instruction
@@ -16,15 +16,16 @@
 ---@field open_files? integer|false EMFILE in the guest
 ---@field best_effort? boolean a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which
 
+---@class sandbox.Collect
+---@field paths string[]
+---@field max_bytes? integer|string
+---@field max_files? integer
+---@field into? string
+
 ---@class sandbox.File
 ---@field content? string
 ---@field from? string
 ---@field mode? string
-
----@class sandbox.User
----@field uid integer
----@field gid? integer
----@field groups? integer[]
 
 ---@class sandbox.Mount
 ---@field destination string
@@ -33,15 +34,23 @@
 ---@field readonly? boolean
 ---@field size? integer|string
 
+---@class sandbox.Stdin
+---@field from string
+
+---@class sandbox.User
+---@field uid integer
+---@field gid? integer
+---@field groups? integer[]
+
 ---@class sandbox.LimitReport
 ---@field requested? number
 ---@field enforced_by? string
 ---@field hit? boolean
 
 ---@class sandbox.Options
----@field stdin? string|fun():string?|{from:string} fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
+---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
 ---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
----@field collect? string[]|table regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
+---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
@@ -60,7 +69,84 @@
 ---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded
 ---@field [integer] string the program and its arguments
 
----@class sandbox.InstanceOptions : sandbox.Options
+---@class sandbox.ProgramOptions
+---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
+---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
+---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field stderr? "stdout" merges the two in the guest, in the order of writing
+---@field limits? sandbox.Limits what the run may use
+---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
+---@field on_stderr? fun(chunk:string):boolean? the same for stderr
+---@field on_exit? fun(result:sandbox.Result?, message:string?, code:string?) for `spawn` with no coroutine at all: called once, at the end
+---@field [integer] string the program and its arguments
+
+---@class sandbox.StartOptions
+---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
+---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field hostname? string the guest's host name
+---@field limits? sandbox.Limits what the run may use
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded
+---@field lifetime? number seconds after which the box ends
+---@field idle_timeout? number seconds without a program after which the box ends
+
+---@class sandbox.PoolOptions
+---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
+---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field hostname? string the guest's host name
+---@field limits? sandbox.Limits what the run may use
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded
+---@field lifetime? number seconds after which the box ends
+---@field size? integer how many are kept: `min` and `max` in one
+---@field min? integer how many are kept when nothing is asked for
+---@field max? integer how many there are at most, at work and ready
+---@field max_uses? integer 1: each serves one program, and is destroyed. More: files and processes that one program leaves are there for the next
+---@field warm_up? string[] a program and its arguments, run once in each before it counts as ready
+---@field prepared? string[] a program that is started in each ahead of time: `sandbox.prepared.python{ "json" }` and its like
+---@field queue? boolean|integer more wait their turn, in order; `false` or a length: beyond it `busy`
+---@field queue_timeout? number seconds of waiting after which it is `busy`
+---@field idle_timeout? number seconds without a program after which only `min` are kept
+
+---@class sandbox.Lease
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
+---@field limits? sandbox.Limits what the run may use
+---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
+---@field on_stderr? fun(chunk:string):boolean? the same for stderr
+---@field code? string what the prepared program is to run
+---@field argv? string[] its arguments
+---@field stdin? string its stdin, after which that ends
+
+---@class sandbox.InstanceOptions
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
+---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
+---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field hostname? string the guest's host name
+---@field stderr? "stdout" merges the two in the guest, in the order of writing
+---@field limits? sandbox.Limits what the run may use
+---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
+---@field on_stderr? fun(chunk:string):boolean? the same for stderr
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded
 ---@field runsc? string path of the binary
 ---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
 ---@field boot_timeout? number seconds a boot may take
@@ -74,6 +160,15 @@
 ---@field logger? fun(level:string, message:string, fields:table) its errors never break a run
 ---@field runsc_flags? string[] extra global flags, for experts
 ---@field wait? fun(fd:integer, events:string, seconds:number?):boolean how to wait in a scheduler that is not known here
+
+---@class sandbox.ReadFileOptions
+---@field max? integer|string a larger file is `too_big`
+
+---@class sandbox.WriteFileOptions
+---@field mode? string permissions
+
+---@class sandbox.CheckOptions
+---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
 
 ---@class sandbox.Result
 ---@field ok boolean the program ran, exited with 0 and hit no killing limit
@@ -146,46 +241,22 @@ function Job:timeout() end
 ---@field node fun(modules?: string[]): string[]
 ---@field sh fun(): string[]
 
----@class sandbox.StartOptions : sandbox.Options
----@field lifetime? number seconds after which the box ends
----@field idle_timeout? number seconds without a program after which it ends
-
----@class sandbox.PoolOptions : sandbox.StartOptions
----@field size? integer how many are kept, or min and max
----@field min? integer
----@field max? integer
----@field max_uses? integer 1: destroyed after one program
----@field warm_up? string[] run once in each before it counts as ready
----@field prepared? string[] started in each ahead of time: sandbox.prepared.python{…} and its like
----@field queue? boolean|integer
----@field queue_timeout? number
-
----@class sandbox.Lease
----@field code string
----@field argv? string[]
----@field stdin? string
----@field files? table<string, string|sandbox.File>
----@field collect? string[]|table
----@field limits? sandbox.Limits
----@field on_stdout? fun(chunk:string):boolean?
----@field on_stderr? fun(chunk:string):boolean?
-
 ---@class sandbox.Box
 ---@field id string
 local Box = {}
----@param options sandbox.Options
+---@param options sandbox.ProgramOptions
 ---@return sandbox.Result?, string? message, string? code
 function Box:run(options) end
----@param options sandbox.Options
+---@param options sandbox.ProgramOptions
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
 ---@param content string
----@param options? { mode: string }
+---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
 ---@param path string
----@param options? { max: integer|string }
+---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
 ---@param path? string
@@ -213,7 +284,7 @@ function Box:close() end
 
 ---@class sandbox.Pool
 local Pool = {}
----@param options sandbox.Options|sandbox.Lease
+---@param options sandbox.ProgramOptions|sandbox.Lease
 ---@return sandbox.Result?, string? message, string? code
 function Pool:run(options) end
 ---@param seconds? number
@@ -241,8 +312,9 @@ function Instance:spawn(options) end
 ---@return table?, string? message, string? code
 function Instance:spec(options) end
 ---@param options sandbox.Options
+---@param how? sandbox.CheckOptions
 ---@return boolean?, string? message, string? code
-function Instance:check(options) end
+function Instance:check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function Instance:cgroup_entries(limits) end
@@ -284,8 +356,9 @@ function sandbox.spawn(options) end
 ---@return table?, string? message, string? code
 function sandbox.spec(options) end
 ---@param options sandbox.Options
+---@param how? sandbox.CheckOptions
 ---@return boolean?, string? message, string? code
-function sandbox.check(options) end
+function sandbox.check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function sandbox.cgroup_entries(limits) end

@@ -27,20 +27,23 @@ local Bad = {}
 Bad.__index = Bad
 Bad.__tostring = function(self) return self.message end
 
---- How a value looks in a message: short, quoted, printable.
+-- Printable, and no longer than that.
+local function cut(s, most)
+  s = #s > most and s:sub(1, most - 3) .. "..." or s
+  return (s:gsub("[%c\127-\255\"\\]", function(c)
+    if c == "\n" then return "\\n" end
+    if c == '"' or c == "\\" then return "\\" .. c end
+    return ("\\x%02x"):format(c:byte())
+  end))
+end
+
+--- How a value looks in a message: short, quoted, printable. Asks no metamethod.
 -- @param v anything
 -- @return string
 function M.show(v)
   local kind = type(v)
-  if kind == "string" then
-    local text = #v > 60 and v:sub(1, 57) .. "..." or v
-    text = text:gsub("[%c\127-\255\"\\]", function(c)
-      if c == "\n" then return "\\n" end
-      if c == '"' or c == "\\" then return "\\" .. c end
-      return ("\\x%02x"):format(c:byte())
-    end)
-    return '"' .. text .. '"'
-  elseif kind == "number" then
+  if kind == "string" then return '"' .. cut(v, 60) .. '"' end
+  if kind == "number" then
     if v ~= v then return "nan" end
     if v == math.huge then return "inf" end
     if v == -math.huge then return "-inf" end
@@ -51,15 +54,64 @@ function M.show(v)
   return "a " .. kind
 end
 
---- Raises a bad option as an object, which `try` turns into words.
+--- The type of a value that may be a secret, for a message.
+-- @param v anything
+-- @return string
+function M.kind(v)
+  return v == nil and "nil" or "a " .. type(v)
+end
+
+--- The name of a field in a message: "limits.memory", "env[1]"; over-long names are cut.
+-- @string where the table's name; "" for the options themselves
+-- @param key anything
+-- @return string
+function M.field(where, key)
+  if type(key) ~= "string" then return where .. "[" .. M.show(key) .. "]" end
+  return (where == "" and "" or where .. ".") .. cut(key, 60)
+end
+
+-- Where the files of this package lie, as Lua names them in what it tells of a function.
+local home = debug and debug.getinfo(1, "S").source:match("^(@.*[/\\])errors%.lua$")
+
+-- "file:line: " of the first frame outside of this package: the caller's, however many layers lie between.
+local function place()
+  local level = 3
+  local frame = home and debug.getinfo(level, "Sl")
+  while frame do
+    if frame.currentline > 0 and frame.source:sub(1, #home) ~= home then return ("%s:%d: "):format(frame.short_src, frame.currentline) end
+    level = level + 1
+    frame = debug.getinfo(level, "Sl")
+  end
+  return ""
+end
+
+--- Raises an error that names the place where this package was called.
+-- @string message
+function M.raise(message)
+  error(place() .. message, 0)
+end
+
+--- Raises for a wrong argument of a method.
+-- @int n which
+-- @string method its name
+-- @string expected
+-- @param got the value
+function M.argument(n, method, expected, got)
+  error(("%sbad argument #%d to '%s' (expected %s, got %s)"):format(place(), n, method, expected, M.show(got)), 0)
+end
+
+--- Raises a bad option as an object, which `try` and `call` turn into words.
 -- @string where the option's name, as `limits.memory`
 -- @string expected what would have been right
--- @param got the value; leave it out where there is none to show
+-- @param got the value; leave it out where there is none to show, or where it may be a secret
 function M.bad(where, expected, ...)
-  local text = ("bad option '%s': %s"):format(where, expected)
+  local text = ("bad option '%s': %s"):format(cut(where, 200), expected)
   if select("#", ...) > 0 then text = text .. ", got " .. M.show((...)) end
   error(setmetatable({ message = text }, Bad), 0)
 end
+
+-- Whatever else may be raised: a table with that metatable which is ours.
+local function is_bad(value) return type(value) == "table" and rawequal(getmetatable(value), Bad) end
 
 --- Calls f and gives its value, or nil and the message of a bad option; any other error goes through.
 -- @func f
@@ -67,8 +119,28 @@ end
 function M.try(f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
-  if getmetatable(value) == Bad then return nil, value.message, "bad_option" end
+  if is_bad(value) then return nil, value.message, "bad_option" end
   error(value, 0)
+end
+
+--- Calls f and gives its value; a bad option is raised at the place where this package was called.
+-- @func f
+-- @return f's first value
+function M.call(f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  if is_bad(value) then error(place() .. value.message, 0) end
+  error(value, 0)
+end
+
+--- Calls f, and raises nothing: what a metamethod of the caller's raises is a bad option, too.
+-- @func f
+-- @return f's first value, or nil, message, "bad_option"
+function M.never(f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  if is_bad(value) then return nil, value.message, "bad_option" end
+  return nil, "bad option 'options': to read them raises " .. (type(value) == "string" and cut(value, 200) or M.kind(value)), "bad_option"
 end
 
 return M

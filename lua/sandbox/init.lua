@@ -22,7 +22,7 @@ end
 -- @tparam[opt] table options
 -- @treturn Instance
 function M.new(options)
-  local sb = instance.new(options, 2)
+  local sb = instance.new(options)
   return sb
 end
 
@@ -30,7 +30,7 @@ end
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function M.run(options)
-  local r, message, code = get():run(options, 2)
+  local r, message, code = get():run(options)
   return r, message, code
 end
 
@@ -38,7 +38,7 @@ end
 -- @tparam table options
 -- @treturn Job or nil, message, code
 function M.spawn(options)
-  local job, message, code = get():spawn(options, 2)
+  local job, message, code = get():spawn(options)
   return job, message, code
 end
 
@@ -46,7 +46,7 @@ end
 -- @tparam table options
 -- @treturn table or nil, message, code
 function M.spec(options)
-  local spec, message, code = get():spec(options, 2)
+  local spec, message, code = get():spec(options)
   return spec, message, code
 end
 
@@ -54,7 +54,7 @@ end
 -- @tparam[opt] table limits
 -- @treturn {table,...}
 function M.cgroup_entries(limits)
-  local list = get():cgroup_entries(limits, 2)
+  local list = get():cgroup_entries(limits)
   return list
 end
 

@@ -2,7 +2,8 @@
 --- An instance: options, defaults, a queue, metrics, and the jobs it has started.
 -- @module sandbox.instance
 local core = require "sandbox.core"
-local schema = require "sandbox.options.schema"
+local errors = require "sandbox.errors"
+local options_plan = require "sandbox.options.plan"
 local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
@@ -12,7 +13,6 @@ local result = require "sandbox.run.result"
 local job_room = require "sandbox.run.job"
 local wait = require "sandbox.hosts.wait"
 local box_room = require "sandbox.box"
-local box_options = require "sandbox.options.box"
 
 local M = {}
 
@@ -21,18 +21,13 @@ Instance.__index = Instance
 
 --- Makes an instance.
 -- @tparam[opt] table options see the README; a wrong one raises
--- @int[opt=1] level of the error
 -- @treturn Instance
-function M.new(options, level)
-  local checked, message = schema.instance_options(options or {})
-  if not checked then error(message, (level or 1) + 1) end
+function M.new(options)
+  local checked = options_plan.instance(options == nil and {} or options)
   local self = {
-    options = checked, given = options or {}, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
+    options = checked, given = options == nil and {} or options, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
     queue = queue.new(checked, core.now), counts = metrics.new(),
   }
-  -- A default `collect` is for what can collect: not for jobs, nor for bundles.
-  self.job_defaults, self.box_defaults = {}, box_options.of_boxes(checked.defaults)
-  for k, v in pairs(checked.defaults) do self.job_defaults[k] = k ~= "collect" and v or nil end
   return setmetatable(self, Instance)
 end
 
@@ -128,7 +123,6 @@ local function check_host_paths(plan)
 end
 
 local function check_supported(plan)
-  if plan.collect then return nil, "collect goes with sandbox.run, box:run and pool:run; a spawned job's box has read_file", "not_supported" end
   if plan.network == "sandbox" then
     return nil, 'network = "sandbox" is not supported in this version; there are "none" and "host"', "not_supported"
   end
@@ -165,12 +159,10 @@ end
 
 -- Launching -------------------------------------------------------------------------------------------------------------
 
-local function prepare(self, options, level, defaults)
-  local plan, message = schema.try(options, defaults)
-  if not plan then error(message, level + 1) end
+-- A plan with what it needs to know of this machine: the plan and the runtime, or nil, message, code.
+local function prepare(self, plan)
   plan.clock, plan.began = core.now, core.now()
-  local ok, code
-  ok, message, code = check_supported(plan)
+  local ok, message, code = check_supported(plan)
   if ok then ok, message, code = check_host_paths(plan) end
   if not ok then return nil, message, code end
   local rt
@@ -222,9 +214,9 @@ local function take_turn(self)
   return token, core.now() - asked
 end
 
-local function launch(self, options, level, spawning)
+local function launch(self, options, spawning)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local plan, rt, code = prepare(self, options, level + 1, self.job_defaults)
+  local plan, rt, code = prepare(self, options_plan.run(options, self.options.defaults, { spawning = spawning }))
   if not plan then return fail(self, rt, code) end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
@@ -259,12 +251,12 @@ end
 --- Runs a program to its end.
 -- @tparam table options
 -- @treturn table result, or nil, message, code
-function Instance:run(options, level)
+function Instance:run(options)
   if type(options) == "table" and (options.collect or self.options.defaults.collect and not options.bundle) then
-    local r, message, code = self:run_collecting(options, (level or 1) + 1)
+    local r, message, code = self:run_collecting(options)
     return r, message, code
   end
-  local job, message, code = launch(self, options, (level or 1) + 1, false)
+  local job, message, code = launch(self, options, false)
   if not job then return nil, message, code end
   local r
   r, message, code = job:wait()
@@ -275,17 +267,16 @@ end
 --- Starts a program and gives its job at once; a start error comes from the first `read` or `wait`.
 -- @tparam table options
 -- @treturn Job or nil, message, code
-function Instance:spawn(options, level)
-  local job, message, code = launch(self, options, (level or 1) + 1, true)
+function Instance:spawn(options)
+  local job, message, code = launch(self, options, true)
   return job, message, code
 end
 
 --- The OCI spec of a run, as a table. `runtime` and directories are those of this machine.
 -- @tparam table options
 -- @treturn table or nil, message, code
-function Instance:spec(options, level)
-  local plan, message = schema.try(options, self.options.defaults)
-  if not plan then error(message, (level or 1) + 1) end
+function Instance:spec(options)
+  local plan = options_plan.run(options, self.options.defaults)
   local rootless = self.options.rootless
   if rootless == "auto" then rootless = core.getuid() ~= 0 end
   local dir = self.options.state_dir or runtime.default_state_dir(core)
@@ -294,11 +285,14 @@ function Instance:spec(options, level)
   return spec
 end
 
---- Checks options; never raises.
+--- Checks options; never raises, whatever they are.
 -- @tparam table options
+-- @tparam[opt] table how { client = true }: what names anything of this host is refused, for services that pass on what came in
 -- @treturn boolean true, or nil, message, "bad_option"
-function Instance:check(options)
-  local plan, message, code = schema.try(options, self.options.defaults)
+function Instance:check(options, how)
+  local asked, message, code = options_plan.never("call", "check", how)
+  local plan = asked
+  if asked then plan, message, code = options_plan.never("run", options, self.options.defaults, asked) end
   if not plan then return nil, message, code end
   return true
 end
@@ -308,9 +302,8 @@ local OVERHEAD = 128 * 1024 * 1024
 --- What will be written to a run's cgroups, file by file, on this machine.
 -- @tparam[opt] table limits
 -- @treturn {table,...} of { file=, value=, version= }; empty where this machine has no cgroups
-function Instance:cgroup_entries(limits, level)
-  local checked, message = schema.try_limits(limits or {}, self.options.defaults.limits)
-  if not checked then error(message, (level or 1) + 1) end
+function Instance:cgroup_entries(limits)
+  local checked = options_plan.limits(limits == nil and {} or limits, self.options.defaults.limits)
   local v2 = core.stat("/sys/fs/cgroup/cgroup.controllers") ~= nil
   local v1 = core.stat("/sys/fs/cgroup/memory/cgroup.procs") ~= nil
   local out = {}
@@ -382,7 +375,7 @@ end
 -- @treturn boolean true
 function Instance:shutdown(grace)
   if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then
-    error("bad argument #1 to 'shutdown' (expected seconds)", 2)
+    errors.argument(1, "shutdown", "seconds", grace)
   end
   self.closed, self.stopping = true, true
   if grace and grace > 0 then
@@ -416,9 +409,9 @@ local function doors(self)
   return {
     defaults = self.options.defaults, control = self.options.control,
     sleep = function(seconds) sleep(self, seconds) end,
-    prepare = function(options, level)
-      local plan, rt, code = prepare(self, options, level, self.box_defaults)
-      return plan, rt, code
+    prepare = function(plan)
+      local prepared, rt, code = prepare(self, plan)
+      return prepared, rt, code
     end,
     connect = function() return (wait.connect(true)) end,
     owns_connections = wait.owns_connections, later = wait.later,
@@ -448,12 +441,12 @@ end
 --- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
 -- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
 -- @treturn Box or nil, message, code
-function Instance:start(options, level)
+function Instance:start(options)
   if self.closed then return nil, "the instance is closed", "closed" end
   local ok, message, code = wait.may_wait()
   if not ok then return nil, message, code end
   local box
-  box, message, code = box_room.begin(doors(self), options, (level or 1) + 1)
+  box, message, code = box_room.begin(doors(self), options)
   if not box then return fail(self, message, code) end
   ok, message, code = box:wait_ready()
   if not ok then
@@ -466,23 +459,22 @@ end
 --- Keeps sandboxes ready. Never waits.
 -- @tparam table options those of `start`, and size, min, max, max_uses, warm_up, queue, queue_timeout, idle_timeout
 -- @treturn Pool or nil, message, code
-function Instance:pool(options, level)
+function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local pool, message, code = require("sandbox.pool").new(doors(self), options, (level or 1) + 1)
+  local pool, message, code = require("sandbox.pool").new(doors(self), options)
   return pool, message, code
 end
 
 -- A run with `collect`, which needs our helper in the sandbox.
-function Instance:run_collecting(options, level)
+function Instance:run_collecting(options)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local plan, wrong = schema.try(options, self.options.defaults)
-  if not plan then error(wrong, level + 1) end
+  local plan = options_plan.run(options, self.options.defaults)
   if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
   local began = core.now()
   local token, queued, kind = take_turn(self)
   if not token then return fail(self, queued, kind) end
   local r, message, code, raised
-  r, message, code, raised = box_room.run_once(doors(self), options, level + 1, { began = began, queued = queued, boots = true })
+  r, message, code, raised = box_room.run_once(doors(self), options, { began = began, queued = queued, boots = true })
   self.queue:release(token)
   if raised then error(raised.value, 0) end
   return r, message, code

@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --- What the sentry of a box tells and does: usage, processes, signals, standing still.
 -- @module sandbox.box.control
+local errors = require "sandbox.errors"
 local json = require "sandbox.json"
 local oci = require "sandbox.run.oci"
 local request = require "sandbox.run.request"
 local signal_number = require("sandbox.run.result").signal_number
-local stamp = require("sandbox.options.box").stamp
+local stamp = require("sandbox.options.plan").stamp
 
 local Control = {} -- methods of boxes
 
@@ -34,7 +35,7 @@ function Control:stats()
   local list
   list, message, code = self:processes()
   if not list then return nil, message, code end
-  return { peak_memory = s.peak_memory, cpu_time = s.cpu_time >= 0 and s.cpu_time or nil, processes = #list, programs = self.uses }
+  return { peak_memory = math.floor(s.peak_memory), cpu_time = s.cpu_time >= 0 and s.cpu_time or nil, processes = #list, programs = self.uses }
 end
 
 local function is_process(p)
@@ -61,9 +62,11 @@ end
 -- @param[opt="KILL"] signal a name or number
 -- @treturn boolean true, or nil, message, code
 function Control:signal(pid, signal)
-  local number = signal_number(signal or "KILL")
-  if not number then error("bad argument #2 to 'signal' (expected a signal)", 2) end
-  if type(pid) ~= "number" or pid <= 1 or pid % 1 ~= 0 then error("bad argument #1 to 'signal' (expected the pid of a process of the box)", 2) end
+  if type(pid) ~= "number" or not (pid > 1 and pid < 2 ^ 31) or pid % 1 ~= 0 then
+    errors.argument(1, "signal", "the pid of a process of the box", pid)
+  end
+  local number = signal_number(signal == nil and "KILL" or signal)
+  if not number then errors.argument(2, "signal", "a signal", signal) end
   local done, message, code = call(self, "containerManager.Signal", ('{"CID":"%s","Signo":%d,"PID":%d,"Mode":0}'):format(oci.BOX, number, pid))
   if done == nil then return nil, message, code end
   return true

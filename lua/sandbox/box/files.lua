@@ -3,17 +3,17 @@
 -- @module sandbox.box.files
 local files = require "sandbox.run.files"
 local oci = require "sandbox.run.oci"
-local schema = require "sandbox.options.schema"
-local stamp = require("sandbox.options.box").stamp
+local errors = require "sandbox.errors"
+local options_plan = require "sandbox.options.plan"
 
 local Files = {} -- methods of boxes
 
 -- The helper as a program: what it prints, bounded, or nil, message, code.
 local function helper(self, input, limit)
-  local plan = schema.check({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
+  local plan = options_plan.run({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
   plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
   plan.quiet = true
-  local job, message, code = self:exec(stamp(plan), plan.argv)
+  local job, message, code = self:exec(options_plan.stamp(plan), plan.argv)
   if not job then return nil, message, code end
   local r
   r, message, code = job:wait()
@@ -62,12 +62,13 @@ function Files:collect_into(r, collect)
 end
 
 local function check_path(name, path)
-  if type(path) ~= "string" or path == "" or path:find "%z" then error(("bad argument to '%s' (expected a path)"):format(name), 4) end
+  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) or #path > 4000 then
+    errors.argument(1, name, "a path of at most 4000 bytes", path)
+  end
 end
 
 -- One request to the helper and its entries.
-local function ask(self, name, path, input, limit)
-  check_path(name, path)
+local function ask(self, path, input, limit)
   local ok, message, code = self:await()
   if not ok then return nil, message, code end
   local entries
@@ -87,11 +88,10 @@ end
 -- @tparam[opt] table options { mode = "666" }
 -- @treturn boolean true, or nil, message, code
 function Files:write_file(path, content, options)
-  if type(content) ~= "string" then error("bad argument #2 to 'write_file' (string expected, got " .. type(content) .. ")", 2) end
-  local mode = options and options.mode or "666"
-  if type(mode) ~= "string" or not mode:find "^0?[0-7][0-7][0-7]$" then error("bad option 'mode': expected an octal string such as \"644\"", 2) end
   check_path("write_file", path)
-  local entries, message, code = ask(self, "write_file", path, (files.put{ { path = path, mode = mode, content = content } }), 65536)
+  if type(content) ~= "string" then errors.raise("bad argument #2 to 'write_file' (expected a string, got " .. errors.kind(content) .. ")") end
+  local mode = options_plan.call("write_file", options).mode
+  local entries, message, code = ask(self, path, (files.put{ { path = path, mode = mode, content = content } }), 65536)
   if not entries then return nil, message, code end
   return true
 end
@@ -101,9 +101,9 @@ end
 -- @tparam[opt] table options { max = "64M" }
 -- @treturn string or nil, message, code: "not_found", "too_big", "system" for what is no regular file
 function Files:read_file(path, options)
-  local max = schema.size("max", options and options.max or "64M")
-  if not max then error("bad option 'max': expected a size such as \"64M\"", 2) end
-  local entries, message, code = ask(self, "read_file", path, files.get(path, max), max + 65536)
+  check_path("read_file", path)
+  local max = options_plan.call("read_file", options).max
+  local entries, message, code = ask(self, path, files.get(path, max), max + 65536)
   if not entries then return nil, message, code end
   local entry = entries[1]
   if not entry or entry.kind ~= "F" then return nil, path .. ": it could not be read", "system" end
@@ -114,8 +114,9 @@ end
 -- @string[opt="."] path
 -- @treturn {table,...} of { name=, type=, mode=, size= } in order of their names, or nil, message, code
 function Files:list(path)
-  path = path or "."
-  local entries, message, code = ask(self, "list", path, files.list(path), 16 * 1024 * 1024)
+  if path == nil then path = "." end
+  check_path("list", path)
+  local entries, message, code = ask(self, path, files.list(path), 16 * 1024 * 1024)
   if not entries then return nil, message, code end
   local out = {}
   for _, entry in ipairs(entries) do
@@ -129,7 +130,8 @@ end
 -- @string path
 -- @treturn boolean true, or nil, message, code
 function Files:remove(path)
-  local entries, message, code = ask(self, "remove", path, files.remove(path), 65536)
+  check_path("remove", path)
+  local entries, message, code = ask(self, path, files.remove(path), 65536)
   if not entries then return nil, message, code end
   return true
 end

@@ -6,9 +6,10 @@
 -- request and no coroutine.
 -- @module sandbox.box
 local core = require "sandbox.core"
+local errors = require "sandbox.errors"
 local oci = require "sandbox.run.oci"
 local loaders = require "sandbox.pool.prepared"
-local options_room = require "sandbox.options.box"
+local options_plan = require "sandbox.options.plan"
 local request = require "sandbox.run.request"
 
 local M = {}
@@ -22,17 +23,16 @@ for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control" } do
 end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
-local function make(host, options, level, pooled)
-  local box, programs, idle = options_room.split(options, host.defaults)
-  if not box then error(programs, level + 1) end
-  local plan, rt, code = host.prepare(box, level + 1)
+local function make(host, options, pooled)
+  local checked = options_plan.box(options, host.defaults)
+  local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
-  plan.box, plan.idle_timeout, plan.quiet = true, idle, true
+  plan.box, plan.idle_timeout, plan.quiet = true, checked.idle_timeout, true
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
-  return { plan = plan, rt = rt, programs = programs, req = req, runsc = core.stat(rt.runsc) }
+  return { plan = plan, rt = rt, programs = checked.programs, req = req, runsc = core.stat(rt.runsc) }
 end
 
 -- The same once more under another id; nil where there is nothing to be had again, or runsc is another by now.
@@ -50,17 +50,16 @@ local function make_again(pooled)
 end
 
 --- Starts to boot a box; never waits.
--- @tparam table host the instance's doors: `prepare(options, level)`, `launch(plan, request, plain)`
+-- @tparam table host the instance's doors: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
--- @int level of the error for a wrong option
 -- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
 -- last one was made of }
 -- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
-function M.begin(host, options, level, pooled, delay)
+function M.begin(host, options, pooled, delay)
   pooled = pooled or {}
   local made, message, code = make_again(pooled), nil, nil
-  if not made then made, message, code = make(host, options, level + 1, pooled) end
+  if not made then made, message, code = make(host, options, pooled) end
   if not made then return nil, message, code end
   local plan, rt = made.plan, made.rt
   pooled.last = not plan.spec and made or nil -- a function of the caller's has its say about each
@@ -231,30 +230,12 @@ function Box:tell(busy) tell(self, busy) end
 -- @treturn Job or nil, message, code
 function Box:begin_program(options, prepared, ahead)
   if self.cli == nil and not ahead then probe(self) end
-  local plan, message = options_room.program(self, options, prepared)
-  if not plan then return nil, message, "bad_option" end
+  local plan = options_plan.program(self, options, prepared)
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
-  local job, code
-  job, message, code = self:exec(plan, argv_for(self, plan), true, ahead)
+  local job, message, code = self:exec(plan, argv_for(self, plan), true, ahead)
   return job, message, code
-end
-
---- For pools: what is left of it when it has gone: enough to check options by.
--- @treturn table with `check`
-function Box:template()
-  return setmetatable({ plan = self.plan, rt = self.rt, programs = self.programs, single = self.single }, Box)
-end
-
---- For pools: what is wrong with a call's options, or nil.
--- @tparam table options
--- @bool lease they are those of a prepared program
--- @treturn string
-function Box:check(options, lease)
-  local plan, message
-  if lease then plan, message = options_room.lease(self, options) else plan, message = options_room.program(self, options, false) end
-  return not plan and message or nil
 end
 
 -- A directory of the host's that is not there is told before the program runs.
@@ -268,7 +249,7 @@ end
 
 --- For pools: gives a prepared program its code, and waits for its end.
 -- @tparam Job job
--- @tparam table plan of `box_options.lease`
+-- @tparam table plan of `options.plan.lease`
 -- @treturn table result, or nil, message, code
 function Box:lease(job, plan)
   local ok, message, code = check_into(plan)
@@ -332,11 +313,9 @@ function finish(self, job)
   return r, message, code, raised
 end
 
-local function start_program(self, options, level, spawning, past)
-  local plan, message = options_room.program(self, options, spawning)
-  if not plan then error(message, level + 1) end
-  local ok, code
-  ok, message, code = check_into(plan)
+local function start_program(self, options, spawning, past)
+  local plan = options_plan.program(self, options, spawning)
+  local ok, message, code = check_into(plan)
   if ok then ok, message, code = self:await() end
   if not ok then return nil, message, code end
   if past then
@@ -367,11 +346,10 @@ end
 
 --- As `run`, but what a callback raised is a fourth value.
 -- @tparam table options
--- @int[opt] level
 -- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, boots = whether the boot is
 -- this program's }
-function Box:attempt(options, level, past)
-  local job, message, code, plan = start_program(self, options, (level or 1) + 1, false, past)
+function Box:attempt(options, past)
+  local job, message, code, plan = start_program(self, options, false, past)
   if not job then
     local _, why, kind = explain(self, nil, message, code)
     return nil, why, kind
@@ -391,8 +369,8 @@ end
 --- Runs a program in the box to its end.
 -- @tparam table options argv, stdin, files, collect, env, cwd, stderr, callbacks, and the limits of one program
 -- @treturn table result, or nil, message, code
-function Box:run(options, level)
-  local r, message, code, raised = self:attempt(options, (level or 1) + 1)
+function Box:run(options)
+  local r, message, code, raised = self:attempt(options)
   if raised then error(raised.value, 0) end
   return r, message, code
 end
@@ -400,30 +378,23 @@ end
 --- Starts a program in the box and gives its job. There is no default timeout.
 -- @tparam table options as of `run`, without collect
 -- @treturn Job or nil, message, code
-function Box:spawn(options, level)
-  if type(options) == "table" and options.collect ~= nil then error("bad option 'collect': a job's files are read with box:read_file", (level or 1) + 1) end
-  local job, message, code = start_program(self, options, (level or 1) + 1, true)
+function Box:spawn(options)
+  local job, message, code = start_program(self, options, true)
   return job, message, code
 end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
 -- @tparam table host the instance's doors
 -- @tparam table options as of `sandbox.run`, which have been checked
--- @int level
 -- @tparam table past of `Box:attempt`
 -- @return result, or nil, message, code; what a callback raised is a fourth value
-function M.run_once(host, options, level, past)
-  local start, program = {}, {}
-  for k, v in pairs(options) do
-    if type(k) == "number" or options_room.of_program(k) then program[k] = v else start[k] = v end
-  end
-  -- Of what both could have, the box has it all, and its program the same.
-  start.limits, start.env, start.cwd, program.limits, program.env, program.cwd = options.limits, options.env, options.cwd, nil, nil, nil
-  local self, message, code = M.begin(host, start, level + 1)
+function M.run_once(host, options, past)
+  local start, program = options_plan.split(options)
+  local self, message, code = M.begin(host, start)
   if not self then return nil, message, code end
   self.single = true
   local r, raised
-  r, message, code, raised = self:attempt(program, 1, past)
+  r, message, code, raised = self:attempt(program, past)
   self:close()
   return r, message, code, raised
 end
@@ -434,7 +405,7 @@ end
 -- @number[opt] grace seconds between TERM to its processes and the end
 -- @treturn boolean true
 function Box:stop(grace)
-  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then error("bad argument #1 to 'stop' (expected seconds)", 2) end
+  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then errors.argument(1, "stop", "seconds", grace) end
   if not self.stopped and grace and grace > 0 and self:ready() then
     local limit = core.now() + grace
     for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end

@@ -211,8 +211,8 @@ local function probe(env, path)
 end
 
 local function boots(env, rt, platform)
-  local schema, request = require "sandbox.options.schema", require "sandbox.run.request"
-  local plan = schema.check({ "/bin/true", limits = { timeout = 10, memory = false, pids = false, best_effort = true } })
+  local options_plan, request = require "sandbox.options.plan", require "sandbox.run.request"
+  local plan = options_plan.run({ "/bin/true", limits = { timeout = 10, memory = false, pids = false, best_effort = true } })
   local trial = {}
   for k, v in pairs(rt) do trial[k] = v end
   trial.platform, plan.runtime = platform, trial

@@ -5,54 +5,15 @@
 -- @module sandbox.pool
 local core = require "sandbox.core"
 local box_room = require "sandbox.box"
-local options_room = require "sandbox.options.box"
 local errors = require "sandbox.errors"
+local options_plan = require "sandbox.options.plan"
 local oci = require "sandbox.run.oci"
 local queue = require "sandbox.run.queue"
-local text = require "sandbox.text"
 
 local M = {}
 
 local Pool = {}
 Pool.__index = Pool
-
-local function count_kind(low)
-  return function(v) return type(v) == "number" and v >= low and v <= 10000 and v % 1 == 0, "an integer from " .. low .. " to 10000" end
-end
-local function seconds_kind(v) return type(v) == "number" and v > 0 and v <= 1e9, "seconds" end
-local function argv_kind(v)
-  if type(v) ~= "table" or #v == 0 then return false, "a list of strings" end
-  for i = 1, #v do
-    if type(v[i]) ~= "string" or v[i]:find "%z" or not text.is_utf8(v[i]) then return false, "a list of strings in UTF-8, without NUL bytes" end
-  end
-  return true
-end
-local kinds = {
-  size = count_kind(1), min = count_kind(0), max = count_kind(1), max_uses = count_kind(1), queue_timeout = seconds_kind, idle_timeout = seconds_kind,
-  warm_up = argv_kind, prepared = argv_kind,
-  queue = function(v) return type(v) == "boolean" or count_kind(0)(v), "a boolean or a length" end,
-}
-
-local function split(options)
-  if type(options) ~= "table" then return nil, "bad option 'options': expected a table, got " .. errors.show(options) end
-  local own, start = {}, {}
-  for k, v in pairs(options) do
-    if kinds[k] then
-      local ok, expected = kinds[k](v)
-      if not ok then return nil, ("bad option '%s': expected %s, got %s"):format(k, expected, errors.show(v)) end
-      own[k] = v
-    else
-      start[k] = v
-    end
-  end
-  if own.size and (own.min or own.max) then return nil, "bad option 'size': expected either size or min and max" end
-  own.max = own.size or own.max or math.max(own.min or 0, 4)
-  own.min = own.size or own.min or own.max
-  if own.min > own.max then return nil, ("bad option 'min': expected at most max, got %d and %d"):format(own.min, own.max) end
-  own.max_uses = own.max_uses or 1
-  if own.prepared and own.max_uses ~= 1 then return nil, "bad option 'max_uses': a prepared program serves once" end
-  return own, start
-end
 
 -- How long a host looks after a new pool by itself.
 local FIRST_SECONDS = 60
@@ -60,21 +21,19 @@ local FIRST_SECONDS = 60
 --- Makes a pool and begins to boot; never waits.
 -- @tparam table host the instance's doors
 -- @tparam table options
--- @int level
 -- @treturn Pool or nil, message, code
-function M.new(host, options, level)
-  local own, start = split(options)
-  if not own then error(start, level + 1) end
-  if own.queue == nil then own.queue = true end
+function M.new(host, options)
+  local checked = options_plan.pool(options, host.defaults)
+  local own = checked.own
   local self = setmetatable({
-    host = host, options = own, start = start, boxes = {}, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
+    host = host, options = own, start = checked.start, sample = checked.sample, boxes = {}, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
     -- Held by those who are at it: a coroutine that is killed, as nginx does, lets go of its own.
     leases = setmetatable({}, { __mode = "k" }), begun = setmetatable({}, { __mode = "k" }),
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
     used_at = core.now(), peak = 0, pooled = { single = own.max_uses == 1 },
   }, Pool)
   -- What is wrong with the options is wrong now; what this machine cannot do is told by run.
-  local ok, message, code = self:grow(level + 1)
+  local ok, message, code = self:grow()
   if not ok and code == "not_supported" then return nil, message, code end
   self:fill()
   host.later(function() self:ready(FIRST_SECONDS) end) -- nginx's init_worker can wait for nothing, its timers can
@@ -94,10 +53,10 @@ local function returning(self)
   return n
 end
 
-local function begin(self, level, delay)
+local function begin(self, delay)
   local mark = {}
   self.begun[mark] = true -- it may wait, and others look at the pool meanwhile
-  local box, message, code = box_room.begin(self.host, self.start, level + 1, self.pooled, delay)
+  local box, message, code = box_room.begin(self.host, self.start, self.pooled, delay)
   self.begun[mark] = nil
   return box, message, code
 end
@@ -134,15 +93,14 @@ end
 
 --- Begins to boot one more.
 -- @treturn boolean true, or nil, message, code
-function Pool:grow(level, delay)
-  local box, message, code = begin(self, (level or 1) + 1, delay)
+function Pool:grow(delay)
+  local box, message, code = begin(self, delay)
   if not box then
     self.pooled.last = nil
     -- Where nothing can be waited for (nginx's init_worker) what runsc can do cannot be asked: soon after it can.
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
-  self.template = self.template or box:template() -- what is wrong with a call is told before anything is leased
   local entry = { box = box, state = "booting" }
   self.boxes[#self.boxes + 1] = entry
   prepare_ahead(self, entry)
@@ -166,7 +124,7 @@ function Pool:fill(delay)
   if self.closed then return end
   local wanted = target(self)
   while #self.boxes + count(self.begun) + returning(self) < wanted and not (self.failed_at and core.now() - self.failed_at < 1) do
-    if not self:grow(1, delay) then return end
+    if not self:grow(delay) then return end
   end
 end
 
@@ -349,7 +307,7 @@ local function acquire(self)
         self.turns:release(token)
         return nil, self.failed, self.failed_code
       end
-      local grown, why, kind = self:grow(1)
+      local grown, why, kind = self:grow()
       if not grown then
         self.turns:release(token)
         return nil, why, kind
@@ -381,8 +339,7 @@ local function give_back(self, entry, token)
 end
 
 local function run_prepared(entry, options, past)
-  local plan, message = options_room.lease(entry.box, options)
-  if not plan then return nil, message, "bad_option" end
+  local plan = options_plan.lease(entry.box, options)
   plan.began, plan.queue_duration = past.began, past.queued
   local job = entry.job
   entry.job = nil
@@ -394,24 +351,20 @@ end
 -- @tparam table options as of `box:run`; of a prepared pool `code`, `stdin`, `argv`, limits and callbacks. With max_uses = 1
 -- limits.memory, pids and cpus, too: at most the pool's own
 -- @treturn table result, or nil, message, code
-function Pool:run(options, level)
-  level = (level or 1) + 1
+function Pool:run(options)
   if self.closed then return nil, "the pool is closed", "closed" end
-  local message, code
-  if self.options.prepared then message = options_room.check_lease(options) end
-  if self.template and not message then message = self.template:check(options, self.options.prepared ~= nil) end
-  if message then error(message, level) end
+  options_plan[self.options.prepared and "lease" or "program"](self.sample, options) -- what is wrong is told before anything is leased
   local began = core.now()
   local entry, token, queued = acquire(self)
   if not entry then return self.host.fail(token, queued) end
   local box = entry.box
   box.meanwhile = function() self:fill(HEAD_START) end
-  local r, raised
+  local r, message, code, raised
   local past = { began = began, queued = queued }
   if self.options.prepared then
     r, message, code, raised = run_prepared(entry, options, past)
   else
-    r, message, code, raised = box:attempt(options, level, past)
+    r, message, code, raised = box:attempt(options, past)
   end
   give_back(self, entry, token)
   if raised then error(raised.value, 0) end
@@ -422,7 +375,9 @@ end
 -- @number[opt] seconds
 -- @treturn boolean true, or nil, message, code
 function Pool:ready(seconds)
-  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then error("bad argument #1 to 'ready' (expected seconds)", 2) end
+  if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
+    errors.argument(1, "ready", "seconds", seconds)
+  end
   local limit = seconds and core.now() + seconds
   while true do
     if self.closed then return nil, "the pool is closed", "closed" end

@@ -150,7 +150,7 @@ local function namespaces(plan, rt)
 end
 
 --- Builds the spec.
--- @tparam table plan of `schema.check`
+-- @tparam table plan of `options.plan.run`
 -- @tparam table rt the runtime: `rootless` matters
 -- @string run_dir the run's directory on the host
 -- @treturn table
