@@ -205,6 +205,148 @@ print(z, conn)]]):format(PATH, PATH, flag))
     assert.is_true(z:serves())
   end)
 
+  -- What a host does with descriptors and with itself is done by libc: in LuaJIT there is a way to it, and rows of it.
+  local ok, ffi = pcall(require, "ffi")
+  if not ok then return end
+  pcall(ffi.cdef, [[
+    int fork(void); void _exit(int); int waitpid(int, int *, int); int open(const char *, int, int); int close(int); int dup2(int, int);
+    int unshare(int); int chroot(const char *); int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long); int nice(int);
+    int setgroups(size_t, const unsigned *); int setresgid(unsigned, unsigned, unsigned); int setfsuid(unsigned);]])
+
+  local function numbers()
+    local set = {}
+    for _, name in ipairs(core.readdir "/proc/self/fd") do set[tonumber(name)] = core.lstat("/proc/self/fd/" .. name) and true end
+    return set
+  end
+
+  -- Each descriptor that `make` opens is closed, and its number is a file's. After `use` those files are there, and empty.
+  local function taken_away(make, use)
+    local known, log = numbers(), DIR .. "/log"
+    local thing = make()
+    local mine = {}
+    for fd in pairs(numbers()) do
+      if not known[fd] then mine[#mine + 1] = fd end
+    end
+    assert.is_true(#mine > 0)
+    write("log", "")
+    local file = ffi.C.open(log, 1, 0)
+    for _, fd in ipairs(mine) do assert.equal(fd, ffi.C.dup2(file, fd)) end
+    use(thing)
+    thing:close()
+    thing = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    for _, fd in ipairs(mine) do
+      assert.equal(log, core.realpath("/proc/self/fd/" .. fd))
+      ffi.C.close(fd)
+    end
+    ffi.C.close(file)
+    assert.equal("", slurp(log))
+    core.unlink(log)
+  end
+
+  it("writes nothing to a descriptor that was taken away, and closes none", function()
+    taken_away(function() return assert(core.zygote(PATH)) end, function(it)
+      assert.is_false(it:serves())
+      assert.truthy(answer(assert(core.spawn(PATH, it))):find(NONE, 1, true))
+    end)
+    taken_away(function() return assert(core.spawn(PATH, z)) end, function(conn)
+      assert.is_nil(conn:fd())
+      assert.is_nil(conn:send("G", ""))
+      assert.is_nil(conn:recv())
+    end)
+    taken_away(function() return (assert(core.ctl_listen())) end, function(listener)
+      assert.is_nil((core.ctl_spawn(listener, PATH)))
+    end)
+    taken_away(function() return assert(core.epoll()) end, function(epoll)
+      local conn = assert(core.spawn(PATH, z))
+      assert.is_nil(epoll:wait(0)) -- everybody has to say again what he waits for
+      assert.is_true(epoll:want(conn:fd(), "w"))
+      assert.same({ conn:fd() }, epoll:wait(10))
+      conn:close()
+    end)
+    taken_away(function() return assert(core.reader(PATH)) end, function(reader)
+      assert.equal("EBADF", (select(3, reader:read(10))))
+    end)
+  end)
+
+  -- In a forked copy, with a zygote of its own: 0, it is not asked any more, and what is started is as the host is.
+  local function changed(f)
+    local status, pid = ffi.new "int[1]", ffi.C.fork()
+    if pid == 0 then
+      local ran, code = pcall(function()
+        local mine = assert(core.zygote(PATH))
+        local served = mine:serves()
+        local done = f()
+        local serves, conn = mine:serves(), core.spawn(PATH, mine)
+        local as_we = conn and answer(conn):find(NONE, 1, true)
+        return not served and 2 or done ~= 0 and 3 or serves and 4 or not as_we and 5 or not mine:closed() and 6 or 0
+      end)
+      if not ran then io.stderr:write(tostring(code), "\n") end
+        ffi.C._exit(ran and code or 1)
+    end
+    ffi.C.waitpid(pid, status, 0)
+    return status[0] / 256
+  end
+
+  it("is for one set of credentials, capabilities, namespaces and one root directory", function()
+    local NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWNET, NEWCGROUP = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x40000000, 0x2000000
+    local all = { -- what every user may do
+      no_new_privs = function() return ffi.C.prctl(38, 1, 0, 0, 0) end,
+      nice = function() return ffi.C.nice(1) - 1 end,
+    }
+    if core.getuid() == 0 then
+      for name, flag in pairs{ mnt = NEWNS, uts = NEWUTS, ipc = NEWIPC, net = NEWNET, cgroup = NEWCGROUP } do
+        all[name] = function() return ffi.C.unshare(flag) end
+      end
+      all.user = function() return ffi.C.unshare(NEWUSER) end
+      all.bounding = function() return ffi.C.prctl(24, 1, 0, 0, 0) end
+      all.securebits = function() return ffi.C.prctl(28, 16, 0, 0, 0) end
+      all.groups = function() return ffi.C.setgroups(1, ffi.new("unsigned[1]", 12345)) end
+      all.saved_gid = function() return ffi.C.setresgid(0, 0, 12345) end
+      all.fsuid = function() return ffi.C.setfsuid(12345) end
+    end
+    for name, f in pairs(all) do assert.same({ name, 0 }, { name, changed(f) }) end
+    if core.getuid() == 0 then assert.equal(5, changed(function() return ffi.C.chroot "/usr" end)) end -- where there is no supervisor to start
+    assert.equal(4, changed(function() return 0 end)) -- it can fail
+  end)
+
+  -- As a container's seccomp filter does that does not know the call, or an old kernel. The number is the same on every machine.
+  local function refuse_close_range(errno)
+    pcall(ffi.cdef, [[struct sock_filter { uint16_t code; uint8_t jt, jf; uint32_t k; }; struct sock_fprog { uint16_t len; struct sock_filter *filter; };]])
+    local code = ffi.new("struct sock_filter[4]", {
+      { 0x20, 0, 0, 0 }, { 0x15, 0, 1, 436 }, { 0x06, 0, 0, 0x50000 + errno }, { 0x06, 0, 0, 0x7fff0000 },
+    })
+    local program = ffi.new("struct sock_fprog", 4, code)
+    return ffi.C.prctl(38, 1, 0, 0, 0) == 0 and ffi.C.prctl(22, 2, ffi.cast("unsigned long", ffi.cast("void *", program)), 0, 0) == 0
+  end
+
+  it("and its supervisors inherit nothing where close_range is refused", function()
+    local lister = write("lister", ("#!/bin/sh\nfor f in /proc/$$/fd/*; do readlink $f; done >%s/listed.new; mv %s/listed.new %s/listed\n"):format(DIR, DIR, DIR))
+    for _, errno in ipairs{ 1, 38 } do -- EPERM, ENOSYS
+      local pid, status = ffi.C.fork(), ffi.new "int[1]"
+      if pid == 0 then
+        local ran, code = pcall(function()
+          for i = 1, 600 do -- more than one call lists, and one beyond all others
+            local fd = ffi.C.open(PATH, 0, 0)
+            if i == 600 then ffi.C.dup2(fd, 900) end
+          end
+          if not refuse_close_range(errno) then return 2 end
+          local conn = core.spawn(lister) -- which shows what is handed on, and not what is closed after
+          return conn and eventually(function() return core.stat(DIR .. "/listed") ~= nil end) and 0 or 3
+        end)
+        if not ran then io.stderr:write(tostring(code), "\n") end
+        ffi.C._exit(ran and code or 1)
+      end
+      ffi.C.waitpid(pid, status, 0)
+      assert.equal(0, status[0])
+      local listed = slurp(DIR .. "/listed")
+      core.unlink(DIR .. "/listed")
+      assert.is_nil(listed:find(PATH, 1, true))
+      assert.truthy(listed:find("socket:", 1, true))
+    end
+  end)
+
   it("raises for what is no path or no zygote", function()
     assert.has_error(function() core.zygote(1 == 1) end)
     assert.has_error(function() core.spawn(PATH, {}) end)

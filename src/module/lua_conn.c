@@ -9,6 +9,7 @@
 #include "lua_conn.h"
 #include "lua_util.h"
 #include "sbx_buf.h"
+#include "sbx_fd.h"
 #include "sbx_wire.h"
 
 #define CONN "sandbox.conn"
@@ -18,7 +19,8 @@
 #define OUT_MAX (1024u * 1024u * 1024u)
 
 struct conn {
-	int fd;			/* -1: closed, or bytes are fed */
+	struct sbx_fd fd;	/* none: closed, or bytes are fed */
+	int own;		/* whether there was one */
 	pid_t owner;		/* a forked copy must not end the parent's run */
 	int eof, closed;
 	struct sbx_buf in, out;
@@ -34,7 +36,7 @@ struct conn *lua_conn_new(lua_State *L)
 	struct conn *c = lua_newuserdata(L, sizeof(*c));
 
 	memset(c, 0, sizeof(*c));
-	c->fd = -1;
+	c->fd = SBX_FD_NONE;
 	c->owner = getpid();
 	luaL_getmetatable(L, CONN);
 	lua_setmetatable(L, -2);
@@ -43,14 +45,13 @@ struct conn *lua_conn_new(lua_State *L)
 
 void lua_conn_shut(struct conn *c)
 {
+	int fd = sbx_fd_get(&c->fd);
+
 	c->closed = 1;
-	if (c->fd >= 0) {
-		/* close alone would leave the supervisor running while a forked child holds a copy. */
-		if (c->owner == getpid())
-			(void)shutdown(c->fd, SHUT_RDWR);
-		close(c->fd);
-	}
-	c->fd = -1;
+	/* close alone would leave the supervisor running while a forked child holds a copy. */
+	if (fd >= 0 && c->owner == getpid())
+		(void)shutdown(fd, SHUT_RDWR);
+	sbx_fd_close(&c->fd);
 	sbx_buf_destroy(&c->in);
 	sbx_buf_destroy(&c->out);
 }
@@ -67,13 +68,15 @@ int lua_conn_open(struct conn *c)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
-	c->fd = pair[0];
-	/* A host may run with its standard streams closed: what it prints must not become frames. */
-	if (c->fd < 3) {
-		c->fd = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
-		close(pair[0]);
+	if (sbx_fd_take(&c->fd, pair[0]) < 0) {
+		int saved = errno;
+
+		close(pair[1]);
+		errno = saved;
+		return -1;
 	}
-	(void)fcntl(c->fd, F_SETFL, O_NONBLOCK);
+	c->own = 1;
+	(void)fcntl(c->fd.number, F_SETFL, O_NONBLOCK);
 	return pair[1];
 }
 
@@ -85,20 +88,20 @@ static int core_frames(lua_State *L)
 
 static int conn_fd(lua_State *L)
 {
-	struct conn *c = check_conn(L);
+	int fd = sbx_fd_get(&check_conn(L)->fd);
 
-	if (c->fd >= 0)
-		lua_pushinteger(L, c->fd);
+	if (fd >= 0)
+		lua_pushinteger(L, fd);
 	else
 		lua_pushnil(L);
 	return 1;
 }
 
-/* 0, or an errno where the peer is gone: then nothing is queued any more. */
+/* 0, or an errno where the peer is gone, or the descriptor: then nothing is queued any more. */
 static int flush(struct conn *c)
 {
-	while (c->fd >= 0 && c->out.len) {
-		ssize_t n = send(c->fd, c->out.bytes + c->out.off, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (c->own && !c->closed && c->out.len) {
+		ssize_t n = send(sbx_fd_get(&c->fd), c->out.bytes + c->out.off, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -165,18 +168,18 @@ static int conn_recv(lua_State *L)
 	struct conn *c = check_conn(L);
 	size_t got = 0;
 
-	while (c->fd >= 0 && !c->eof && got < READ_MAX) {
+	while (c->own && !c->closed && !c->eof && got < READ_MAX) {
 		unsigned char *to = sbx_buf_room(&c->in, 256 * 1024, IN_MAX);
 
 		if (!to)
 			break;	/* what is there must be taken first */
-		ssize_t n = recv(c->fd, to, 256 * 1024, MSG_DONTWAIT);
+		ssize_t n = recv(sbx_fd_get(&c->fd), to, 256 * 1024, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n <= 0) {	/* ECONNRESET: it ended without reading all of ours */
+		if (n <= 0) {	/* ECONNRESET: it ended without reading all of ours; EBADF: somebody took it away */
 			c->eof = 1;
 			break;
 		}

@@ -59,15 +59,13 @@ static int core_spawn(lua_State *L)
 
 /* A unix socket to ourselves, for hosts that can wait for sockets of their own making only (nginx's cosockets). */
 struct listener {
-	int fd;
+	struct sbx_fd fd;
 	char dir[64], path[80];
 };
 
 static void unlisten(struct listener *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = -1;
+	sbx_fd_close(&l->fd);
 	if (l->path[0])
 		(void)unlink(l->path);
 	if (l->dir[0])
@@ -88,7 +86,7 @@ static int core_ctl_listen(lua_State *L)
 	struct listener *l = lua_newuserdata(L, sizeof(*l));
 
 	memset(l, 0, sizeof(*l));
-	l->fd = -1;
+	l->fd = SBX_FD_NONE;
 	luaL_getmetatable(L, LISTENER);
 	lua_setmetatable(L, -2);
 	/* In memory where that can be: on a disk its journal takes longer than all the rest. */
@@ -99,8 +97,8 @@ static int core_ctl_listen(lua_State *L)
 	}
 	(void)stpcpy(stpcpy(l->path, l->dir), "/s");
 	(void)strcpy(a.sun_path, l->path);
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(l->fd, 4) < 0) {
+	if (sbx_fd_take(&l->fd, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) < 0 ||
+	    bind(l->fd.number, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(l->fd.number, 4) < 0) {
 		int err = errno;
 
 		unlisten(l);
@@ -117,7 +115,7 @@ static int take_own(struct listener *l)
 	socklen_t len = sizeof(peer);
 	int fd;
 
-	while ((fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+	while ((fd = accept4(sbx_fd_get(&l->fd), NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid())
 			break;
 		close(fd);
@@ -128,14 +126,14 @@ static int take_own(struct listener *l)
 
 /* A line to a supervisor, for those who may not use its connection. */
 struct line {
-	int fd;
+	struct sbx_fd fd;
 };
 
 static struct line *new_line(lua_State *L)
 {
 	struct line *line = lua_newuserdata(L, sizeof(*line));
 
-	line->fd = -1;
+	line->fd = SBX_FD_NONE;
 	luaL_getmetatable(L, LINE);
 	lua_setmetatable(L, -2);
 	return line;
@@ -147,7 +145,7 @@ static int line_send(lua_State *L)
 	struct line *line = luaL_checkudata(L, 1, LINE);
 	unsigned char signo = (unsigned char)lua_util_number(L, 2, 0, 255);
 
-	lua_pushboolean(L, line->fd >= 0 && send(line->fd, &signo, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1);
+	lua_pushboolean(L, send(sbx_fd_get(&line->fd), &signo, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1);
 	return 1;
 }
 
@@ -157,7 +155,7 @@ static int line_gone(lua_State *L)
 	struct line *line = luaL_checkudata(L, 1, LINE);
 	char byte;
 
-	lua_pushboolean(L, line->fd < 0 || recv(line->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN);
+	lua_pushboolean(L, recv(sbx_fd_get(&line->fd), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN);
 	return 1;
 }
 
@@ -165,9 +163,7 @@ static int line_close(lua_State *L)
 {
 	struct line *line = luaL_checkudata(L, 1, LINE);
 
-	if (line->fd >= 0)
-		close(line->fd);
-	line->fd = -1;
+	sbx_fd_close(&line->fd);
 	return 0;
 }
 
@@ -182,7 +178,8 @@ static int core_ctl_spawn(lua_State *L)
 
 	if (!err && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		err = errno;
-	line->fd = pair[0];
+	if (!err && sbx_fd_take(&line->fd, pair[0]) < 0)
+		err = errno;
 	if (!err)
 		err = launch(z, path, control, pair[1]);
 	if (pair[1] >= 0)
@@ -198,7 +195,7 @@ static int core_zygote(lua_State *L)
 	const char *path = lua_util_path(L, 1);
 	struct sbx_zygote *z = lua_newuserdata(L, sizeof(*z));
 
-	z->fd = -1;
+	z->fd = SBX_FD_NONE;
 	luaL_getmetatable(L, ZYGOTE);
 	lua_setmetatable(L, -2);
 	int err = sbx_zygote_start(z, path);
@@ -206,10 +203,24 @@ static int core_zygote(lua_State *L)
 	return err ? fail_start(L, path, err) : 1;
 }
 
-/* zygote:serves() -> whether, as far as is known; one that does not is to be replaced */
+/* zygote:serves() -> whether the caller is who it was started for; core.spawn asks for itself, and closes one that is not. */
 static int zygote_serves(lua_State *L)
 {
-	lua_pushboolean(L, sbx_zygote_serves(luaL_checkudata(L, 1, ZYGOTE)));
+	struct sbx_zygote *z = luaL_checkudata(L, 1, ZYGOTE);
+	int fresh = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	lua_pushboolean(L, sbx_zygote_serves(z, fresh));
+	if (fresh >= 0)
+		close(fresh);
+	return 1;
+}
+
+/* zygote:closed() -> whether it has been, or its descriptor taken away: it is to be replaced. */
+static int zygote_closed(lua_State *L)
+{
+	struct sbx_zygote *z = luaL_checkudata(L, 1, ZYGOTE);
+
+	lua_pushboolean(L, sbx_fd_get(&z->fd) < 0 || z->owner.pid != getpid());
 	return 1;
 }
 
@@ -228,7 +239,7 @@ static const luaL_Reg line_methods[] = {
 };
 
 static const luaL_Reg zygote_methods[] = {
-	{ "serves", zygote_serves }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
+	{ "serves", zygote_serves }, { "closed", zygote_closed }, { "close", zygote_close }, { "__gc", zygote_close }, { "__close", zygote_close }, { NULL, NULL },
 };
 
 static const luaL_Reg functions[] = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_sys: the few system calls that the policy in Lua needs. None changes the state of the process; none but poll waits.
+ * lua_sys: the few system calls that the policy in Lua needs: on files, on time, on descriptors that are ready. None but poll waits,
+ * and none leaves a descriptor open but a reader, whose it is.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -8,14 +9,18 @@
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lua_util.h"
+#include "sbx_buf.h"
+#include "sbx_fd.h"
 #include "sbx_time.h"
 
 static const char *type_of(mode_t mode)
@@ -102,42 +107,108 @@ static int sys_access_x(lua_State *L)
 	return 1;
 }
 
-/* An open directory, as a userdata: pushing its names may raise. */
-#define DIRECTORY "sandbox.dir"
+/* Bytes of malloc's as a userdata: pushing what they hold may raise. */
+#define BYTES "sandbox.bytes"
 
-static int dir_close(lua_State *L)
+static int bytes_gc(lua_State *L)
 {
-	DIR **d = luaL_checkudata(L, 1, DIRECTORY);
-
-	if (*d)
-		closedir(*d);
-	*d = NULL;
+	sbx_buf_destroy(luaL_checkudata(L, 1, BYTES));
 	return 0;
+}
+
+/* The names in a directory, each ended by NUL. 0, or an errno. */
+static int read_names(const char *path, struct sbx_buf *names)
+{
+	DIR *d = opendir(path);
+	int err = d ? 0 : errno;
+
+	for (struct dirent *e; d && !err && (e = readdir(d));) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		size_t n = strlen(e->d_name) + 1;
+		unsigned char *to = sbx_buf_room(names, n, SIZE_MAX);
+
+		if (!to) {
+			err = ENOMEM;
+			break;
+		}
+		memcpy(to, e->d_name, n);
+		sbx_buf_add(names, n);
+	}
+	if (d)
+		closedir(d);
+	return err;
 }
 
 static int sys_readdir(lua_State *L)
 {
 	const char *path = lua_util_path(L, 1);
-	DIR **d = lua_newuserdata(L, sizeof(*d));
-	lua_Integer n = 0;
+	struct sbx_buf *names = lua_newuserdata(L, sizeof(*names));
 
-	*d = NULL;
-	luaL_getmetatable(L, DIRECTORY);
+	memset(names, 0, sizeof(*names));
+	luaL_getmetatable(L, BYTES);
 	lua_setmetatable(L, -2);
+	int err = read_names(path, names), n = 0;
+
+	if (err)
+		return lua_util_fail(L, err, path);
 	lua_newtable(L);
-	*d = opendir(path);
-	if (!*d)
-		return lua_util_fail(L, errno, path);
-	for (struct dirent *e; (e = readdir(*d));) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		lua_pushstring(L, e->d_name);
-		lua_rawseti(L, -2, (int)++n);
+	for (size_t at = 0; at < names->len; at += strlen((char *)names->bytes + at) + 1) {
+		lua_pushstring(L, (char *)names->bytes + at);
+		lua_rawseti(L, -2, ++n);
 	}
-	closedir(*d);
-	*d = NULL;
+	sbx_buf_destroy(names);
 	return 1;
 }
+
+/* A regular file that is read bit by bit, unlike one of Lua's own: close-on-exec, and never another's descriptor. */
+#define READER "sandbox.reader"
+
+/* core.reader(path) -> reader, or nil, message, errno's name; "EINVAL": neither a regular file nor /dev/null, which would make us wait */
+static int sys_reader(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sbx_fd *f = lua_newuserdata(L, sizeof(*f));
+	struct stat st;
+
+	*f = SBX_FD_NONE;
+	luaL_getmetatable(L, READER);
+	lua_setmetatable(L, -2);
+	if (sbx_fd_take(f, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) < 0)
+		return lua_util_fail(L, errno, path);
+	if (fstat(f->number, &st) == 0 && (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))))
+		return 1;
+	sbx_fd_close(f);
+	return lua_util_fail(L, EINVAL, path);
+}
+
+/* reader:read(n) -> up to n bytes; nil at the end; nil, message, errno's name */
+static int reader_read(lua_State *L)
+{
+	struct sbx_fd *f = luaL_checkudata(L, 1, READER);
+	char bytes[65536];
+	size_t want = (size_t)lua_util_number(L, 2, 1, sizeof(bytes));
+	ssize_t n;
+
+	while ((n = read(sbx_fd_get(f), bytes, want)) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		return lua_util_fail(L, errno, "read");
+	if (n == 0)
+		return 0;
+	lua_pushlstring(L, bytes, (size_t)n);
+	return 1;
+}
+
+static int reader_close(lua_State *L)
+{
+	sbx_fd_close(luaL_checkudata(L, 1, READER));
+	return 0;
+}
+
+static const luaL_Reg reader_methods[] = {
+	{ "read", reader_read }, { "close", reader_close }, { "__gc", reader_close }, { "__close", reader_close }, { NULL, NULL },
+};
 
 static int sys_rename(lua_State *L)
 {
@@ -218,25 +289,6 @@ static int sys_getpid(lua_State *L)
 static int sys_getuid(lua_State *L)
 {
 	lua_pushnumber(L, geteuid());
-	return 1;
-}
-
-static int sys_getgid(lua_State *L)
-{
-	lua_pushnumber(L, getegid());
-	return 1;
-}
-
-static int sys_getgroups(lua_State *L)
-{
-	gid_t groups[1024];
-	int n = getgroups(1024, groups);
-
-	lua_newtable(L);
-	for (int i = 0; i < n; i++) {
-		lua_pushnumber(L, groups[i]);
-		lua_rawseti(L, -2, i + 1);
-	}
 	return 1;
 }
 
@@ -321,17 +373,17 @@ static int sys_pollv(lua_State *L)
 
 static const luaL_Reg functions[] = {
 	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
-	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "rename", sys_rename }, { "unlink", sys_unlink },
+	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "reader", sys_reader }, { "rename", sys_rename }, { "unlink", sys_unlink },
 	{ "rmdir", sys_rmdir }, { "write_file", sys_write_file }, { "now", sys_now }, { "random_hex", sys_random_hex },
-	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "getgid", sys_getgid }, { "getgroups", sys_getgroups },
-	{ "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
+	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
 };
 
 void lua_sys_register(lua_State *L)
 {
-	luaL_newmetatable(L, DIRECTORY);
-	lua_pushcfunction(L, dir_close);
+	luaL_newmetatable(L, BYTES);
+	lua_pushcfunction(L, bytes_gc);
 	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
+	lua_util_class(L, READER, reader_methods);
 	sbx_compat_setfuncs(L, functions);
 }

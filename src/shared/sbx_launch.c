@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sbx_fd.h"
 
 #define STACK (64u * 1024u)
 
@@ -58,7 +59,7 @@ static int inner(void *arg)
 			fail(l);
 	if (dup2(control, SBX_LAUNCH_CONTROL) < 0 || (line >= 0 && dup2(line, SBX_LAUNCH_LINE) < 0))
 		fail(l);
-	(void)syscall(SYS_close_range, line < 0 ? SBX_LAUNCH_LINE : SBX_LAUNCH_LINE + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	sbx_fd_close_from(line < 0 ? SBX_LAUNCH_LINE : SBX_LAUNCH_LINE + 1, true);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execve(l->path, argv, env);

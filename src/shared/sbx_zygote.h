@@ -7,24 +7,24 @@
 #define SBX_ZYGOTE_H
 
 #include <stdbool.h>
-#include <sys/types.h>
+
+#include "sbx_fd.h"
+#include "sbx_self.h"
 
 struct sbx_zygote {
-	int fd;			/* -1: none */
-	pid_t owner;		/* whose it is: a host that forked, or that is somebody else now, needs its own */
-	uid_t uid;
-	gid_t gid;
+	struct sbx_fd fd;
+	struct sbx_self owner;	/* whose it is: a host that forked, or that is somebody else now, needs its own */
 };
 
 /* Starts the program at `path`, a supervisor, as a zygote. 0: close it; or an errno. */
 int sbx_zygote_start(struct sbx_zygote *z, const char *path);
 
-/* Whether it can be asked: its process is not known to have gone, and we are who started it. */
-bool sbx_zygote_serves(const struct sbx_zygote *z);
+/* Whether it can be asked: it is not known to have gone, and we are who started it. `fresh`: a socket that the caller has just made. */
+bool sbx_zygote_serves(const struct sbx_zygote *z, int fresh);
 
 /*
- * Gives `control` and `line` (-1: none; both stay the caller's, as of sbx_launch) to a new supervisor; never waits. 0; or an errno, and then a supervisor is to be
- * started directly. One that serves no more is closed.
+ * Gives `control` and `line` (-1: none; both stay the caller's, as of sbx_launch; the last of them was just made) to a new supervisor;
+ * never waits. 0; or an errno, and then a supervisor is to be started directly. One that serves no more is closed.
  */
 int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line);
 

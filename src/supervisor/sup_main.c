@@ -14,15 +14,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_fd.h"
 #include "sbx_launch.h"
 #include "sbx_time.h"
 #include "sup_run.h"
@@ -41,7 +40,7 @@ static void reset_process(void)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			(void)open("/dev/null", O_RDWR);
-	(void)syscall(SYS_close_range, SBX_LAUNCH_LINE + 1, ~0u, 0);
+	sbx_fd_close_from(SBX_LAUNCH_LINE + 1, false);
 	umask(077);
 	if (chdir("/") < 0)
 		_exit(111);

@@ -94,7 +94,12 @@ local function wait_once(loop)
   local seconds
   if #loop.ready > 0 then seconds = 0 elseif soonest then seconds = math.min(1e9, math.max(0, soonest - core.now())) end
   if not seconds and next(loop.fds) == nil then error("sandbox.loop: every task waits for another one", 0) end
-  for _, fd in ipairs(loop.epoll:wait(seconds)) do
+  local ready = loop.epoll:wait(seconds)
+  if not ready then -- the host has closed it, or has forked: everybody looks again
+    ready = {}
+    for fd in pairs(loop.fds) do ready[#ready + 1] = fd end
+  end
+  for _, fd in ipairs(ready) do
     local tasks = {}
     for task in pairs(loop.fds[fd] or {}) do tasks[#tasks + 1] = task end
     for _, task in ipairs(tasks) do wake(loop, task, true) end

@@ -210,7 +210,7 @@ local zygote, zygote_path
 
 -- A start by vfork and exec holds up the whole host until the new process has got a processor. nil: each is started so, then.
 local function get_zygote(path)
-  if not zygote or zygote_path ~= path or not zygote:serves() then
+  if not zygote or zygote_path ~= path or zygote:closed() then
     if zygote then zygote:close() end
     zygote, zygote_path = core.zygote(path) or nil, path
   end

@@ -46,13 +46,13 @@ local function open_source(stdin)
   end
   if type(stdin) == "table" and stdin.from then
     -- A FIFO or a terminal would hold up the whole host, and a directory would read as nothing.
-    local st, why = core.stat(stdin.from)
-    if not st then return nil, "stdin " .. why, "bad_rootfs" end
-    if st.type ~= "file" and stdin.from ~= "/dev/null" then return nil, ("stdin %s is no regular file"):format(stdin.from), "bad_rootfs" end
-    local file, message = io.open(stdin.from, "rb")
-    if not file then return nil, "stdin " .. message, "bad_rootfs" end
+    local file, why, name = core.reader(stdin.from)
+    if not file then
+      return nil, "stdin " .. (name == "EINVAL" and stdin.from .. " is no regular file" or why), "bad_rootfs"
+    end
     return function(n)
-      local piece = file:read(n)
+      local piece, message = file:read(n)
+      if message then error("stdin: " .. message, 0) end
       if not piece then file:close() end
       return piece
     end
