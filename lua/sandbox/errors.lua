@@ -70,6 +70,14 @@ function M.field(where, key)
   return (where == "" and "" or where .. ".") .. cut(key, 60)
 end
 
+--- How a key looks in a message: as it is where it is a short plain word, else quoted and cut.
+-- @param k anything
+-- @return string
+function M.key(k)
+  if type(k) == "string" and #k <= 60 and k:find("^[%w_.*/-]+$") then return k end
+  return M.show(k)
+end
+
 -- Where the files of this package lie, as Lua names them in what it tells of a function.
 local home = debug and debug.getinfo(1, "S").source:match("^(@.*[/\\])errors%.lua$")
 

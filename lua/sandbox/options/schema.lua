@@ -52,9 +52,9 @@ M.options = {
   { "on_exit", "callback", scope = "run program", host = true, show = "function(result, message, code)", default_text = "none",
     lua = "fun(result:sandbox.Result?, message:string?, code:string?)", doc = "for `spawn` with no coroutine at all: called once, at the end" },
   { "bundle", "host_path", scope = "run", host = true, show = "absolute path", default_text = "none", lua = "string",
-    doc = "run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec" },
+    doc = "run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it" },
   { "spec", "callback", scope = "run box pool instance", host = true, makes_spec = true, show = "function(spec)", default_text = "none", lua = "fun(spec:table):table?",
-    doc = "last word on the OCI spec table before it is encoded" },
+    doc = "last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
   -- Of an instance alone.
   { "runsc", "host_path", scope = "instance", show = "absolute path", default_text = "trusted search, `$SANDBOX_RUNSC`", lua = "string", doc = "path of the binary" },
   { "platform", "enum", scope = "instance", values = { "auto", "systrap", "ptrace", "kvm" }, default = "auto", lua = '"auto"|"systrap"|"ptrace"|"kvm"',

@@ -188,67 +188,17 @@ local function override_rlimits(process, plan)
   process.rlimits = list
 end
 
--- What is looked into must be what OCI says, or absent.
-local function is_table(t, ...)
-  for _, name in ipairs{ ... } do
-    if t[name] ~= nil and type(t[name]) ~= "table" then return nil, name end
-  end
-  return true
-end
-
-local function check_shape(spec)
-  local ok, name = is_table(spec, "annotations", "mounts", "linux", "process", "root")
-  if ok and spec.process then ok, name = is_table(spec.process, "rlimits", "capabilities", "args", "user") end
-  if ok and spec.linux then ok, name = is_table(spec.linux, "namespaces") end
-  if not ok then return ("its %s is no list or object"):format(name) end
-  for _, list in ipairs{ spec.mounts or {}, spec.process and spec.process.rlimits or {}, spec.linux and spec.linux.namespaces or {} } do
-    for _, row in ipairs(list) do
-      if type(row) ~= "table" then return "one of its mounts, rlimits or namespaces is no object" end
-    end
-  end
-end
-
-local function refuse(spec)
-  local shape = check_shape(spec)
-  if shape then return shape end
-  if spec.hooks then return "it has hooks, which would run on the host" end
-  for key in pairs(spec.annotations or {}) do
-    if tostring(key):find("^dev%.gvisor%.flag%.") or tostring(key):find("^dev%.gvisor%.bundle%.") then
-      return "its annotation " .. key .. " would change runsc's flags"
-    end
-  end
-  if type(spec.process) ~= "table" or type(spec.process.args) ~= "table" then return "its config.json has no process.args" end
-  if type(spec.root) ~= "table" or type(spec.root.path) ~= "string" then return "its config.json has no root.path" end
-  if spec.process.terminal then return "it asks for a terminal" end
-end
-
---- Makes the spec of a bundle ours: its root behind the private overlay, the limits, the id mapping.
--- @tparam table spec as read from config.json (without empty tables)
+--- Makes the spec of a bundle ours: its root behind the private overlay, the limits, namespaces and id mapping.
+-- @tparam table spec as `options.bundle` read it
 -- @tparam table plan
 -- @tparam table rt
 -- @string run_dir
--- @treturn string the root directory it named, or nil and a message
+-- @treturn string the root directory that it named, relative to the bundle
 function M.adopt(spec, plan, rt, run_dir)
-  local why = refuse(spec)
-  if why then return nil, why end
   local root = spec.root.path
-  if root:sub(1, 1) ~= "/" then root = plan.bundle .. "/" .. root end
   spec.root.path = run_dir .. "/m/root"
   override_rlimits(spec.process, plan)
-  for _, m in ipairs(spec.mounts or {}) do
-    if m.type == "bind" and type(m.source) == "string" and m.source:sub(1, 1) ~= "/" then
-      m.source = plan.bundle .. "/" .. m.source
-    end
-  end
-  spec.linux = spec.linux or {}
-  local list, has_network = {}, false
-  for _, ns in ipairs(spec.linux.namespaces or {}) do
-    if ns.type == "network" then has_network = true end
-    if ns.type ~= "user" then list[#list + 1] = ns.type == "network" and { type = "network" } or ns end
-  end
-  if not has_network then list[#list + 1] = { type = "network" } end
-  spec.linux.namespaces, spec.linux.uidMappings, spec.linux.gidMappings = list, nil, nil
-  if not rt.rootless then add_user_namespace(spec.linux) end
+  spec.linux = namespaces(plan, rt)
   return root
 end
 

@@ -3,6 +3,9 @@
 -- @module sandbox.run.request
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
+local text = require "sandbox.text"
+local bundle = require "sandbox.options.bundle"
+local strict = require "sandbox.options.strict_json"
 local capabilities = require "sandbox.options.capabilities"
 
 local M = {}
@@ -205,7 +208,8 @@ local function add_places(p, plan, rt, spec, core)
   local seen = { ["/proc"] = true, ["/dev"] = true, ["/sys"] = true, ["/tmp"] = true, ["/work"] = true }
   for _, m in ipairs(spec.mounts or {}) do
     local place = m.destination
-    if type(place) == "string" and not seen[place] and place:sub(1, 5) ~= "/dev/" and place:sub(1, 6) ~= "/proc/" and place:sub(1, 5) ~= "/sys/" then
+    local theirs = place:sub(1, 5) == "/dev/" and m.type ~= "bind" or place:sub(1, 6) == "/proc/" or place:sub(1, 5) == "/sys/"
+    if not seen[place] and not theirs then
       seen[place] = true
       local st = m.type == "bind" and core.stat(m.source)
       if st and st.type == "file" or place == oci.HELPER then files[#files + 1] = place else dirs[#dirs + 1] = place end
@@ -234,33 +238,68 @@ local function add_rootfs(p, plan, spec, core)
   end
 end
 
-local function read_bundle(plan, rt, run_dir)
-  local file, why = io.open(plan.bundle .. "/config.json", "rb")
-  if not file then return nil, "bundle " .. plan.bundle .. ": " .. tostring(why), "bad_rootfs" end
-  local bytes = file:read(CONFIG_MAX + 1)
+-- A file of a stranger's: a FIFO or a device would hold us up.
+local function read_config(path, core)
+  local st, why = core.stat(path)
+  if not st then return nil, why end
+  if st.type ~= "file" then return nil, path .. ": it is no regular file" end
+  local file, message = io.open(path, "rb")
+  if not file then return nil, message end
+  local bytes = file:read(strict.MAX_BYTES + 1)
   file:close()
-  local spec, message = nil, "config.json is empty or larger than 16 MiB"
-  if bytes and #bytes <= CONFIG_MAX then spec, message = json.decode(bytes) end
-  if type(spec) ~= "table" then return nil, ("bundle %s: config.json: %s"):format(plan.bundle, tostring(message)), "bad_rootfs" end
-  spec = json.prune(spec)
-  local root, reason = oci.adopt(spec, plan, rt, run_dir)
+  return bytes or ""
+end
+
+-- A path of the bundle's on the host: links must not lead out of it.
+local function inside(plan, path, core)
+  local dir, real = core.realpath(plan.bundle), core.realpath(plan.bundle .. "/" .. path)
+  if not real then return nil, path .. " is not there" end
+  if not text.is_below(real, dir) then return nil, path .. " leads out of it" end
+  return real
+end
+
+local function read_bundle(plan, rt, run_dir, core)
+  local bytes, why = read_config(plan.bundle .. "/config.json", core)
+  if not bytes then return nil, ("bundle %s: %s"):format(plan.bundle, why), "bad_rootfs" end
+  local spec, reason = bundle.read(bytes, plan.bundle, plan.limits)
+  if not spec then return nil, ("bundle %s is refused: config.json: %s"):format(plan.bundle, reason), "bad_rootfs" end
+  local root = oci.adopt(spec, plan, rt, run_dir)
+  root, reason = inside(plan, root, core)
+  for _, m in ipairs(root and spec.mounts or {}) do
+    if m.type == "bind" and root then
+      m.source, reason = inside(plan, m.source, core)
+      root = m.source and root
+    end
+  end
   if not root then return nil, ("bundle %s is refused: %s"):format(plan.bundle, reason), "bad_rootfs" end
   return spec, root
+end
+
+local function copy(t)
+  if type(t) ~= "table" then return t end
+  local out = {}
+  for k, v in pairs(t) do out[k] = copy(v) end
+  return out
 end
 
 --- The spec of a plan, after the caller's last word.
 -- @tparam table plan
 -- @tparam table rt
 -- @string run_dir
+-- @tparam[opt] table core for tests
 -- @return the spec and, of a bundle, its root; or nil, message, code
-function M.spec(plan, rt, run_dir)
+function M.spec(plan, rt, run_dir, core)
   if plan.bundle then
-    local spec, root, code = read_bundle(plan, rt, run_dir)
+    local spec, root, code = read_bundle(plan, rt, run_dir, core or require "sandbox.core")
     return spec, root, code
   end
   local spec = oci.build(plan, rt, run_dir)
-  if plan.spec then spec = plan.spec(spec) or spec end
-  return spec
+  if not plan.spec then return spec end
+  local theirs = copy(spec)
+  local reason
+  theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
+  if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
+  return theirs
 end
 
 local function guest_files(plan)
@@ -282,7 +321,7 @@ end
 -- @treturn table { r = bytes, config = bytes, files = list }, or nil, message, code
 function M.build(plan, rt, id, core)
   core = core or require "sandbox.core"
-  local spec, root, code = M.spec(plan, rt, rt.state_dir .. "/run-" .. id)
+  local spec, root, code = M.spec(plan, rt, rt.state_dir .. "/run-" .. id, core)
   if not spec then return nil, root, code end
   local ok, message
   ok, message, code = check_capabilities(plan, spec)
