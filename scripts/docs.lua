@@ -136,6 +136,10 @@ function M.luals()
   end
   fields(out, "sandbox.Result", schema.result, function(row) return row[2] end, function(row) return row[3] end)
   out[#out + 1] = [[
+local Result = {}
+---@return sandbox.Result
+function Result:check() end
+
 ---@class sandbox.Job
 ---@field id string
 local Job = {}
@@ -220,6 +224,11 @@ local Pool = {}
 ---@param options sandbox.ProgramOptions|sandbox.Lease
 ---@return sandbox.Result?, string? message, string? code
 function Pool:run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function Pool:spawn(options) end
+---@return sandbox.Box?, string? message, string? code
+function Pool:lease() end
 ---@param seconds? number
 ---@return boolean?, string? message, string? code
 function Pool:ready(seconds) end

@@ -19,6 +19,17 @@ describe("result", function()
     return result.build(list(t), job, plan)
   end
 
+  it("can be printed, and be checked", function()
+    local r = build({ status = "exited", exit_code = "0", duration = "0" }, { id = "x" })
+    assert.equal("sandbox.result x (ok)", tostring(r))
+    assert.equal(r, r:check())
+    r = build({ status = "exited", exit_code = "3", duration = "0" }, { id = "x" })
+    assert.equal("sandbox.result x (exited with 3)", tostring(r))
+    local ok, message = pcall(function() r:check() end)
+    assert.is_false(ok)
+    assert.truthy(message:find("^spec/result_spec.lua:%d+: exited with 3$"), message)
+  end)
+
   it("tells an exit", function()
     local r = build({ status = "exited", exit_code = "0", stdout_bytes = "3", boot_duration = "0.05", duration = "0.25", ["enforced.memory"] = "cgroup2",
                       ["hit.memory"] = "0", cpu_time = "0.01", peak_memory = "1000", cgroup = "v2", rootless = "0" }, { stdout = "42\n", stderr = "", id = "x" })

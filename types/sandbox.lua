@@ -75,6 +75,7 @@
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
@@ -203,6 +204,10 @@
 ---@field id string the run's name
 ---@field runtime table `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
 
+local Result = {}
+---@return sandbox.Result
+function Result:check() end
+
 ---@class sandbox.Job
 ---@field id string
 local Job = {}
@@ -287,6 +292,11 @@ local Pool = {}
 ---@param options sandbox.ProgramOptions|sandbox.Lease
 ---@return sandbox.Result?, string? message, string? code
 function Pool:run(options) end
+---@param options sandbox.Options
+---@return sandbox.Job?, string? message, string? code
+function Pool:spawn(options) end
+---@return sandbox.Box?, string? message, string? code
+function Pool:lease() end
 ---@param seconds? number
 ---@return boolean?, string? message, string? code
 function Pool:ready(seconds) end

@@ -14,6 +14,7 @@ M.codes = {
   { "limit_unavailable", "a limit cannot be enforced here" },
   { "busy", "the queue is full, or `queue_timeout` passed" },
   { "closed", "the job, instance, box or pool is closed, or the box has died (the message says of what)" },
+  { "paused", "the box is paused: nothing can be started in it before `box:resume()`" },
   { "timeout", "`job:wait(seconds)` and the like: not yet" },
   { "not_found", "a file of a box is not there" },
   { "too_big", "a file of a box, or what was collected, is larger than what was asked for" },

@@ -108,7 +108,7 @@ describe("a box", function()
   end)
 
   it("raises for what belongs to the box", function()
-    for _, wrong in ipairs{ { "true", rootfs = "/" }, { "true", user = 0 }, { "true", limits = { memory = "1M" } }, { "true", limits = { pids = 3 } }, { "true", nonsense = 1 }, {} } do
+    for _, wrong in ipairs{ { "true", rootfs = "/" }, { "true", limits = { memory = "1M" } }, { "true", limits = { pids = 3 } }, { "true", nonsense = 1 }, {} } do
       assert.is_false((pcall(box.run, box, wrong)))
     end
     for _, wrong in ipairs{ { "true" }, { stdin = "x" }, { lifetime = -1 }, { nonsense = 1 }, { limits = { memory = "x" } } } do
@@ -165,6 +165,65 @@ line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & slee
     assert.is_true(box:resume())
     assert.equal("go\n", job:read "stdout")
     assert.is_true(job:wait().ok)
+  end)
+
+  it("says at once that it is paused, whatever is to be started in it", function()
+    assert.is_true(box:pause())
+    local calls = {
+      function() return box:run{ "true", limits = { timeout = 60 } } end, function() return box:spawn{ "true" } end,
+      function() return box:read_file "x" end, function() return box:write_file("x", "y") end, function() return box:list() end,
+    }
+    for _, call in ipairs(calls) do
+      local value, message, code = call()
+      assert.same({ nil, "paused" }, { value, code })
+      assert.truthy(message:find("box:resume()", 1, true))
+    end
+    assert.truthy(tostring(box):find("(paused)", 1, true))
+    assert.equal("table", type(assert(box:stats())))
+    assert.is_true(box:resume())
+    assert.equal("alive\n", alive())
+  end)
+
+  it("runs a program as somebody else, where its limits hold that one too", function()
+    local WHO = "echo $(id -u):$(id -g) $FROM $OWN; touch made; python3 -c 'import os\nfor n in (\"given\", \"made\"): s = os.stat(n); print(\"%o\" % (s.st_mode & 511), s.st_uid, s.st_gid)'"
+    local r, message, code = box:run{ "sh", "-c", WHO, user = 1000 }
+    assert.same({ nil, "limit_unavailable" }, { r, code })
+    assert.truthy(message:find("limits.pids = false", 1, true), message)
+    r = assert(box:run{ "id", "-g", user = "65534:3" }) -- the same one: gVisor counts by uid
+    assert.equal("3\n", r.stdout)
+    r = assert(box:run{ "id", "-u", user = 1000, limits = { best_effort = true } })
+    assert.same({ "1000\n", nil }, { r.stdout, r.limits.pids.enforced_by })
+    local other = assert(sb:start{ limits = { pids = false }, env = { FROM = "box" } })
+    r = assert(other:run{ "sh", "-c", WHO, user = "1000:1001", env = { OWN = "mine" }, files = { given = "x" }, collect = { "made" } })
+    assert.equal("1000:1001 box mine\n666 1000 1001\n644 1000 1001\n", r.stdout)
+    assert.same({ made = "" }, r.files)
+    assert.equal("65534\n", assert(other:run{ "id", "-u" }).stdout)
+    other:close()
+    local pool = assert(sb:pool{ size = 1, limits = { pids = 10 } }) -- there a sandbox has one program
+    r = assert(pool:run{ "python3", "-c", "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600)\n  n += 1\nexcept OSError: print(os.getuid(), n)", user = 1000 })
+    assert.same({ "1000 9\n", true }, { r.stdout, r.pids_exceeded })
+    pool:close()
+  end)
+
+  it("gives a job the timeout that it was given, and else none", function()
+    local other = assert(sb:start{ limits = { timeout = 0.2 } })
+    local job = assert(other:spawn{ "sleep", "1000" })
+    assert.equal("timed_out", assert(job:wait()).status)
+    other:close()
+    job = assert(box:spawn{ "true" })
+    assert.is_nil(assert(job:wait()).limits.timeout.requested)
+  end)
+
+  it("has died, for whoever calls it, of a program that killed its first process", function()
+    local other = assert(sb:start{})
+    other:run{ "sh", "-c", "kill -9 1" }
+    for _, call in ipairs{ function() return other:run{ "true" } end, function() return other:list() end, function() return other:processes() end } do
+      local value, message, code = call()
+      assert.same({ nil, "closed" }, { value, code })
+      assert.truthy(message:find("the box has died", 1, true), message)
+    end
+    assert.truthy(tostring(other):find("(dead)", 1, true))
+    other:close()
   end)
 
   it("tells what it has used", function()

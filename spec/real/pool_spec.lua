@@ -192,6 +192,85 @@ describe("a pool", function()
     end)
   end
 
+  it("tells nobody of a sandbox that died before it was the caller's", function()
+    local pool = assert(sb:pool{ size = 1, max_uses = 10, limits = { memory = "64M" } })
+    assert(pool:ready(60))
+    local pid = pool.boxes[1].box.job:pid()
+    os.execute("kill -9 " .. pid)
+    assert.is_true(env.eventually(function() return not core.stat("/proc/" .. pid) end)) -- and nobody has told the pool
+    local chunks = { "a", "b", "c" }
+    local r = assert(pool:run{ "cat", stdin = function() return table.remove(chunks, 1) end })
+    assert.same({ "abc", true }, { r.stdout, r.ok })
+    for _ = 1, 2 do
+      r = assert(pool:run{ "python3", "-c", HOG })
+      assert.equal("oom_killed", r.status)
+      r = assert(pool:run{ "true" })
+      assert.equal("exited", r.status)
+    end
+    local job = pool.boxes[1].box.job
+    assert(job:kill())
+    assert.is_true(job:wait_gone(20))
+    assert.is_true(assert(pool:run{ "true" }).ok)
+    assert.equal(0, pool:stats().failures)
+    pool:close()
+    pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.sh() })
+    assert(pool:ready(60))
+    assert(pool.boxes[1].box.job:kill())
+    assert.is_true(pool.boxes[1].box.job:wait_gone(20))
+    assert.equal("hi\n", assert(pool:run{ code = "echo hi" }).stdout)
+    pool:close()
+  end)
+
+  it("spawns, and has the sandbox back with the job's end", function()
+    local pool = assert(sb:pool{ size = 1, max_uses = 2, limits = { timeout = 60 * env.slow } })
+    local job = assert(pool:spawn{ "sh", "-c", "touch x; cat" })
+    assert.equal(1, pool:stats().leased)
+    assert(job:write "hello")
+    job:close_stdin()
+    assert.equal("hello", assert(job:wait()).stdout)
+    assert.equal("x\n", assert(pool:run{ "ls" }).stdout)
+    job = assert(pool:spawn{ "sleep", "1000" })
+    job:close() -- what was killed is nobody else's
+    assert.equal("", assert(pool:run{ "ls" }).stdout)
+    local s = pool:stats()
+    assert.same({ 0, 4, 2 }, { s.leased, s.served, s.destroyed })
+    pool:close()
+  end)
+
+  it("leases a box until it is closed", function()
+    local pool = assert(sb:pool{ size = 1, max_uses = 2 })
+    local box = assert(pool:lease())
+    assert(box:write_file("x", "kept"))
+    assert.equal("kept", assert(box:run{ "cat", "x" }).stdout)
+    assert.equal(1, pool:stats().leased)
+    box:close()
+    box:close()
+    for _, call in ipairs{ function() return box:run{ "true" } end, function() return box:read_file "x" end, function() return box:stats() end } do
+      local value, message, code = call()
+      assert.same({ nil, "the box went back to its pool", "closed" }, { value, message, code })
+    end
+    assert.equal("kept", assert(pool:run{ "cat", "x" }).stdout) -- its second use, and last
+    box = assert(pool:lease())
+    assert.equal("", assert(box:run{ "ls" }).stdout)
+    local job = assert(box:spawn{ "sleep", "1000" })
+    box:close() -- with something in it: nobody else's
+    assert.is_nil((job:wait()))
+    box = assert(pool:lease())
+    assert.equal("", assert(box:run{ "ls" }).stdout)
+    assert.is_true(box:stop())
+    box = assert(pool:lease()) -- whoever forgets it gives it back
+    box = nil -- luacheck: ignore
+    assert.is_true(assert(pool:run{ "true" }).ok)
+    pool:close()
+    pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.sh() })
+    for _, name in ipairs{ "lease", "spawn" } do
+      local ok, message = pcall(pool[name], pool, { "true" })
+      assert.is_false(ok)
+      assert.truthy(tostring(message):find("prepared", 1, true))
+    end
+    pool:close()
+  end)
+
   it("raises for wrong options", function()
     for _, wrong in ipairs{ { size = 0 }, { size = "x" }, { min = 3, max = 2 }, { size = 1, min = 1 }, { warm_up = {} }, { nonsense = 1 }, { prepared = { "x" }, max_uses = 2 } } do
       local ok, message = pcall(sb.pool, sb, wrong)

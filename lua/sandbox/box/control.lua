@@ -17,11 +17,11 @@ local function call(self, method, argument)
   local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt }
   local job
   job, message, code = self.host.launch(stamp(plan), request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
-  if not job then return nil, message, code end
+  if not job then return self:outcome(nil, message, code) end
   local r
   r, message, code = job:wait()
   job:close()
-  if not r then return nil, message, code end
+  if not r then return self:outcome(nil, message, code) end
   local value = json.decode(r.stdout or "")
   if type(value) == "userdata" then value = true end -- null: done
   return value

@@ -8,25 +8,28 @@ local options_plan = require "sandbox.options.plan"
 
 local Files = {} -- methods of boxes
 
--- The helper as a program: what it prints, bounded, or nil, message, code.
-local function helper(self, input, limit)
+-- The helper as a program, of the box's user or another: what it prints, bounded, or nil, message, code.
+local function helper(self, input, limit, user)
   local plan = options_plan.run({ oci.HELPER, "files", stdin = input, limits = { timeout = 30, output = limit } })
-  plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
+  plan.user, plan.capabilities, plan.runtime, plan.env, plan.cwd = user or self.plan.user, self.plan.capabilities, self.rt, {}, self.programs.cwd
   plan.quiet = true
   local job, message, code = self:exec(options_plan.stamp(plan), plan.argv)
-  if not job then return nil, message, code end
+  if not job then return self:outcome(nil, message, code) end
   local r
   r, message, code = job:wait()
   job:close()
-  if not r then return nil, message, code end
-  if not r.ok then return nil, "the box's files cannot be reached: " .. tostring(r.message), r.status == "oom_killed" and "closed" or "system" end
+  if not r then return self:outcome(nil, message, code) end
+  if not r.ok then
+    local closed = r.status == "oom_killed" and "closed" or "system"
+    return self:outcome(nil, "the box's files cannot be reached: " .. tostring(r.message), closed)
+  end
   if r.stdout_truncated then return nil, "more than " .. limit .. " bytes came", "too_big" end
   return r.stdout
 end
 
 -- The same taken apart, or nil, message, code.
-local function answer_of(self, input, limit)
-  local answer, message, code = helper(self, input, limit)
+local function answer_of(self, input, limit, user)
+  local answer, message, code = helper(self, input, limit, user)
   if not answer then return nil, message, code end
   local entries
   entries, message, code = files.parse(answer)
@@ -35,13 +38,14 @@ end
 
 --- For programs: puts files in place ahead of them.
 -- @tparam {table,...} list as the schema made it
+-- @tparam[opt] table user whose they are; by default the box's
 -- @treturn boolean true, or nil, message, code
-function Files:put_files(list)
+function Files:put_files(list, user)
   if #list == 0 then return true end
   local input, message, code = files.put(list)
   if not input then return nil, message, code end
   local entries
-  entries, message, code = answer_of(self, input, 1024 * 1024)
+  entries, message, code = answer_of(self, input, 1024 * 1024, user)
   if not entries then return nil, message, code end
   for _, entry in ipairs(entries) do
     if entry.kind == "E" then return nil, ("cannot put file %s in place: %s"):format(entry.path, entry.reason), "bad_rootfs" end
@@ -52,9 +56,10 @@ end
 --- Reads what a program left into a result: files, files_info, files_skipped.
 -- @tparam table r
 -- @tparam table collect as the schema made it
+-- @tparam[opt] table user who reads them; by default the box's
 -- @treturn boolean true, or nil, message, code
-function Files:collect_into(r, collect)
-  local answer, message, code = helper(self, files.collect(collect), collect.max_bytes + collect.max_files * 8192 + 1024 * 1024)
+function Files:collect_into(r, collect, user)
+  local answer, message, code = helper(self, files.collect(collect), collect.max_bytes + collect.max_files * 8192 + 1024 * 1024, user)
   if not answer then return nil, message, code end
   local ok
   ok, message, code = files.take(answer, collect, r)

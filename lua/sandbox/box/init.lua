@@ -67,7 +67,7 @@ function M.begin(host, options, pooled, delay)
   job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true)
   if not job then return nil, message, code end
   return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
-                        uses = 0, single = pooled.single }, Box)
+                        uses = 0, running = 0, single = pooled.single }, Box)
 end
 
 -- Lets go of the supervisor that waits for a program.
@@ -79,7 +79,7 @@ end
 --- Whether it has booted: true, false while it does, or nil, message, code.
 -- @treturn boolean
 function Box:ready()
-  if self.stopped then return nil, "the box is stopped", "closed" end
+  if self.stopped then return nil, self.returned and "the box went back to its pool" or "the box is stopped", "closed" end
   self.job:step()
   if self.job.ended then
     disarm(self)
@@ -106,7 +106,7 @@ function Box:wait_ready(timeout)
   end
 end
 
-local finish, probe -- below
+local explain, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
@@ -175,12 +175,14 @@ end
 -- @bool[opt] ahead the box may still boot
 -- @treturn Job or nil, message, code
 function Box:exec(plan, argv, plain, ahead)
+  if self.paused then return nil, "the box is paused: nothing can be started in it before box:resume()", "paused" end
   local pid = pid_of(self)
   local req, message, code = request.exec(plan, self, argv, pid, argv == plan.argv)
   if not req then return nil, message, code end
   tell(self, true)
-  self.uses = self.uses + 1
+  self.uses, self.running = self.uses + 1, self.running + 1
   plan.done = function()
+    self.running = self.running - 1
     if not self.stopped then tell(self, false) end
   end
   local transport
@@ -210,9 +212,11 @@ end
 -- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's.
 local function argv_for(self, plan)
   local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
+  local first = 1
+  if plan.user.uid ~= self.plan.user.uid then first, tasks = 0, plan.limits.pids and "+" or "-" end
   if count == "-" and size == "-" and tasks == "-" then return plan.argv end
-  -- The box's first process counts, and so does our helper, which stays the program's parent.
-  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + 2) end
+  -- gVisor counts by uid: the box's first process, and our helper, which stays the program's parent.
+  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + first + 1) end
   -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
   local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
@@ -250,15 +254,18 @@ end
 --- For pools: gives a prepared program its code, and waits for its end.
 -- @tparam Job job
 -- @tparam table plan of `options.plan.lease`
+-- @tparam table past where `started` tells afterwards whether it has got them
 -- @treturn table result, or nil, message, code
-function Box:lease(job, plan)
+function Box:lease(job, plan, past)
   local ok, message, code = check_into(plan)
+  if ok and job:step() then ok, message, code = nil, "the box has died", "closed" end
   if ok then ok, message, code = lease_box(self, plan) end
   if ok then ok, message, code = self:put_files(plan.files) end
   if not ok then
     job:close()
-    return nil, message, code
+    return explain(self, nil, message, code)
   end
+  past.started = true
   tell(self, true)
   job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
@@ -297,12 +304,27 @@ function Box:await()
   return ok, message, code
 end
 
+-- What a program says whose box may have gone, and seconds within which the box's own supervisor, which knows of what, says it, too.
+local SYMPTOMS = { closed = 1, runsc_failed = 0.5 }
+
 -- A program whose box has gone knows less of it than the box's own supervisor does, a moment later.
-local function explain(self, r, message, code)
-  if r or code ~= "closed" or self.stopped then return r, message, code end
-  self.job:wait_gone(1)
+function explain(self, r, message, code)
+  if r or not SYMPTOMS[code] or self.stopped then return r, message, code end
+  self.job:wait_gone(SYMPTOMS[code])
   local _, why, kind = self:ready()
   return nil, why or message, kind or code
+end
+
+--- For the rooms of boxes: what a call comes to whose box may have died of something else meanwhile, which the message then says.
+-- @param value nil: it failed
+-- @string message
+-- @string code
+-- @return value, message, code
+function Box:outcome(value, message, code)
+  if value ~= nil or code == "paused" or self.stopped then return value, message, code end
+  local alive, why, kind = self:ready()
+  if alive == nil then return nil, why, kind end
+  return explain(self, nil, message, code)
 end
 
 -- Waits for a program's end. A pool begins to replace the sandbox while it waits.
@@ -330,12 +352,20 @@ local function start_program(self, options, spawning, past)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.cpu_time = true
   end
+  if plan.user.uid ~= self.plan.user.uid and plan.limits.pids and not self.single then
+    if not plan.limits.best_effort then
+      return nil, "limits.pids of a box counts the processes of its own user, so that a program with another user would not be held by it: "
+        .. "start the box with limits.pids = false, or set limits.best_effort", "limit_unavailable"
+    end
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced.pids = true
+  end
   for _, file in ipairs(plan.files) do
     if file.from then file.from = core.realpath(file.from) or file.from end
   end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
-  ok, message, code = self:put_files(plan.files)
+  ok, message, code = self:put_files(plan.files, plan.user)
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
@@ -356,11 +386,12 @@ function Box:attempt(options, past)
   end
   local r, raised
   r, message, code, raised = finish(self, job)
+  if past then past.started = job.started ~= nil end
   if raised then return nil, nil, nil, raised end
   r, message, code = explain(self, r, message, code)
   if r and plan.collect then
     local ok
-    ok, message, code = self:collect_into(r, plan.collect)
+    ok, message, code = self:collect_into(r, plan.collect, plan.user)
     if not ok and r.status == "exited" then return nil, message, code end
   end
   return r, message, code
@@ -375,12 +406,13 @@ function Box:run(options)
   return r, message, code
 end
 
---- Starts a program in the box and gives its job. There is no default timeout.
+--- Starts a program in the box and gives its job. It has the box's limits for its programs; where the box was given no timeout, none.
 -- @tparam table options as of `run`, without collect
 -- @treturn Job or nil, message, code
-function Box:spawn(options)
-  local job, message, code = start_program(self, options, true)
-  return job, message, code
+function Box:spawn(options, past)
+  local job, message, code = start_program(self, options, true, past)
+  if not job then return explain(self, nil, message, code) end
+  return job
 end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
@@ -411,21 +443,48 @@ function Box:stop(grace)
     for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end
     while core.now() < limit and #(self:processes() or {}) > 0 do self.host.sleep(0.02) end
   end
-  self.stopped = true
+  local back, returned = self.back, self.returned
+  self.stopped, self.back = true, nil
+  if returned then return true end
   disarm(self)
   self.job:kill()
   self.job:wait_gone()
   self.job:close()
+  if back then back(self, true) end
   return true
 end
 
---- Ends the box; does not wait.
+--- Ends the box; does not wait. One that a pool has leased goes back to it.
 function Box:close()
-  self.stopped = true
+  local back, returned = self.back, self.returned
+  self.stopped, self.back = true, nil
+  if back then
+    self.returned = true
+    return back(self, self.paused or self.running > 0)
+  end
+  if returned then return end
   disarm(self)
   self.job:close()
 end
 Box.__close = Box.close
+
+--- For pools: the box in the hands of somebody who gives it back, and who has nothing in hand afterwards.
+-- @func back function(lent, spoilt): called once, when it is closed; spoilt: nobody else may have it
+-- @treturn Box
+function Box:lend(back)
+  local lent = setmetatable({}, Box)
+  for k, v in pairs(self) do lent[k] = v end
+  lent.single, lent.back, lent.running, self.armed = nil, back, 0, nil
+  if self.plan.cpus_later then self.job.transport:send("L", request.lease_box(self.plan)) end -- it was not throttled while it was made ready
+  return lent
+end
+
+--- For pools: takes over what is left of one that was lent.
+-- @tparam Box lent
+function Box:take_back(lent)
+  self.armed, self.uses, self.cli = lent.armed, lent.uses, lent.cli
+  lent.armed = nil
+end
 
 --- Snapshots are not supported yet.
 -- @return nil, message, "not_supported"
@@ -436,7 +495,9 @@ function Box.connect() return nil, "connections into a box are not supported in 
 Box.stream = Box.connect
 
 function Box:__tostring()
-  return ("sandbox.box %s (%s)"):format(self.id, self.stopped and "stopped" or self.job.ended and "dead" or self.job.started and "ready" or "booting")
+  self:ready() -- what has come by now is taken in, so that a dead one is not called ready
+  return ("sandbox.box %s (%s)"):format(self.id,
+    self.returned and "returned" or self.stopped and "stopped" or self.job.ended and "dead" or self.paused and "paused" or self.job.started and "ready" or "booting")
 end
 
 return M

@@ -234,6 +234,8 @@ local function whole_box(given, defaults)
   local plan = filled(given, defaults)
   place_files(plan) -- a default file that a mount hides is told now
   local programs = { env = plan.env, cwd = plan.cwd, limits = {} }
+  -- The schema's own timeout is for runs: a job of a box has one where somebody gave it.
+  programs.timed = (given.limits or {}).timeout ~= nil or (defaults.limits or {}).timeout ~= nil
   for _, name in ipairs(program_defaults) do programs[name], plan[name] = defaults[name], nil end
   for _, row in ipairs(schema.limits) do
     if schema.is_of(row, "program") and not schema.is_of(row, "box") then programs.limits[row[1]] = plan.limits[row[1]] end
@@ -286,13 +288,13 @@ local function share(box, plan, asked)
 end
 
 -- The defaults of a box's program as those of a run: a limit that was taken away stays away.
-local function defaults_in(box, given, spawning)
+local function defaults_in(box, spawning)
   local limits = {}
   for _, row in ipairs(schema.limits) do
     if schema.is_of(row, "program") and not row.mode then limits[row[1]] = false end
   end
   for name, value in pairs(box.programs.limits) do limits[name] = value end
-  if spawning and not (given.limits and given.limits.timeout) then limits.timeout = false end
+  if spawning and not box.programs.timed then limits.timeout = false end
   local defaults = { limits = limits, cwd = box.programs.cwd }
   for _, name in ipairs(program_defaults) do defaults[name] = box.programs[name] end
   if spawning then defaults.collect = nil end
@@ -302,7 +304,7 @@ end
 local function program_in(box, given, argv, spawning)
   if spawning and given.collect then bad("collect", "a job's files are read with box:read_file") end
   check_limits(given.limits or {}, box.single)
-  local plan = filled(given, defaults_in(box, given, spawning))
+  local plan = filled(given, defaults_in(box, spawning))
   plan.argv = argv
   local env = {}
   for _, pair in ipairs(box.programs.env) do
@@ -312,7 +314,7 @@ local function program_in(box, given, argv, spawning)
   plan.env = env_list(merge(env, given.env))
   check_strings(plan)
   place_files(plan)
-  plan.user, plan.capabilities, plan.runtime = box.plan.user, box.plan.capabilities, box.rt
+  plan.user, plan.capabilities, plan.runtime = given.user or box.plan.user, box.plan.capabilities, box.rt
   for name in pairs(box.plan.unenforced or {}) do -- what holds nobody there
     plan.unenforced = plan.unenforced or {}
     plan.unenforced[name] = true
@@ -382,7 +384,7 @@ function M.pool(options, defaults) return errors.call(build.pool, options, defau
 --- A program's plan in a box; the environment of the box is merged below its own.
 -- @tparam Box box
 -- @tparam table options
--- @bool[opt] spawning it is a job's: there is no default timeout
+-- @bool[opt] spawning it is a job's: there is no timeout where nobody gave one
 -- @treturn table
 function M.program(box, options, spawning) return errors.call(build.program, box, options, spawning) end
 

@@ -30,7 +30,7 @@ M.options = {
     doc = "merged over the default, `false` removes one; the host's environment is never inherited" },
   { "cwd", "guest_path", scope = "run box program pool instance", makes_spec = true, show = "absolute path", default = "/work", default_text = "`/work`, an empty, private, writable directory",
     lua = "string", doc = "must exist in the guest: if not, a start error that says so" },
-  { "user", "user", scope = "run box pool instance", makes_spec = true, show = "`\"uid[:gid]\"`, number, or `{uid=,gid=,groups={}}`", default = "65534:65534", lua = "string|integer|sandbox.User",
+  { "user", "user", scope = "run box program pool instance", makes_spec = true, show = "`\"uid[:gid]\"`, number, or `{uid=,gid=,groups={}}`", default = "65534:65534", lua = "string|integer|sandbox.User",
     doc = "identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host" },
   { "capabilities", "capabilities", scope = "run box pool instance", makes_spec = true, show = "list of `CAP_…` names", default_text = "none", lua = "string[]",
     doc = "all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on" },

@@ -12,11 +12,15 @@ local queue = require "sandbox.run.queue"
 
 local M = {}
 
+local CLOSED = "the pool is closed"
+
 local Pool = {}
 Pool.__index = Pool
 
 -- How long a host looks after a new pool by itself.
 local FIRST_SECONDS = 60
+-- A sandbox that dies while nobody uses it is replaced and nobody is told; where they all die within so many seconds, somebody is.
+local SUDDEN_SECONDS = 1
 
 --- Makes a pool and begins to boot; never waits.
 -- @tparam table host the instance's doors
@@ -26,7 +30,8 @@ function M.new(host, options)
   local checked = options_plan.pool(options, host.defaults)
   local own = checked.own
   local self = setmetatable({
-    host = host, options = own, start = checked.start, sample = checked.sample, boxes = {}, booted = 0, destroyed = 0, waits = 0, waited = 0, served = 0, failures = 0,
+    host = host, options = own, start = checked.start, sample = checked.sample, boxes = {}, booted = 0, destroyed = 0, sudden = 0, waits = 0, waited = 0,
+    served = 0, failures = 0,
     -- Held by those who are at it: a coroutine that is killed, as nginx does, lets go of its own.
     leases = setmetatable({}, { __mode = "k" }), begun = setmetatable({}, { __mode = "k" }),
     turns = queue.new({ max_concurrent = own.max, queue = own.queue, queue_timeout = own.queue_timeout }, core.now),
@@ -101,7 +106,7 @@ function Pool:grow(delay)
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
-  local entry = { box = box, state = "booting" }
+  local entry = { box = box, state = "booting", began = core.now() }
   self.boxes[#self.boxes + 1] = entry
   prepare_ahead(self, entry)
   return true
@@ -139,6 +144,8 @@ local function discard(self, entry)
   self.destroyed = self.destroyed + 1
 end
 
+-- How many sandboxes that die before their program began a call is given.
+local ATTEMPTS = 5
 -- Seconds that a leased program has the machine for itself before its sandbox's successor boots: most are done by then.
 local HEAD_START = 0.02
 
@@ -234,15 +241,27 @@ local function snapshot(self)
   return list
 end
 
+-- One that had been ready is no failure of the pool's: of its lifetime, or of somebody outside, it was to die some time.
+local function lose(self, entry, message, code)
+  local was_ready = entry.state == "ready"
+  discard(self, entry)
+  if was_ready then
+    if core.now() - entry.began > SUDDEN_SECONDS then return end
+    self.sudden = self.sudden + 1
+    if self.sudden <= self.options.max + 2 then return end
+    self.sudden = 0
+  end
+  self.failed, self.failed_code, self.failed_at = message, code, core.now()
+  self.failures = self.failures + 1
+  self.pooled.last = nil -- what is asked of the machine is found out anew
+end
+
 --- Looks after all boxes: takes in what has booted, replaces what has died. Never waits.
 function Pool:step()
   for _, entry in ipairs(snapshot(self)) do
     local ok, message, code = advance(self, entry)
     if not ok then
-      self.failed, self.failed_code, self.failed_at = message, code, core.now()
-      self.failures = self.failures + 1
-      self.pooled.last = nil -- what is asked of the machine is found out anew
-      discard(self, entry)
+      lose(self, entry, message, code)
     elseif entry.state == "ready" then
       self.failed = nil
     end
@@ -287,13 +306,13 @@ local function acquire(self)
     self.host.sleep(seconds)
   end
   local token, message, code = self.turns:acquire(look_again, function() return self.closed end)
-  if not token then return nil, message, code end
+  if not token then return nil, code == "closed" and CLOSED or message, code end
   self.peak = math.max(self.peak, self.turns:active())
   local waited, looked = false, began
   while true do
     if self.closed then
       self.turns:release(token)
-      return nil, "the pool is closed", "closed"
+      return nil, CLOSED, "closed"
     end
     self:step()
     local entry = take_ready(self)
@@ -326,16 +345,24 @@ local function acquire(self)
   end
 end
 
-local function give_back(self, entry, token)
+-- `died`: its program did not end by itself, so that nobody else may have what is left of it.
+local function give_back(self, entry, token, died)
   self.leases[entry], self.served = nil, self.served + 1
-  if not entry.returns or self.closed or not entry.box:ready() then
+  if died or not entry.returns or self.closed or not entry.box:ready() then
     discard(self, entry)
   else
-    entry.leased = false
+    entry.leased, entry.box.meanwhile = false, nil
     self.boxes[#self.boxes + 1] = entry
   end
   self.turns:release(token)
   self:fill()
+end
+
+-- One that nobody has used was to be had, and is not: as if it had never been.
+local function give_up(self, entry, token)
+  self.leases[entry] = nil
+  discard(self, entry)
+  self.turns:release(token)
 end
 
 local function run_prepared(entry, options, past)
@@ -343,8 +370,35 @@ local function run_prepared(entry, options, past)
   plan.began, plan.queue_duration = past.began, past.queued
   local job = entry.job
   entry.job = nil
-  local r, why, code, raised = entry.box:lease(job, plan)
+  local r, why, code, raised = entry.box:lease(job, plan, past)
   return r, why, code, raised
+end
+
+-- Of stdin, what a program that has not begun can have been sent.
+local REPLAY = 1024 * 1024
+
+-- A stdin function can be asked only once: what was taken of it for a sandbox that died before its program began is kept for the next.
+local function replayed(options)
+  local source = options.stdin
+  if type(source) ~= "function" then return options, function() end end
+  local out, taken, at, bytes = {}, {}, 0, 0
+  for k, v in pairs(options) do out[k] = v end
+  function out.stdin()
+    at = at + 1
+    if taken[at] ~= nil then return taken[at] or nil end
+    local chunk = source()
+    bytes = bytes + (type(chunk) == "string" and #chunk or 0)
+    if bytes > REPLAY then taken = {} else taken[at] = chunk or false end
+    return chunk
+  end
+  return out, function() at = 0 end
+end
+
+-- What is wrong is told before anything is leased.
+local function check(self, options)
+  if self.closed then return nil, CLOSED, "closed" end
+  options_plan[self.options.prepared and "lease" or "program"](self.sample, options)
+  return true
 end
 
 --- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
@@ -352,23 +406,92 @@ end
 -- limits.memory, pids and cpus, too: at most the pool's own
 -- @treturn table result, or nil, message, code
 function Pool:run(options)
-  if self.closed then return nil, "the pool is closed", "closed" end
-  options_plan[self.options.prepared and "lease" or "program"](self.sample, options) -- what is wrong is told before anything is leased
+  local ok, message, code = check(self, options)
+  if not ok then return nil, message, code end
+  local rewind
+  options, rewind = replayed(options)
   local began = core.now()
-  local entry, token, queued = acquire(self)
-  if not entry then return self.host.fail(token, queued) end
-  local box = entry.box
-  box.meanwhile = function() self:fill(HEAD_START) end
-  local r, message, code, raised
-  local past = { began = began, queued = queued }
-  if self.options.prepared then
-    r, message, code, raised = run_prepared(entry, options, past)
-  else
-    r, message, code, raised = box:attempt(options, past)
+  for attempt = 1, ATTEMPTS do
+    local entry, token, queued = acquire(self)
+    if not entry then return self.host.fail(token, queued) end
+    local box, past = entry.box, { began = began, queued = queued }
+    box.meanwhile = function() self:fill(HEAD_START) end
+    local r, raised
+    if self.options.prepared then
+      r, message, code, raised = run_prepared(entry, options, past)
+    else
+      r, message, code, raised = box:attempt(options, past)
+    end
+    if r or raised or code ~= "closed" or past.started or self.closed or attempt == ATTEMPTS then
+      give_back(self, entry, token, r == nil or r.oom_killed)
+      if raised then error(raised.value, 0) end
+      return r, message, code
+    end
+    give_up(self, entry, token) -- it died before its program began: that is nobody's business but ours
+    rewind()
   end
-  give_back(self, entry, token)
-  if raised then error(raised.value, 0) end
-  return r, message, code
+end
+
+-- A sandbox that is alive at this moment; or nil, message, code.
+local function acquire_alive(self)
+  for _ = 1, ATTEMPTS do
+    local entry, token, queued = acquire(self)
+    if not entry then return self.host.fail(token, queued) end
+    if entry.box:ready() then return entry, token, queued end
+    give_up(self, entry, token)
+  end
+  return nil, "the pool's sandboxes die as soon as they are ready", "closed"
+end
+
+local function refuse_prepared(self, what)
+  if self.options.prepared then errors.raise(("pool:%s: a pool with a prepared program has `run` only"):format(what)) end
+end
+
+--- Starts a program in a sandbox of the pool and gives its job; with the job's end the sandbox goes back, or is destroyed.
+-- @tparam table options as of `box:spawn`; limits as of `run`
+-- @treturn Job or nil, message, code
+function Pool:spawn(options)
+  refuse_prepared(self, "spawn")
+  local ok, message, code = check(self, options)
+  if not ok then return nil, message, code end
+  local began = core.now()
+  local entry, token, queued = acquire_alive(self)
+  if not entry then return nil, token, queued end
+  local job
+  job, message, code = entry.box:spawn(options, { began = began, queued = queued })
+  if not job then
+    give_back(self, entry, token, true)
+    return nil, message, code
+  end
+  local done = job.plan.done
+  local function back(r)
+    give_back(self, entry, token, r == nil or r.oom_killed)
+  end
+  if job.ended then
+    back(job.result)
+  else
+    job.plan.done = function(r, why, kind)
+      if done then done(r, why, kind) end
+      back(r)
+    end
+  end
+  return job
+end
+
+--- Leases a sandbox: a box for as many programs as one likes, until `box:close()` gives it back. It is then destroyed, or, with
+-- max_uses > 1, the next user's; what still runs in it, or stands still, is destroyed in any case.
+-- @treturn Box or nil, message, code
+function Pool:lease()
+  refuse_prepared(self, "lease")
+  if self.closed then return nil, CLOSED, "closed" end
+  local entry, token, queued = acquire_alive(self)
+  if not entry then return nil, token, queued end
+  local lent = entry.box:lend(function(lent, spoilt)
+    entry.box:take_back(lent)
+    give_back(self, entry, token, spoilt)
+  end)
+  self:fill(HEAD_START)
+  return lent
 end
 
 --- Waits until all that it keeps are ready.
@@ -380,7 +503,7 @@ function Pool:ready(seconds)
   end
   local limit = seconds and core.now() + seconds
   while true do
-    if self.closed then return nil, "the pool is closed", "closed" end
+    if self.closed then return nil, CLOSED, "closed" end
     local ready = self:stats().ready
     if ready >= self.options.min then return true end
     if self.failed and #self.boxes == 0 then return nil, self.failed, self.failed_code end

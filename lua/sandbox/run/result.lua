@@ -5,6 +5,25 @@ local text = require "sandbox.text"
 
 local M = {}
 
+local Result = {} -- what a result can, beside being a table
+Result.__index = Result
+
+--- Raises for what is not ok, with its message; gives the result else. For scripts: `assert(sandbox.run{…}):check()`.
+-- @treturn table the result
+function Result:check()
+  if not self.ok then error(self.message or "the program failed", 2) end
+  return self
+end
+
+function Result:__tostring()
+  return ("sandbox.result %s (%s)"):format(tostring(self.id or "?"), self.ok and "ok" or tostring(self.message or self.status))
+end
+
+--- Makes a result of a table that has its fields.
+-- @tparam table r
+-- @treturn table the same
+function M.new(r) return setmetatable(r, Result) end
+
 local signals = { "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
                   "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
                   "PWR", "SYS" }
@@ -140,7 +159,7 @@ function M.build(x, job, plan)
   r.ok = r.status == "exited" and r.exit_code == 0
   if not r.ok then r.message = M.message(r, plan.limits or {}) end
   if x.box_destroyed then r.message = r.message .. "; its descendants could not be killed alone, so the box was destroyed" end
-  return r
+  return M.new(r)
 end
 
 return M
