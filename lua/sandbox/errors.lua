@@ -109,12 +109,27 @@ function M.argument(n, method, expected, got)
   error(("%sbad argument #%d to '%s' (expected %s, got %s)"):format(place(), n, method, expected, M.show(got)), 0)
 end
 
+--- Has the public methods of a class say what is wrong where they are called with a dot instead of a colon.
+-- @tparam table class
+-- @string name of such an object, for the message
+-- @tparam[opt] table except set of methods which see to that themselves
+function M.guard(class, name, except)
+  for method, f in pairs(class) do
+    if type(f) == "function" and not method:find("^__") and not (except and except[method]) then
+      class[method] = function(self, ...)
+        if getmetatable(self) ~= class then M.raise(("bad self: call %s:%s(…) with a colon"):format(name, method)) end
+        return f(self, ...)
+      end
+    end
+  end
+end
+
 --- Raises a bad option as an object, which `try` and `call` turn into words.
--- @string where the option's name, as `limits.memory`
+-- @string where the option's name, as `limits.memory`; what comes from outside in it has gone through `show` or `field`
 -- @string expected what would have been right
 -- @param got the value; leave it out where there is none to show, or where it may be a secret
 function M.bad(where, expected, ...)
-  local text = ("bad option '%s': %s"):format(cut(where, 200), expected)
+  local text = "bad option '" .. (#where > 200 and where:sub(1, 197) .. "..." or where) .. "': " .. expected
   if select("#", ...) > 0 then text = text .. ", got " .. M.show((...)) end
   error(setmetatable({ message = text }, Bad), 0)
 end

@@ -6,6 +6,7 @@
 --     print(r.stdout, r.exit_code, r.ok)
 --
 -- @module sandbox
+local errors = require "sandbox.errors"
 local instance = require "sandbox.instance"
 
 local M = { _VERSION = "sandbox " .. instance.VERSION .. " (gVisor)", _NAME = "sandbox" }
@@ -75,5 +76,19 @@ end
 
 --- Loaders for `prepared` pools: python, lua, node, sh.
 M.prepared = setmetatable({}, { __index = function(_, name) return require("sandbox.pool.prepared")[name] end })
+
+-- A colon would pass this module as the options.
+for name, f in pairs(M) do
+  if type(f) == "function" then
+    M[name] = function(first, ...)
+      if rawequal(first, M) then
+        local hint = ("bad call: sandbox.%s(…) takes a dot, not a colon"):format(name)
+        if name == "check" then return nil, hint, "bad_option" end
+        errors.raise(hint)
+      end
+      return f(first, ...)
+    end
+  end
+end
 
 return M

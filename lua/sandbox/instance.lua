@@ -290,6 +290,7 @@ end
 -- @tparam[opt] table how { client = true }: what names anything of this host is refused, for services that pass on what came in
 -- @treturn boolean true, or nil, message, "bad_option"
 function Instance:check(options, how)
+  if getmetatable(self) ~= Instance then return nil, "bad self: call sb:check(…) with a colon", "bad_option" end
   local asked, message, code = options_plan.never("call", "check", how)
   local plan = asked
   if asked then plan, message, code = options_plan.never("run", options, self.options.defaults, asked) end
@@ -486,6 +487,8 @@ end
 function Instance.restore()
   return nil, "snapshots (sandbox.restore) are not supported in this version", "not_supported"
 end
+
+errors.guard(Instance, "sb", { check = true })
 
 --- Number of a signal by name, for hosts.
 M.signal_number = result.signal_number

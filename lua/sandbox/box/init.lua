@@ -500,4 +500,6 @@ function Box:__tostring()
     self.returned and "returned" or self.stopped and "stopped" or self.job.ended and "dead" or self.paused and "paused" or self.job.started and "ready" or "booting")
 end
 
+errors.guard(Box, "box")
+
 return M

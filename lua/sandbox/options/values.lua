@@ -4,7 +4,7 @@
 local errors = require "sandbox.errors"
 local text = require "sandbox.text"
 
-local bad = errors.bad
+local bad, floor = errors.bad, math.floor
 local M = {}
 
 --- stat, taken from the core on first use; a test may put its own here.
@@ -16,7 +16,7 @@ end
 
 --- Whether a value is a number without a fraction, and finite.
 function M.is_integer(v)
-  return type(v) == "number" and v == math.floor(v) and v - v == 0
+  return type(v) == "number" and v == floor(v) and v - v == 0
 end
 
 --- An integer where there are such: 5.3 and later tell 65534 from 65534.0 when printing.
@@ -77,7 +77,9 @@ end
 function M.foreign_key(t, known, list)
   local first
   for k in next, t do
-    if not known[k] and not (list and M.is_integer(k) and k >= 1) and (first == nil or type(k) == "string" and (type(first) ~= "string" or k < first)) then
+    local kind = type(k)
+    if not known[k] and not (list and kind == "number" and k >= 1 and k < 2 ^ 53 and k == floor(k)) and
+       (first == nil or kind == "string" and (type(first) ~= "string" or k < first)) then
       first = k
     end
   end

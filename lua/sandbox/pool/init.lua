@@ -533,4 +533,6 @@ function Pool:close()
 end
 Pool.__close = Pool.close
 
+errors.guard(Pool, "pool")
+
 return M

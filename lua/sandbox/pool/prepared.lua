@@ -5,7 +5,9 @@
 -- loader reads byte-exactly and unbuffered, so that not a byte of it is missing there. "ready" and a newline on stdout say that
 -- it waits; the pool takes that line away. Random state is seeded afresh after the wait.
 -- @module sandbox.pool.prepared
+local errors = require "sandbox.errors"
 local oci = require "sandbox.run.oci"
+local values = require "sandbox.options.values"
 
 local M = {}
 
@@ -124,24 +126,27 @@ code=$(%s shell) || exit 0
 eval "unset code; $code"
 ]==]):format(oci.HELPER)
 
-local function with(argv, modules)
-  for _, name in ipairs(modules or {}) do
-    if type(name) ~= "string" then error("bad argument (a list of module names expected)", 3) end
-    argv[#argv + 1] = name
-  end
+-- argv and the names of modules after it.
+local function with(loader, argv, modules, ...)
+  if select("#", ...) > 0 then errors.raise(("bad call: sandbox.prepared.%s{ … } takes a dot, not a colon, and one list"):format(loader)) end
+  if modules == nil then return argv end
+  local names, message = errors.try(values.strings, "modules", modules, "a list of names of modules")
+  if not names then errors.raise(message) end
+  for _, name in ipairs(names) do argv[#argv + 1] = name end
   return argv
 end
 
 --- A Python that has imported modules.
 -- @tparam[opt] {string,...} modules
 -- @treturn {string,...} an argv for `prepared`
-function M.python(modules) return with({ "python3", "-c", PYTHON }, modules) end
+function M.python(...) return with("python", { "python3", "-c", PYTHON }, ...) end
 --- A Lua that has required modules.
 -- @tparam[opt] {string,...} modules
 -- @string[opt="lua5.4"] interpreter
 -- @treturn {string,...}
 function M.lua(modules, interpreter)
-  local names = with({}, modules)
+  local names = with("lua", {}, modules)
+  if interpreter ~= nil and type(interpreter) ~= "string" then errors.argument(2, "lua", "the name of an interpreter", interpreter) end
   for i, name in ipairs(names) do names[i] = ("%q"):format(name) end
   return { interpreter or "lua5.4", "-e", "local modules = {" .. table.concat(names, ",") .. "}\n" .. LUA }
 end
@@ -149,10 +154,10 @@ end
 --- A Node that has required modules.
 -- @tparam[opt] {string,...} modules
 -- @treturn {string,...}
-function M.node(modules) return with({ "node", "-e", NODE, "--" }, modules) end
+function M.node(...) return with("node", { "node", "-e", NODE, "--" }, ...) end
 --- A POSIX shell.
 -- @treturn {string,...}
-function M.sh() return { "sh", "-c", SH } end
+function M.sh(...) return with("sh", { "sh", "-c", SH }, ...) end
 
 --- What a prepared program gets before its own stdin.
 -- @string code
