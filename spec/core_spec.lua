@@ -353,7 +353,62 @@ local function kinds(list)
   return table.concat(out)
 end
 
+describe("sandbox.run.patience", function()
+  local patience = require "sandbox.run.patience"
+
+  it("asks when a boot and a program's time are over, and gives up when nothing was heard", function()
+    local p = patience.new(100, 10, 5)
+    assert.equal(10, p:left(100))
+    assert.is_nil(p:due(109.9))
+    assert.equal("ask", p:due(110))
+    assert.is_nil(p:due(116))
+    assert.equal("give up", p:due(116.5)) -- boot, time, and less than 2 s
+    p = patience.new(100, 10, 5)
+    p:begin(101, 5)
+    assert.is_nil(p:due(106))
+    assert.equal("ask", p:due(106.5))
+    assert.is_nil(p:due(116))
+    assert.equal("give up", p:due(116.5))
+  end)
+
+  it("goes on for ever with what answers, and leaves a host that was busy itself the time to hear it", function()
+    local p = patience.new(0, 1, 1)
+    local now = 0
+    for _ = 1, 100 do
+      now = now + p:left(now)
+      assert.equal("ask", p:due(now))
+      p:heard(now)
+    end
+    p = patience.new(0, 1, 1)
+    assert.equal("ask", p:due(1000))
+    assert.is_nil(p:due(1001.9))
+    assert.equal("give up", p:due(1002))
+    p:begin(0)
+    p:finish(50)
+    assert.is_nil(p:due(60)) -- a clean-up may take 10 s
+    assert.equal("give up", p:due(65))
+  end)
+end)
+
 describe("sandbox.run.job", function()
+  it("is lost when its supervisor does not answer, and is not when it does", function()
+    local job, t = start({}, { limits = { timeout = 0.1 } }, { r = "mode=run\0", id = "00", boot_timeout = 0.01 })
+    assert.same({ "supervisor_lost", true }, { select(3, job:wait()), t.closed })
+    assert.truthy(kinds(t.sent()):find("P", 1, true))
+    local asked = 0
+    local function answers(peer, which)
+      if kinds(which.sent()):find("P", 1, true) then
+        asked = asked + 1
+        peer:send("P", "")
+      end
+      which.at = asked < 3 and 0 or which.at -- this step again
+    end
+    job, t = start({ answers, ends() }, { limits = {} }, { r = "mode=run\0", id = "00", boot_timeout = 0.01 })
+    t.over = nil
+    assert.equal("exited", job:wait().status)
+    assert.equal(3, asked)
+  end)
+
   it("sends the request in order", function()
     local _, t = start({}, {}, { r = "mode=run\0", config = "{}", id = "00",
       files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts" } } })

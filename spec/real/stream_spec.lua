@@ -130,10 +130,33 @@ describe("a job", function()
     local job = assert(sb:spawn{ "cat" })
     assert.is_true(core.poll(job:pollfd(), "r", 60))
     assert.equal("r", job:events())
-    assert.is_nil(job:timeout())
+    assert.is_true(job:timeout() > 0) -- until the supervisor is asked whether it is there
     assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
     assert.equal(32, #job.id)
     job:close()
+  end)
+
+  local function parent(pid) return (env.read(("/proc/%d/stat"):format(pid)):match "^.*%) %a (%d+)") end
+
+  it("is lost when its supervisor is stopped, and so is one that a stopped zygote was to start", function()
+    local other = sandbox.new{ state_dir = env.state_dir, boot_timeout = 2 * env.slow }
+    assert(other:run{ "true", limits = { timeout = 60 } }) -- which may probe
+    local job = assert(other:spawn{ "sleep", "60", limits = { timeout = 1 } })
+    assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
+    local supervisor = parent(job:pid())
+    local zygote = parent(supervisor)
+    assert(os.execute("kill -STOP " .. supervisor))
+    assert.same({ nil, "supervisor_lost" }, { (job:wait()), (select(3, job:wait())) })
+    assert(os.execute("kill -CONT " .. supervisor))
+    assert.is_true(env.eventually(function() return core.stat("/proc/" .. supervisor) == nil end)) -- its host has gone
+    assert(os.execute("kill -STOP " .. zygote))
+    local r, message, code = other:run{ "true", limits = { timeout = 1 } }
+    assert(os.execute("kill -CONT " .. zygote))
+    assert.same({ nil, "supervisor_lost" }, { r, code })
+    assert.truthy(message:find("does not answer", 1, true))
+    assert.is_true(env.eventually(function() return core.stat("/proc/" .. zygote) == nil end))
+    assert.equal("exited", (assert(other:run{ "true", limits = { timeout = 60 } })).status) -- by a new one
+    other:close()
   end)
 
   it("leaves nothing behind", function()

@@ -26,6 +26,7 @@ int64_t sbx_wire_limit(uint8_t type)
 	case SBX_WIRE_BUSY:
 		return 1;
 	case SBX_WIRE_GO:
+	case SBX_WIRE_PING:
 	case SBX_WIRE_STDIN_END:
 		return 0;
 	default:

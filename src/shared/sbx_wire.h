@@ -31,6 +31,8 @@ enum sbx_wire_type {
 	SBX_WIRE_KILL = 'K',
 	SBX_WIRE_LEASE = 'L',		/* to a prepared program: its own limits, from now on */
 	SBX_WIRE_BUSY = 'B',		/* to a box: a program begins (1) or has ended (0) */
+	/* both ways: are you there? Answered at once by the same, whatever is under way */
+	SBX_WIRE_PING = 'P',
 	/* supervisor to host */
 	SBX_WIRE_STARTED = 'S',
 	SBX_WIRE_STDOUT = '1',

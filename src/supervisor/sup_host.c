@@ -117,8 +117,15 @@ int sup_host_recv(struct sup_host *h)
 int sup_host_next(struct sup_host *h, uint8_t *type, const unsigned char **payload, uint32_t *n)
 {
 	static const unsigned char nothing[1];
-	int rc = sbx_wire_get_header(h->in, h->in_len, type, n);
+	int rc;
 
+	/* Here, and not by whoever takes frames: the host asks when it has heard nothing for too long. One that has no room for an
+	 * answer has something to read. */
+	while ((rc = sbx_wire_get_header(h->in, h->in_len, type, n)) > 0 && *type == SBX_WIRE_PING) {
+		(void)sup_host_put(h, SBX_WIRE_PING, NULL, 0);
+		(void)sup_host_flush(h);
+		sup_host_drop(h);
+	}
 	if (rc <= 0)
 		return rc;
 	if (h->in_len < SBX_WIRE_HEADER + (size_t)*n)

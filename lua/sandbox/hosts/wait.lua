@@ -217,6 +217,11 @@ local function get_zygote(path)
   return zygote
 end
 
+--- The zygote is not trusted any more: the next start makes another.
+function M.renew()
+  if zygote then zygote:close() end
+end
+
 --- Starts a supervisor and gives the transport to it.
 -- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
 -- @treturn table, or nil, message, code

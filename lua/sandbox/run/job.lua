@@ -2,6 +2,7 @@
 --- A program that runs in a sandbox: its streams, its end, and the waiting for both.
 -- @module sandbox.run.job
 local result = require "sandbox.run.result"
+local patience = require "sandbox.run.patience"
 local wait = require "sandbox.hosts.wait"
 local core = require "sandbox.core"
 
@@ -12,6 +13,7 @@ Job.__index = Job
 
 local PIECE = 64 * 1024
 local WINDOW = 256 * 1024
+local SLOW = 60 -- seconds, for requests that boot nothing
 local FOREVER = 1e9 -- seconds, the longest that every host can wait
 
 local function new_stream()
@@ -127,14 +129,20 @@ end
 -- The result is made when it is asked for first: what was read until then is not in it.
 local function on_result(self, payload)
   self.x = result.parse(payload)
+  self.patience:finish(core.now())
   local job = { id = self.id, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
   conclude(self, result.build(self.x, job, self.plan))
+end
+
+local function on_started(self, payload)
+  self.started = result.parse(payload)
+  self.patience:begin(core.now(), self.plan.limits and self.plan.limits.timeout)
 end
 
 local handlers = {
   ["1"] = function(self, payload) on_output(self, "stdout", payload) end,
   ["2"] = function(self, payload) on_output(self, "stderr", payload) end,
-  S = function(self, payload) self.started = result.parse(payload) end,
+  S = on_started,
   W = function(self, payload) self.window = self.window + u32(payload) end,
   X = on_result,
 }
@@ -150,12 +158,27 @@ local function lost(self, message)
   conclude(self, nil, message, "supervisor_lost")
 end
 
+-- A supervisor that says nothing is asked whether it is there; one that says nothing then is given up. What has no descriptor is read
+-- by waiting for it only, and its answer may be there unread.
+local function look_after(self, waited)
+  if self.gone or self.closed then return end
+  local due = self.patience:due(core.now())
+  if due == "ask" then
+    self.transport:send("P", "")
+  elseif due and (waited or self.transport:fd()) then
+    if not self.started then wait.renew() end -- who forked it may be what hangs
+    lost(self, "the supervisor does not answer: it is stopped, or hangs")
+    self.transport:close()
+  end
+end
+
 -- One helping: a guest that never stops writing must hold up neither other coroutines nor a deadline.
 local function take(self)
   local transport = self.transport
   local more = transport:recv()
   local kind, payload = transport:next()
   local changed = kind ~= nil or more == nil
+  if more or kind then self.patience:heard(core.now()) end
   while kind do
     local handler = handlers[kind]
     if handler then handler(self, payload) end
@@ -177,7 +200,10 @@ function Job:step()
   self.stepping = me()
   local ok, err = pcall(take, self)
   self.stepping = nil
-  if ok then return self.ended end
+  if ok then
+    look_after(self)
+    return self.ended
+  end
   local conn = self.transport.conn
   if not (conn and conn:closed()) then error(err, 0) end -- not ours: an interrupt, or no memory
   lost(self, "the supervisor sent what is no frame")
@@ -189,18 +215,20 @@ local function wait_until(self, condition, deadline)
   self:step()
   local looked = self.transport:fd() ~= nil -- what has no descriptor is read by waiting for it only
   while not condition(self) do
-    local left = deadline and deadline - core.now()
+    local now = core.now()
+    local left = deadline and deadline - now
     if left and left <= 0 and looked then return false end
-    if left then left = math.max(0, math.min(left, FOREVER)) end
+    left = math.max(0, math.min(left or FOREVER, self.patience:left(now)))
     looked = true
     if self.stepping == me() then error("a callback cannot wait for its own job", 0) end
     if self.stepping then -- another coroutine's callback waits for something else
-      local nap = math.min(left or 1, 0.005)
+      local nap = math.min(left, 0.005)
       if self.plan.wait then self.plan.wait(-1, "r", nap) else wait.sleep(nap) end
     else
       self.transport:wait(left, self.plan.wait)
     end
     self:step()
+    look_after(self, true)
   end
   return true
 end
@@ -432,6 +460,7 @@ end
 function Job:lease(plan, limits, code, input)
   plan.done, plan.wait, plan.spawn = self.plan.done, self.plan.wait, nil
   self.plan = plan
+  self.patience:begin(core.now(), plan.limits.timeout)
   self.transport:send("L", limits)
   self.source = open_source(code .. (input or ""))
   feed(self)
@@ -441,8 +470,8 @@ end
 function Job:pollfd() return self.transport:fd() end
 --- What to poll it for.
 function Job:events() return self.transport:events() end
---- How long to wait at most: the supervisor keeps all deadlines.
-function Job.timeout() return nil end
+--- How long to wait at most before the next step; the supervisor keeps the deadlines, and this is when it is to have spoken.
+function Job:timeout() return self.patience:left(core.now()) end
 
 function Job:__tostring()
   return ("sandbox.job %s (%s)"):format(self.id or "?", self.closed and "closed" or self.ended and "ended" or "running")
@@ -465,6 +494,7 @@ function M.start(transport, plan, request)
   local self = setmetatable({
     transport = transport, plan = plan, id = request.id, window = WINDOW, seq = 0, ended = false,
     streams = { stdout = new_stream(), stderr = new_stream() },
+    patience = patience.new(core.now(), request.boot_timeout or SLOW, plan.limits and plan.limits.timeout),
   }, Job)
   local source, message, code
   if plan.stdin ~= nil then

@@ -366,7 +366,7 @@ function M.build(plan, rt, id, core)
   end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
-  return { r = p:bytes(), config = config, files = guest_files(plan), id = id }
+  return { r = p:bytes(), config = config, files = guest_files(plan), id = id, boot_timeout = rt.boot_timeout }
 end
 
 --- A request to boot that leaves the machine to others first.
@@ -376,7 +376,8 @@ end
 function M.delayed(request, seconds)
   local p = new_pairs()
   p:add("boot_delay", seconds)
-  return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id }
+  return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id,
+           boot_timeout = (request.boot_timeout or 0) + seconds }
 end
 
 --- Our helper on the host: it lies beside the supervisor.
@@ -455,7 +456,7 @@ function M.exec(plan, box, argv, pid, direct)
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
   if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
-  return { r = p:bytes(), config = config, files = {}, id = plan.id }
+  return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end
 
 --- For a supervisor that is to wait for the request of a box's next program.
@@ -504,7 +505,7 @@ end
 function M.call(plan, box, method, argument, pid)
   local p = of_box(plan, box, pid)
   p:add("call", method)
-  return { r = p:bytes(), config = argument, files = {}, id = plan.id }
+  return { r = p:bytes(), config = argument, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end
 
 --- The request that runs `runsc arg…` on the host, as for its version.
