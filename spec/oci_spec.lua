@@ -47,6 +47,18 @@ describe("oci", function()
     assert.is_nil(build({ "a" }, user).linux.uidMappings)
   end)
 
+  it("forbids user namespaces", function()
+    local function calls(options)
+      local spec, names = { linux = {} }, {}
+      oci.guard(spec, plans.run(options))
+      for i, rule in ipairs(spec.linux.seccomp and spec.linux.seccomp.syscalls or {}) do names[i] = rule.names[1] end
+      return table.concat(names, " ")
+    end
+    assert.are.equal("unshare clone clone3", calls{ "a" })
+    assert.are.equal("unshare clone clone3 ptrace ptrace ptrace", calls{ "a", limits = { disk = "1M" } })
+    assert.are.equal("", calls{ "a", user_namespaces = true, limits = { pids = false } })
+  end)
+
   it("lists a network namespace for none, and not for host", function()
     local function listed(spec)
       for _, ns in ipairs(spec.linux.namespaces) do

@@ -55,6 +55,7 @@
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
@@ -88,6 +89,7 @@
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
@@ -103,6 +105,7 @@
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
@@ -138,6 +141,7 @@
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
+---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`

@@ -280,12 +280,14 @@ static void test_tree(void)
 	size_t at = 0;
 
 	CHECK("the tree is shared", t && seen && t != seen);
-	sup_tree_clone(t, 10, 11);	/* 10 is a program, 11 its child, 12 its grandchild */
-	sup_tree_clone(t, 11, 12);
-	sup_tree_clone(t, 20, 21);	/* another's */
-	sup_tree_clone(t, 12, 12);	/* a second thread */
-	sup_tree_clone(t, 1, 5);	/* the helper's: nobody's */
-	sup_tree_exit(t, 11, 0);
+	int tasks = sup_tree_clone(t, 10, 11);	/* 10 is a program, 11 its child, 12 its grandchild */
+
+	tasks += sup_tree_clone(t, 11, 12);
+	tasks += sup_tree_clone(t, 20, 21);	/* another's */
+	tasks += sup_tree_clone(t, 12, 12);	/* a second thread */
+	tasks += sup_tree_clone(t, 1, 5);	/* the helper's: nobody's */
+	CHECK("tasks are counted, programs that make some among them", tasks == 6);
+	CHECK("and one that is not known is none", sup_tree_exit(t, 98, 0) == 0 && sup_tree_exit(t, 11, 0) == 1);
 	CHECK("an orphan is still its program's", sup_tree_next(seen, 10, &at) == 12 && sup_tree_next(seen, 10, &at) == 0);
 	sup_tree_exit(t, 12, 0);
 	at = 0;

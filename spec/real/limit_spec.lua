@@ -198,7 +198,8 @@ print(total <= 4 << 20, total > 3 << 20)]]
     assert.is_true(r.ok)
   end)
 
-  if env.build ~= "2022" then -- there it takes 20 s to make so many
+  -- 2022: it takes 20 s to make so many; newer ones bound the files of a tmpfs by the memory that the guest sees
+  if env.build == "2024" then
     it("empty files count as memory #slow", function()
       local r = py("import os\nfor i in range(300000): os.close(os.open('/tmp/%d' % i, os.O_CREAT))", { memory = "64M", timeout = 120 * SLOW })
       assert.equal("oom_killed", r.status)

@@ -2,7 +2,7 @@
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                                the box's first process: does nothing but take in orphans
- *   sandbox-guest exec CWD FILES FSIZE TASKS argv…    runs a program under limits of its own; -: as the box has it
+ *   sandbox-guest exec CWD FILES FSIZE TASKS GUARD argv…   runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
  *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest_files.h"
+#include "guest_guard.h"
 #include "guest_shell.h"
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
@@ -78,26 +80,39 @@ static int end_as(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
+/* argv: FILES FSIZE TASKS GUARD program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
+static __attribute__((noreturn)) void become(char **argv)
+{
+	limit(RLIMIT_NOFILE, argv[0]);
+	limit(RLIMIT_FSIZE, argv[1]);
+	limit(RLIMIT_NPROC, argv[2]);
+	if (strcmp(argv[3], "-") != 0 && guest_guard(argv[3][0] == 't') < 0)
+		_exit(report('f'));
+	(void)report('s');
+	(void)execvp(argv[4], argv + 4);
+	_exit(report('x'));
+}
+
+static bool has_limits(char **argv)
+{
+	return strcmp(argv[0], "-") != 0 || strcmp(argv[1], "-") != 0 || strcmp(argv[2], "-") != 0;
+}
+
 /*
  * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: so we stay the
- * program's parent and pass on what signals us. argv: CWD FILES FSIZE TASKS
- * program…
+ * program's parent and pass on what signals us. argv: CWD, and what become() takes.
  */
 static int run(char **argv)
 {
 	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
 	if (chdir(argv[0]) < 0)
 		return report('c');
+	if (!has_limits(argv + 1))
+		become(argv + 1);
 	pid_t pid = fork();
 
-	if (pid == 0) {
-		limit(RLIMIT_NOFILE, argv[1]);
-		limit(RLIMIT_FSIZE, argv[2]);
-		limit(RLIMIT_NPROC, argv[3]);
-		(void)report('s');
-		(void)execvp(argv[4], argv + 4);
-		_exit(report('x'));
-	}
+	if (pid == 0)
+		become(argv + 1);
 	if (pid < 0)
 		return report('f');
 	program = pid;
@@ -113,7 +128,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
-	if (argc > 6 && !strcmp(argv[1], "exec"))
+	if (argc > 7 && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;

@@ -44,7 +44,7 @@ static int below_helper(const struct sup_exec *x)
 	size_t at = 0;
 	int first = 0, pid;
 
-	while (!x->request->direct && x->tree && (pid = sup_tree_next(x->tree, x->pid, &at)))
+	while (!x->request->direct && !x->request->alone && x->tree && (pid = sup_tree_next(x->tree, x->pid, &at)))
 		first = !first || pid < first ? pid : first;
 	return first ? first : x->pid;
 }

@@ -194,6 +194,12 @@ static void serve_limits(struct sup_run *s, double now)
 		take_reason(s, SUP_TIMED_OUT);
 	if (r->mode != SUP_MODE_RUN)
 		return;
+	/*
+	 * An exit is told before it makes room for another task, so no count is above what there was. Where events were lost, nothing
+	 * is known.
+	 */
+	if (r->pids && !s->trace.lossy && s->trace.peak > 0 && (uint64_t)s->trace.peak > r->pids + (r->guest ? 1 : 0))
+		take_reason(s, SUP_PIDS_EXCEEDED);
 	sup_meter_memory(&s->meter);
 	if (r->memory && s->meter.memory > r->memory)
 		take_reason(s, SUP_OOM_KILLED);

@@ -48,6 +48,11 @@ static const char *cgroup_name(uint32_t version)
 	return version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
 }
 
+static bool pids_exceeded(const struct sup_run *s, struct sup_verdict v)
+{
+	return s->request.pids && (s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED);
+}
+
 static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, struct sup_stats u)
 {
 	const struct sup_request *r = &s->request;
@@ -59,7 +64,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 	if (r->memory)
 		add_limit(l, "memory", "supervisor", v.outcome == SUP_OOM_KILLED);
 	if (r->pids)
-		add_limit(l, "pids", "rlimit", s->trace.failed_forks > 0);
+		add_limit(l, "pids", "rlimit", pids_exceeded(s, v));
 	if (r->cpus > 0)
 		add_limit(l, "cpus", u.cpus_held ? cgroup_name(u.cgroup) : sup_spawn_affinity(r->cpus) == 0 ? "affinity" : NULL,
 			  u.cpus_held ? u.throttled > 0 : -1);
@@ -105,7 +110,7 @@ static struct sup_stats borrowed(struct sup_run *s)
 	return u;
 }
 
-static void add_usage(struct list *l, struct sup_run *s)
+static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 {
 	add(l, "boot_duration=%.6f", boot_duration(s));
 	add(l, "queue_duration=%.6f", s->queued);
@@ -114,9 +119,9 @@ static void add_usage(struct list *l, struct sup_run *s)
 		add(l, "cpu_time=%.6f", s->meter.cpu);
 	if (s->meter.baseline)
 		add(l, "peak_memory=%llu", (unsigned long long)s->meter.memory_peak);
-	if (s->trace.peak)
+	if (s->trace.peak && !s->trace.lossy)
 		add(l, "peak_pids=%d", s->trace.peak);
-	add(l, "pids_exceeded=%d", s->request.pids && s->trace.failed_forks > 0);
+	add(l, "pids_exceeded=%d", pids_exceeded(s, v));
 }
 
 static void add_outcome(struct list *l, struct sup_verdict v)
@@ -126,6 +131,8 @@ static void add_outcome(struct list *l, struct sup_verdict v)
 		add(l, "exit_code=%d", v.code);
 	if (v.outcome == SUP_SIGNALED)
 		add(l, "signal=%d", v.code);
+	if (v.outcome == SUP_PIDS_EXCEEDED)
+		add(l, "killed_for=pids");
 }
 
 static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *logged)
@@ -198,8 +205,8 @@ static void judge_box(struct sup_run *s)
 	}
 	unsigned end = now.ended ? now.ended - 1 : SUP_CRASHED;
 
-	if (end == SUP_OOM_KILLED) {
-		s->reason = SUP_OOM_KILLED;
+	if (end == SUP_OOM_KILLED || end == SUP_PIDS_EXCEEDED) {
+		s->reason = (enum sup_outcome)end;
 		s->started = true;
 		return;
 	}
@@ -234,7 +241,7 @@ void sup_report_judge(struct sup_run *s)
 	struct sup_stats u = s->request.mode == SUP_MODE_EXEC ? borrowed(s) : measured(s);
 
 	add_outcome(&result, v);
-	add_usage(&result, s);
+	add_usage(&result, s, v);
 	add_limits(&result, s, v, u);
 	add(&result, "cgroup=%s", u.cgroup == SUP_CGROUP_NONE ? "none" : u.cgroup == SUP_CGROUP_V1 ? "v1" : "v2");
 	if (s->cgroup.why[0])

@@ -36,6 +36,7 @@ static const struct field {
 	{ "cli", FLAG, AT(cli), "1", "0" },
 	{ "cpus_later", FLAG, AT(cpus_later), "1", "0" },
 	{ "direct", FLAG, AT(direct), "1", "0" },
+	{ "alone", FLAG, AT(alone), "1", "0" },
 	{ "abstract", FLAG, AT(abstract), "1", "0" },
 	{ "boot_delay", SECONDS, AT(boot_delay), 0, 0 },
 	{ "idle_timeout", SECONDS, AT(idle_timeout), 0, 0 },

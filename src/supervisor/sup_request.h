@@ -40,6 +40,7 @@ struct sup_request {
 	bool cli;			/* exec: by `runsc exec`, not over the control socket */
 	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
+	bool alone;			/* exec: the helper becomes the program; else it stays its parent */
 	bool await;			/* exec: the box may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */
 	uint32_t uid, gid, map_base, box_pid;

@@ -115,9 +115,7 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 {
 	int group = (int)lookup(p, end, 1, 4);
 
-	t->live--;
-	if (t->tree)
-		sup_tree_exit(t->tree, group, (int)lookup(p, end, 0, 2));
+	t->live -= t->tree ? sup_tree_exit(t->tree, group, (int)lookup(p, end, 0, 2)) : 1;
 	if (group != 1)
 		return;
 	/*
@@ -154,12 +152,11 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 		t->started = true;
 		break;
 	case SENTRY_CLONE:
-		if (++t->live > t->peak)
+		t->live += t->tree ? sup_tree_clone(t->tree, (int)lookup(p, end, 1, 4), (int)lookup(p, end, 0, 4)) : 1;
+		if (t->live > t->peak)
 			t->peak = t->live;
 		if (lookup(p, end, 0, 4) == 1)
 			t->group_live++;
-		if (t->tree)
-			sup_tree_clone(t->tree, (int)lookup(p, end, 1, 4), (int)lookup(p, end, 0, 4));
 		break;
 	case TASK_EXIT:
 		on_exit_event(t, p, end);

@@ -21,7 +21,7 @@ struct sup_trace {
 	bool lossy;		/* events were dropped: the guest made them faster than we read */
 	int status;		/* wait status of the guest's first process, once ended */
 	int group_live;		/* live threads of thread group 1 */
-	int live, peak;		/* tasks in the guest */
+	int live, peak;		/* tasks in the guest; of programs in a box that never made one, the first is not among them */
 	uint64_t failed_forks;	/* refused with EAGAIN: RLIMIT_NPROC */
 	struct sup_tree *tree;	/* a box: who comes from whom; not ours to free. NULL else */
 };

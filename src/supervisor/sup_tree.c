@@ -58,26 +58,36 @@ static struct sup_tree_slot *find(struct sup_tree *t, int pid)
 	return NULL;
 }
 
-void sup_tree_clone(struct sup_tree *t, int parent, int child)
+static struct sup_tree_slot *add(struct sup_tree *t, int pid, int root)
 {
-	struct sup_tree_slot *from = find(t, parent);
-
-	if (child <= 1 || parent <= 1)	/* the helper starts nothing; a new thread of it is no process */
-		return;
-	if (child == parent) {
-		if (from)
-			from->threads++;
-		return;
-	}
-	for (size_t i = 0, at = start_of(child); i < SUP_TREE_SLOTS; i++, at = (at + 1) % SUP_TREE_SLOTS)
+	for (size_t i = 0, at = start_of(pid); i < SUP_TREE_SLOTS; i++, at = (at + 1) % SUP_TREE_SLOTS)
 		if (t->slot[at].pid <= 0) {
-			t->slot[at].root = from ? from->root : parent;
+			t->slot[at].root = root;
 			t->slot[at].threads = 1;
-			t->slot[at].pid = child;	/* last: others read meanwhile */
+			t->slot[at].pid = pid;	/* last: others read meanwhile */
 			t->live++;
-			return;
+			return &t->slot[at];
 		}
 	t->lost++;
+	return NULL;
+}
+
+int sup_tree_clone(struct sup_tree *t, int parent, int child)
+{
+	struct sup_tree_slot *from = find(t, parent);
+	int known = 1;
+
+	if (child <= 1 || parent <= 1)	/* the helper starts nothing; a new thread of it is no process */
+		return 0;
+	if (!from) {
+		from = add(t, parent, 0);
+		known = 2;
+	}
+	if (child != parent)
+		(void)add(t, child, from && from->root ? from->root : parent);
+	else if (from)
+		from->threads++;
+	return known;
 }
 
 bool sup_tree_status(const struct sup_tree *t, int pid, int *status)
@@ -93,19 +103,19 @@ bool sup_tree_status(const struct sup_tree *t, int pid, int *status)
 	return false;
 }
 
-void sup_tree_exit(struct sup_tree *t, int group, int status)
+int sup_tree_exit(struct sup_tree *t, int group, int status)
 {
 	struct sup_tree_slot *s = find(t, group);
 
-	if (!s && group > 1) {	/* nobody's child: a program, or one of its threads; the last one counts */
+	if ((!s || !s->root) && group > 1) {	/* nobody's child: a program, or one of its threads; the last one counts */
 		t->end[t->ends % SUP_TREE_ENDS] = (struct sup_tree_end){ group, status };
 		t->ends++;
 	}
-
 	if (s && --s->threads <= 0) {
 		s->pid = -1;
 		t->live--;
 	}
+	return s ? 1 : 0;
 }
 
 int sup_tree_next(const struct sup_tree *t, int root, size_t *at)

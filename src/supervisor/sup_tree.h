@@ -24,7 +24,7 @@ struct sup_tree {
 	uint32_t live;			/* slots in use */
 	struct sup_tree_slot {
 		int32_t pid;		/* 0: never used, -1: free again */
-		int32_t root;		/* the pid that the program was started with */
+		int32_t root;		/* the pid that the program was started with; 0: it is a program */
 		int32_t threads;
 	} slot[SUP_TREE_SLOTS];
 	uint32_t ends;			/* how many there were */
@@ -38,10 +38,13 @@ struct sup_tree *sup_tree_make(int run);
 const struct sup_tree *sup_tree_open(int run);
 void sup_tree_close(const struct sup_tree *t);
 
-/* A task was made by a thread of group `parent`, in group `child`: the same, or a new process. */
-void sup_tree_clone(struct sup_tree *t, int parent, int child);
-/* A thread of a group ended, with a wait status. */
-void sup_tree_exit(struct sup_tree *t, int group, int status);
+/*
+ * A task was made by a thread of group `parent`, in group `child`: the same, or a new process. How many tasks are known that were
+ * not before: a program's own first one is told of by nobody until it makes another.
+ */
+int sup_tree_clone(struct sup_tree *t, int parent, int child);
+/* A thread of a group ended, with a wait status. How many tasks that were known are no more: one or none. */
+int sup_tree_exit(struct sup_tree *t, int group, int status);
 /* How the program of this pid ended; false: it is not known. */
 bool sup_tree_status(const struct sup_tree *t, int pid, int *status);
 /* The next descendant of a program at or after *at; 0: no more. */

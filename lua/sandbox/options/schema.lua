@@ -34,6 +34,8 @@ M.options = {
     doc = "identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host" },
   { "capabilities", "capabilities", scope = "run box pool instance", makes_spec = true, show = "list of `CAP_…` names", default_text = "none", lua = "string[]",
     doc = "all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on" },
+  { "user_namespaces", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = false, lua = "boolean",
+    doc = "whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`" },
   { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory, or `\"host\"`", default = "host", lua = "string",
     doc = "`\"host\"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host" },
   { "readonly", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = true, lua = "boolean",

@@ -164,6 +164,7 @@ function M.flags(plan, rt, spec)
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
   if rt.flags.directfs then flags[#flags + 1] = "--directfs=false" end
+  if not plan.user_namespaces then flags[#flags + 1] = "--oci-seccomp" end
   for _, flag in ipairs(rt.runsc_flags or {}) do flags[#flags + 1] = flag end
   return flags
 end
@@ -196,6 +197,21 @@ local function check_capabilities(plan, spec)
     end
     plan.unenforced = plan.unenforced or {}
     plan.unenforced[limit] = true
+  end
+  return true
+end
+
+-- A guest that is root in a namespace of its own is not bound by these.
+local function check_namespaces(plan)
+  if not plan.user_namespaces then return true end
+  for _, limit in ipairs{ "disk", "pids" } do
+    if plan.limits[limit] and not plan.limits.best_effort then
+      return nil, ("limits.%s cannot hold a program that may make user namespaces: leave user_namespaces out, or set limits.%s = false, or limits.best_effort"):format(
+        limit, limit), "limit_unavailable"
+    elseif plan.limits[limit] then
+      plan.unenforced = plan.unenforced or {}
+      plan.unenforced[limit] = true
+    end
   end
   return true
 end
@@ -291,15 +307,19 @@ end
 function M.spec(plan, rt, run_dir, core)
   if plan.bundle then
     local spec, root, code = read_bundle(plan, rt, run_dir, core or require "sandbox.core")
+    if spec then oci.guard(spec, plan) end
     return spec, root, code
   end
   local spec = oci.build(plan, rt, run_dir)
-  if not plan.spec then return spec end
-  local theirs = copy(spec)
-  local reason
-  theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
-  if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
-  return theirs
+  if plan.spec then
+    local theirs = copy(spec)
+    local reason
+    theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
+    if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
+    spec = theirs
+  end
+  oci.guard(spec, plan)
+  return spec
 end
 
 local function guest_files(plan)
@@ -325,6 +345,7 @@ function M.build(plan, rt, id, core)
   if not spec then return nil, root, code end
   local ok, message
   ok, message, code = check_capabilities(plan, spec)
+  if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
   local config = json.encode_spec(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
@@ -444,13 +465,15 @@ end
 -- @tparam {string,...} argv of our helper, or of the program itself
 -- @int pid of the box's runsc
 -- @bool direct the latter
+-- @bool alone the helper becomes the program
 -- @treturn table or nil, message, code
-function M.exec(plan, box, argv, pid, direct)
+function M.exec(plan, box, argv, pid, direct, alone)
   local p = of_box(plan, box, pid)
   add_limits(p, plan)
   p:add("disk_by", disk_word(box.plan, box.rt))
   p:add("whole_box", box.single)
   p:add("direct", direct and not box.cli)
+  p:add("alone", alone)
   p:add("cli", box.cli)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
@@ -476,10 +499,12 @@ end
 
 --- For a box that is leased: what it gets, at most what it could have.
 -- @tparam table plan of the program
+-- @tparam ?integer pids tasks that it may have, our helper included where that stays its parent
 -- @treturn string
-function M.lease_box(plan)
+function M.lease_box(plan, pids)
   local p = new_pairs()
   for _, name in ipairs{ "memory", "cpus" } do p:add(name, plan.limits[name] or 0) end
+  p:add("pids", pids or 0)
   local bytes = p:bytes()
   return bytes
 end

@@ -97,16 +97,20 @@ function words.timed_out(_, l) return l.timeout and ("killed: not done after %s"
 function words.oom_killed(_, l) return l.memory and ("killed: %s of memory used up"):format(text.bytes(l.memory)) or "killed: the machine ran out of memory" end
 function words.cpu_exceeded(_, l) return l.cpu_time and ("killed: %s of CPU time used up"):format(seconds(l.cpu_time)) or "killed: out of CPU time" end
 function words.output_exceeded(_, l) return l.output and ("killed: more than %s of output"):format(text.bytes(l.output)) or "killed: too much output" end
-function words.killed() return "killed on request" end
+function words.killed(_, l, why)
+  if why ~= "pids" then return "killed on request" end
+  return l.pids and ("killed: more than %d processes and threads"):format(l.pids) or "killed: too many processes and threads"
+end
 
 --- The sentence for a person, or nil for a run that went well.
 -- @tparam table r with status, exit_code, signal, signal_name
 -- @tparam table limits
+-- @tparam ?string why which limit it was killed for, where the status does not say
 -- @treturn string
-function M.message(r, limits)
+function M.message(r, limits, why)
   local word = words[r.status]
   if not word then return "ended in an unknown way: " .. tostring(r.status) end
-  local sentence = word(r, limits)
+  local sentence = word(r, limits, why)
   if sentence and r.status == "exited" and r.pids_exceeded and limits.pids then
     sentence = ("%s, after its limit of %d processes was hit"):format(sentence, limits.pids)
   end
@@ -157,7 +161,7 @@ function M.build(x, job, plan)
   r.limits = limits_of(x, plan)
   usage(r, x, plan, job)
   r.ok = r.status == "exited" and r.exit_code == 0
-  if not r.ok then r.message = M.message(r, plan.limits or {}) end
+  if not r.ok then r.message = M.message(r, plan.limits or {}, x.killed_for) end
   if x.box_destroyed then r.message = r.message .. "; its descendants could not be killed alone, so the box was destroyed" end
   return M.new(r)
 end

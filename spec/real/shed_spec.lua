@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+-- Limits that a guest tries to shed: what it does to get rid of them does not help it.
+local env = require "support.harness"
+local sb = env.sb
+local SLOW = env.slow
+
+-- Each way into a user namespace, by errno; 0: it is in one. CLONE_NEWUSER, SIGCHLD; clone3 takes { flags, 3 * 8 bytes, exit_signal, … }.
+local NAMESPACES = [[
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+clone, clone3, unshare = (56, 435, 272) if os.uname().machine == "x86_64" else (220, 435, 97)
+def call(*args):
+  pid = libc.syscall(*args)
+  if pid == 0 and args[0] != unshare: os._exit(0)
+  return 0 if pid >= 0 else ctypes.get_errno()
+args = ctypes.create_string_buffer(struct.pack("11Q", 0x10000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0))
+print(call(clone, 0x10000011, 0, 0, 0, 0), call(clone3, args, 88), call(unshare, 0x10000000))]]
+local EPERM, ENOSYS = 1, 38
+
+-- Processes until there may be no more, in a user namespace where it can be had.
+local BOMB = [[
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+libc.unshare(0x10000000)
+uid = os.getuid()
+n = 0
+try:
+  while n < 200:
+    if os.fork() == 0: time.sleep(600); os._exit(0)
+    n += 1
+except OSError as e: pass
+print(n)]]
+
+-- What a tracer asks of the one that it traces, so that it can change a call of that one's.
+local TRACER = [[
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+pid = os.fork()
+if pid == 0:
+  libc.ptrace(0, 0, 0, 0)
+  os.kill(os.getpid(), signal.SIGSTOP)
+  os._exit(0)
+os.waitpid(pid, 0)
+def ask(request, data): return libc.ptrace(request, pid, None, ctypes.c_void_p(data)) == 0
+print(ask(0x4200, 0x80), ask(24, 0))
+os.kill(pid, 9)]]
+
+describe("limits that a guest would shed", function()
+  local before
+  setup(function()
+    assert(sb:run{ "true" })
+    before = env.census()
+  end)
+
+  it("there is no user namespace for it, in no way", function()
+    local r = assert(sb:run{ "python3", "-c", NAMESPACES })
+    assert.equal(("%d %d %d\n"):format(EPERM, ENOSYS, EPERM), r.stdout, r.stderr)
+    -- what the C library makes of ENOSYS: threads, and programs that start others
+    r = assert(sb:run{ "python3", "-c", "import threading, subprocess\nt = threading.Thread(target=lambda: print('hi', flush=True)); t.start(); t.join()\nsubprocess.run(['echo', 'ho'])" })
+    assert.equal("hi\nho\n", r.stdout)
+  end)
+
+  it("but where it is asked for, and then not beside limits that it undoes", function()
+    local r = assert(sb:run{ "python3", "-c", NAMESPACES, user_namespaces = true, limits = { pids = false } })
+    assert.equal(env.build == "2022" and "0 38 0\n" or "0 0 0\n", r.stdout, r.stderr)
+    for _, limits in ipairs{ { pids = 10 }, { pids = false, disk = "4M" } } do
+      local none, message, code = sb:run{ "true", user = 0, user_namespaces = true, limits = limits }
+      assert.same({ nil, "limit_unavailable" }, { none, code })
+      assert.truthy(message:find(limits.disk and "limits.disk" or "limits.pids", 1, true) and message:find("user_namespaces", 1, true), message)
+    end
+    r = assert(sb:run{ "true", user_namespaces = true, limits = { pids = 10, best_effort = true } })
+    assert.is_nil(r.limits.pids.enforced_by)
+  end)
+
+  it("pids holds, also for programs of a box", function()
+    local r = assert(sb:run{ "python3", "-c", BOMB, limits = { pids = 12, timeout = 60 * SLOW } })
+    assert.same({ "exited", "11\n", true, true, 12 }, { r.status, r.stdout, r.pids_exceeded, r.limits.pids.hit, r.peak_pids })
+    local box = assert(sb:start{ limits = { pids = 12 } })
+    local message, code
+    r, message, code = box:run{ "python3", "-c", BOMB, limits = { timeout = 60 * SLOW } }
+    assert(r, tostring(code) .. ": " .. tostring(message))
+    assert.is_true(r.pids_exceeded and r.limits.pids.hit)
+    if env.build == "2026" then
+      assert.same({ "exited", "11\n" }, { r.status, r.stdout })
+    else -- an exec has no rules of the spec's there: it gets out of the limit, and is counted
+      assert.same({ "killed", "killed: more than 12 processes and threads" }, { r.status, r.message })
+      local none, why, kind = box:run{ "true" }
+      assert.same({ nil, "closed" }, { none, kind })
+      assert.truthy(why:find("more than 12", 1, true), why)
+    end
+    box:stop()
+  end)
+
+  it("where a namespace would undo disk, no other's calls can be traced", function()
+    assert.equal("True True\n", assert(sb:run{ "python3", "-c", TRACER }).stdout)
+    local limits = { disk = "4M", timeout = 60 * SLOW }
+    assert.equal("False False\n", assert(sb:run{ "python3", "-c", TRACER, user = 0, limits = limits }).stdout)
+    local box = assert(sb:start{ user = 0, limits = { disk = "4M" } })
+    local r = assert(box:run{ "python3", "-c", TRACER })
+    assert.equal("False False\n", r.stdout, r.stderr)
+    r = assert(box:run{ "python3", "-c", NAMESPACES })
+    assert.equal(("%d %d %d\n"):format(EPERM, ENOSYS, EPERM), r.stdout, r.stderr)
+    local none, message, code = box:run{ "/no/such/program" }
+    assert.same({ nil, "bad_command" }, { none, code }, message)
+    box:stop()
+  end)
+
+  it("leaves nothing behind", function()
+    assert.is_nil(env.leftovers(before))
+  end)
+end)
