@@ -7,6 +7,7 @@ LIBFLAG     ?= -shared
 PKG_CONFIG  ?= pkg-config
 PREFIX      ?= /usr/local
 BINDIR      ?= $(PREFIX)/bin
+MANDIR      ?= $(abspath $(BINDIR)/..)/share/man
 DESTDIR     ?=
 BUILD       ?= build
 LUA         ?= lua5.4
@@ -100,6 +101,8 @@ install:
 	  LIBDIR="$(if $(LIBDIR),$(LIBDIR),$(PREFIX)/lib/lua/$$a)" LUADIR="$(if $(LUADIR),$(LUADIR),$(PREFIX)/share/lua/$$a)" || exit 1; done
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 bin/sandbox $(DESTDIR)$(BINDIR)/sandbox
+	install -d $(DESTDIR)$(MANDIR)/man1
+	install -m 644 doc/sandbox.1 $(DESTDIR)$(MANDIR)/man1/sandbox.1
 install-abi:
 	install -d $(DESTDIR)$(LIBDIR)/sandbox $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUADIR)/%)))
 	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(DESTDIR)$(LIBDIR)/sandbox/
@@ -130,6 +133,7 @@ docs:
 	@mkdir -p types
 	$(TREE_ENV) $(LUA) scripts/docs.lua readme README.md
 	$(TREE_ENV) $(LUA) scripts/docs.lua luals types/sandbox.lua
+	$(TREE_ENV) $(LUA) scripts/docs.lua man doc/sandbox.1
 	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
 # The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
 clean:

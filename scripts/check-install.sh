@@ -5,7 +5,7 @@
 tmp=$(mktemp -d /tmp/sandbox-install.XXXXXX) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/src" "$tmp/home"
-cd "$TREE" && cp -r Makefile src lua bin rockspec LICENSE README.md "$tmp/src/" || exit 1
+cd "$TREE" && cp -r Makefile src lua bin doc rockspec LICENSE README.md "$tmp/src/" || exit 1
 cd "$tmp/src" || exit 1
 export HOME=$tmp/home
 
@@ -22,7 +22,7 @@ make -s all >/dev/null && make -s install DESTDIR="$tmp/dest" PREFIX=/usr >/dev/
 probe lua5.4 "$tmp/dest/usr/share/lua/5.4" "$tmp/dest/usr/lib/lua/5.4" || exit 1
 probe luajit "$tmp/dest/usr/share/lua/5.1" "$tmp/dest/usr/lib/lua/5.1" || exit 1
 probe lua5.1 "$tmp/dest/usr/share/lua/5.1" "$tmp/dest/usr/lib/lua/5.1" || exit 1
-[ -x "$tmp/dest/usr/bin/sandbox" ] || exit 1
+[ -x "$tmp/dest/usr/bin/sandbox" ] && [ -f "$tmp/dest/usr/share/man/man1/sandbox.1" ] || { echo "no command or no manual page"; exit 1; }
 
 make -s clean
 for version in 5.4 5.1; do

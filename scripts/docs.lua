@@ -3,7 +3,8 @@
 --
 --     lua scripts/docs.lua readme [README.md]    rewrites what lies between the markers
 --     lua scripts/docs.lua luals [types/sandbox.lua]
---     lua scripts/docs.lua check                 fails where README or types differ from the rows
+--     lua scripts/docs.lua man [doc/sandbox.1]   rewrites the flags of the manual page
+--     lua scripts/docs.lua check                 fails where README, types or manual page differ from the rows
 -- @module docs
 local schema = require "sandbox.options.schema"
 local errors = require "sandbox.errors"
@@ -337,6 +338,23 @@ return sandbox]]
   return table.concat(out, "\n") .. "\n"
 end
 
+--- Puts the flags between the markers of the manual page.
+-- @string text
+-- @treturn string
+function M.man(text)
+  local flags = require "sandbox.shell.flags"
+  local of_all, out = {}, {}
+  for _, flag in ipairs(flags.list()) do of_all[flag.name] = true end
+  local function plain(s) return (s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^%.", "\\&.")) end
+  for _, flag in ipairs(flags.list "run") do
+    out[#out + 1] = (".TP\n.BR %s%s%s\n%s"):format(plain(flag.name), flag.what and ' " " ' .. plain(flag.what) or "",
+      of_all[flag.name] and flag.name ~= "--help" and ' " *"' or "", plain(flag.words))
+  end
+  local open, close = '.\\" flags:begin\n', '.\\" flags:end'
+  local _, last = text:find(open, 1, true)
+  return text:sub(1, last) .. table.concat(out, "\n") .. "\n" .. text:sub((text:find(close, last, true)))
+end
+
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
@@ -351,7 +369,7 @@ local function write(path, text)
 end
 
 --- The command line.
--- @string what readme, luals or check
+-- @string what readme, luals, man or check
 -- @string[opt] path
 -- @treturn integer exit status
 function M.main(what, path)
@@ -360,13 +378,16 @@ function M.main(what, path)
     write(path, M.fill(read(path)))
   elseif what == "luals" then
     write(path or "types/sandbox.lua", M.luals())
+  elseif what == "man" then
+    path = path or "doc/sandbox.1"
+    write(path, M.man(read(path)))
   elseif what == "check" then
-    if M.fill(read("README.md")) ~= read("README.md") or M.luals() ~= read("types/sandbox.lua") then
-      io.stderr:write("README.md or types/sandbox.lua differ from lua/sandbox/options/schema.lua: make docs\n")
+    if M.fill(read("README.md")) ~= read("README.md") or M.luals() ~= read("types/sandbox.lua") or M.man(read("doc/sandbox.1")) ~= read("doc/sandbox.1") then
+      io.stderr:write("README.md, types/sandbox.lua or doc/sandbox.1 differ from lua/sandbox/options/schema.lua: make docs\n")
       return 1
     end
   else
-    io.stderr:write("usage: docs.lua readme [README.md] | luals [types/sandbox.lua] | check\n")
+    io.stderr:write("usage: docs.lua readme [README.md] | luals [types/sandbox.lua] | man [doc/sandbox.1] | check\n")
     return 2
   end
   return 0

@@ -66,6 +66,50 @@ describe("the command", function()
     is("y\n", 0, "$S --timeout 60 -- yes | head -n 1")
   end)
 
+  it("fails where its own streams do", function()
+    is("sandbox: stdout: No space left on device\n", 125, "$S -- echo hi >/dev/full", "&1")
+    is("sandbox: stdout: No space left on device\n", 125, "$S --json -- echo hi >/dev/full", "&1")
+    is("", 125, "$S --help >/dev/full")
+    is("", 125, "$S -- sh -c 'echo hi >&2' 2>/dev/full")
+    is("sandbox: stdout is closed\n", 125, "$S -- echo hi >&-", "&1")
+    is("sandbox: stdin is a directory\n", 125, "$S -- cat </", "&1")
+    is("sandbox: stdin is a directory\n", 125, "$S --json -- cat </", "&1")
+    is("hi\n", 0, "$S -- echo hi <&- 2>&-")
+  end)
+
+  it("reads files back", function()
+    is("hello\n5 x", 0, ("mkdir %s/into; printf x | $S --collect 'out/**' --collect b --into %s/into -- sh -c 'mkdir -p out/d; (printf \"5 \"; cat) >out/d/a; echo hello'; cat %s/into/out/d/a")
+      :format(dir, dir, dir))
+    local out = shell "$S --json --collect x -- sh -c 'echo 7 >x'"
+    assert.same({ x = "7\n" }, require("sandbox.json").decode(out).files)
+    is("", 125, "$S --into / -- true")
+    is("", 125, "$S --collect x --into /nonexistent -- true")
+  end)
+
+  it("helps, and takes no flag in silence", function()
+    for _, command in ipairs{ "run", "doctor", "bench", "version" } do
+      local pipe = io.popen(("%s bin/sandbox %s --help; echo =$?"):format(interpreter, command))
+      local out = pipe:read "*a"
+      pipe:close()
+      assert.truthy(out:find("^usage: sandbox " .. command) and out:find "%-%-state%-dir DIR" and out:find "=0\n$", out)
+      assert.equal(command == "run", out:find("--memory SIZE", 1, true) ~= nil)
+    end
+    is("sandbox: --memory goes with sandbox run, not with sandbox doctor\n", 125, interpreter .. " bin/sandbox doctor --memory 5", "&1")
+    is("", 125, interpreter .. " bin/sandbox version now")
+    is("", 125, "$S --writable=5 -- true")
+    is("A B\n", 0, "$S --env=X='A B' -- sh -c 'echo $X'")
+    -- Every limit, and whatever has flags in the schema.
+    local schema, flags = require "sandbox.options.schema", {}
+    for _, flag in ipairs(require("sandbox.shell.flags").list "run") do flags[flag.name] = true end
+    for _, row in ipairs(schema.limits) do assert.is_true(flags["--" .. row[1]:gsub("_", "-")], row[1]) end
+  end)
+
+  it("is interrupted, and leaves nothing", function()
+    local out = shell(("$S -- sh -c 'echo up; sleep 1000' >%s/int & until grep -q up %s/int 2>/dev/null; do :; done; kill -INT $!; wait $!; echo $?"):format(dir, dir))
+    assert.equal("130\n", out)
+    assert.is_nil(env.leftovers(before))
+  end)
+
   it("leaves nothing when it is ended", function()
     local out = shell(("$S -- sh -c 'echo up; sleep 1000' >%s/out & until grep -q up %s/out 2>/dev/null; do :; done; kill $!; wait $!; echo $?"):format(dir, dir))
     assert.equal("143\n", out)

@@ -1,151 +1,66 @@
 -- SPDX-License-Identifier: MIT
 --- The command `sandbox`.
 -- @module sandbox.shell.cli
-local schema = require "sandbox.options.schema"
+local flags = require "sandbox.shell.flags"
 local text = require "sandbox.text"
 
 local M = {}
 
 -- Exit statuses of our own, as timeout(1), env(1) and shells have them.
-local TIMED_OUT, FAILED, CANNOT_EXECUTE, NOT_FOUND, OUT_OF_MEMORY = 124, 125, 126, 127, 137
+local TIMED_OUT, FAILED, CANNOT_EXECUTE, NOT_FOUND, INTERRUPTED, OUT_OF_MEMORY = 124, 125, 126, 127, 130, 137
 
--- A mistake on the command line; anything else that is raised is ours.
-local Usage = {}
-Usage.__index = Usage
+local usage = flags.usage
 
-local function usage(...)
-  error(setmetatable({ message = (...):format(select(2, ...)) }, Usage), 0)
-end
-
-local function number(flag, value)
-  local n = tonumber(value)
-  if not n then usage("%s: expected a number, got %s", flag, value) end
-  return n
-end
-
--- "off" switches a limit off, as false does in Lua.
-local function limit_value(flag, kind, value)
-  if value == "off" then return false end
-  if kind == "size" or kind == "enum" then return value end
-  return number(flag, value)
-end
-
-local function pair(flag, value, separator)
-  local a, b = value:match("^([^" .. separator .. "]+)" .. separator .. "(.*)$")
-  if not a then usage("%s: expected NAME%sVALUE, got %s", flag, separator, value) end
-  return a, b
-end
-
-local flags = {}
-
-flags["--file"] = { "[NAME=]PATH", "put a host file below cwd, under its own name or NAME", function(o, v)
-  local name, from = v:match("^([^=]+)=(.+)$")
-  if not name then name, from = v:match("([^/]+)$"), v end
-  if not name then usage("--file: expected the path of a file, got %s", v) end
-  o.files = o.files or {}
-  o.files[name] = { from = from }
-end }
-flags["--env"] = { "K=V", "set a variable in the guest", function(o, v)
-  local name, value = pair("--env", v, "=")
-  o.env = o.env or {}
-  o.env[name] = value
-end }
-flags["--network"] = { "none|host", "none: loopback only (default)", function(o, v) o.network = v end }
-flags["--rootfs"] = { "DIR|host", "the guest's root (default: host)", function(o, v) o.rootfs = v end }
-flags["--bundle"] = { "DIR", "run this OCI bundle", function(o, v) o.bundle = v end }
-flags["--cwd"] = { "DIR", "working directory in the guest (default /work)", function(o, v) o.cwd = v end }
-flags["--user"] = { "UID[:GID]", "identity in the guest (default 65534:65534)", function(o, v) o.user = v end }
-flags["--hostname"] = { "NAME", "the guest's host name", function(o, v) o.hostname = v end }
-flags["--mount"] = { "SOURCE:DEST[:rw]", "bind a host directory or file, read-only unless rw", function(o, v)
-  local source, dest, mode = v:match("^([^:]+):([^:]+):?(%a*)$")
-  if not source or mode ~= "" and mode ~= "rw" and mode ~= "ro" then usage("--mount: expected SOURCE:DEST[:rw], got %s", v) end
-  o.mounts = o.mounts or {}
-  o.mounts[#o.mounts + 1] = { source = source, destination = dest, readonly = mode ~= "rw" }
-end }
-flags["--tmpfs"] = { "DEST", "mount a tmpfs", function(o, v)
-  o.mounts = o.mounts or {}
-  o.mounts[#o.mounts + 1] = { type = "tmpfs", destination = v }
-end }
-flags["--capability"] = { "CAP_NAME", "give the guest a capability", function(o, v)
-  o.capabilities = o.capabilities or {}
-  o.capabilities[#o.capabilities + 1] = v
-end }
-flags["--runsc"] = { "PATH", "the binary", function(_, v, i) i.runsc = v end }
-flags["--platform"] = { "NAME", "auto, systrap, ptrace or kvm", function(_, v, i) i.platform = v end }
-flags["--state-dir"] = { "DIR", "where runs live", function(_, v, i) i.state_dir = v end }
-flags["--cgroup-parent"] = { "PATH", "where cgroups are made, below the mount of their file system", function(_, v, i) i.cgroup_parent = v end }
-flags["--boot-timeout"] = { "SECONDS", "how long a boot may take", function(_, v, i) i.boot_timeout = number("--boot-timeout", v) end }
-
-local switches = {
-  ["--writable"] = { "a private writable layer over the rootfs", function(o) o.readonly = false end },
-  ["--merge"] = { "stderr goes to stdout, in the order of writing", function(o) o.stderr = "stdout" end },
-  ["--output-kill"] = { "kill the run at the output limit", function(o) o.limits.output_kill = true end },
-  ["--best-effort"] = { "run even where a limit cannot be enforced", function(o) o.limits.best_effort = true end },
-  ["--json"] = { "print the result as JSON instead of passing output through", function(_, _, how) how.json = true end },
+local usages = {
+  run = "sandbox run [flags] -- PROGRAM [ARGUMENT...]", doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
+  version = "sandbox version [flags]",
 }
+local about = {
+  run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
+    .. "much it is.",
+  doctor = "Says what works on this machine, what does not, and how to mend it.",
+  bench = "Runs /bin/true N times (20), and says how long that takes.",
+  version = "Says what is at work.",
+}
+local EXIT = [[
+exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed), 130 interrupted,
+125 the sandbox failed, 126 the command could not be run, 127 it is not there]]
 
-for _, row in ipairs(schema.limits) do
-  if row[2] ~= "boolean" then
-    local name = "--" .. row[1]:gsub("_", "-")
-    local what = row[2] == "size" and "SIZE" or row[2] == "enum" and table.concat(row.values, "|") or row[2] == "count" and "N" or row[2]:upper()
-    flags[name] = { what, "limit: " .. row.at, function(o, v) o.limits[row[1]] = limit_value(name, row[2], v) end }
+local function help(command)
+  local out = { "usage: " .. usages[command], about[command], "", "flags:" }
+  for _, flag in ipairs(flags.list(command)) do
+    out[#out + 1] = ("  %-28s %s"):format(flag.what and flag.name .. " " .. flag.what or flag.name, flag.words)
   end
-end
-
-local function help()
-  local out = { "usage: sandbox run [flags] -- PROGRAM [ARGUMENT...]", "       sandbox doctor [--runsc PATH] [--platform NAME] [--state-dir DIR]",
-                "       sandbox bench [N]", "       sandbox version", "", "flags of run:" }
-  local names = {}
-  for name in pairs(flags) do names[#names + 1] = name end
-  for name in pairs(switches) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local f, s = flags[name], switches[name]
-    out[#out + 1] = ("  %-28s %s"):format(f and name .. " " .. f[1] or name, f and f[2] or s[1])
-  end
-  out[#out + 1] = ""
-  out[#out + 1] = "Without flags a run has 30 s, 512M of memory and 1024 processes; its output passes through, however much it is."
-  out[#out + 1] = ""
-  out[#out + 1] = "exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed),"
-  out[#out + 1] = "125 the sandbox failed, 126 the command could not be run, 127 it is not there"
+  if command == "run" then out[#out + 1] = "\n" .. EXIT end
   return table.concat(out, "\n") .. "\n"
 end
 
---- Reads the flags.
--- @tparam {string,...} args
--- @treturn table options of the run
--- @treturn table options of the instance
--- @treturn table how: json, help
-function M.parse(args)
-  local options, instance, how = { limits = {} }, {}, {}
-  local i = 1
-  while i <= #args do
-    local word = args[i]
-    local name, value = word:match("^(%-%-[%w-]+)=(.*)$")
-    name = name or word
-    if word == "--" then
-      i = i + 1
-      break
-    elseif word == "--help" or word == "-h" then
-      how.help = true
-    elseif switches[name] and not value then
-      switches[name][2](options, instance, how)
-    elseif flags[name] then
-      if not value then
-        i = i + 1
-        value = args[i]
-        if not value then usage("%s: expected %s", name, flags[name][1]) end
-      end
-      flags[name][3](options, value, instance)
-    elseif word:sub(1, 1) == "-" then
-      usage("unknown flag %s (see sandbox --help)", word)
-    else
-      break
+local function overview()
+  return ("usage: %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run, usages.doctor,
+    usages.bench, usages.version, EXIT)
+end
+
+-- Our own streams ---------------------------------------------------------------------------------------------------------
+
+-- Writes all, or raises a mistake that tells why not: a full disk, a reader that is gone.
+local function emit(...)
+  local ok, why = io.stdout:write(...)
+  if ok then ok, why = io.stdout:flush() end
+  if not ok then usage("stdout: %s", tostring(why)) end
+end
+
+local held = {} -- so that they stay open
+
+-- What the shell closed would be given to the next descriptor that is opened, which would be taken for stdin or stdout.
+local function check_streams(core)
+  local closed = {}
+  for fd = 0, 2 do
+    if not core.stat("/proc/self/fd/" .. fd) then
+      closed[fd] = true
+      held[#held + 1] = io.open("/dev/null", fd == 0 and "rb" or "wb")
     end
-    i = i + 1
   end
-  for k = i, #args do options[#options + 1] = args[k] end
-  return options, instance, how
+  if closed[1] then usage("stdout is closed") end
 end
 
 --- The exit status for what a run came to.
@@ -192,19 +107,32 @@ local function scrub(value)
   return out
 end
 
-local function write_all(file)
+-- A callback that passes a stream on. `trouble` gets what went wrong.
+local function pass(file, name, trouble)
   return function(chunk)
-    if not file:write(chunk) then return false end -- the reader is gone: so is the reason to run
-    file:flush()
-    return true
+    local ok, why = file:write(chunk)
+    if ok then ok, why = file:flush() end
+    if ok then return true end
+    trouble[1] = trouble[1] or name .. ": " .. tostring(why)
+    return false -- nobody gets it: so is the reason to run gone
+  end
+end
+
+-- Our stdin as a function that gives chunks: for a file, which never lets us wait.
+local function read_file(trouble)
+  return function()
+    local chunk, why = io.stdin:read(65536)
+    if why then trouble[1] = "stdin: " .. tostring(why) end
+    return chunk
   end
 end
 
 -- What has come on our stdin, at most 4 KiB: byte by byte, for stdio would rather wait than give less than was asked.
-local function read_available(core)
+local function read_available(core, trouble)
   local bytes = {}
   repeat
-    local byte = io.stdin:read(1)
+    local byte, why = io.stdin:read(1)
+    if why then trouble[1] = "stdin: " .. tostring(why) end
     if not byte then break end
     bytes[#bytes + 1] = byte
   until #bytes == 4096 or not core.poll(0, "r", 0)
@@ -212,7 +140,7 @@ local function read_available(core)
 end
 
 -- Feeds our stdin as it comes, without ever waiting for it alone. At its end the program's stdin ends.
-local function pass_stdin(job, core)
+local function pass_stdin(job, core, trouble)
   local open = true
   io.stdin:setvbuf("no")
   while true do
@@ -221,7 +149,7 @@ local function pass_stdin(job, core)
     local fd, events = job:pollfd(), job:events()
     local ready = core.pollv(open and { fd, events, 0, "r" } or { fd, events }, 1)
     if open and ready and ready[4] ~= "" then
-      local bytes = read_available(core)
+      local bytes = read_available(core, trouble)
       if bytes == "" or not job:write(bytes) then
         open = false
         job:close_stdin()
@@ -230,63 +158,87 @@ local function pass_stdin(job, core)
   end
 end
 
-local function run(args)
-  local options, instance, how = M.parse(args)
-  if how.help then
-    io.stdout:write(help())
-    return 0
+-- Running -----------------------------------------------------------------------------------------------------------------
+
+-- A run in three parts: begun, waited for, and ended whatever happened.
+local function execute(sb, options, core, trouble)
+  if options.collect then return sb:run(options) end
+  local job, message, code = sb:spawn(options)
+  if not job then return nil, message, code end
+  local ok, r
+  ok, r, message, code = pcall(function()
+    if options.stdin then return job:wait() end
+    return pass_stdin(job, core, trouble)
+  end)
+  if not ok then job:kill() end
+  job:wait_gone()
+  job:close()
+  if not ok then error(r, 0) end
+  return r, message, code
+end
+
+-- lua(1) and luajit(1) raise this at SIGINT.
+local function is_interrupt(err) return type(err) == "string" and err:find("interrupted!", 1, true) ~= nil end
+
+local function prepare(options, how, core, trouble)
+  local stdin = core.stat "/proc/self/fd/0"
+  local kind = stdin and stdin.type
+  if kind == "directory" then usage("stdin is a directory") end
+  local terminal = kind == "char" and (core.realpath "/proc/self/fd/0" or ""):find "^/dev/[pt]t"
+  -- With collect everything is one call: what comes is read first, and from a terminal nothing.
+  if kind == "file" or options.collect and not terminal then options.stdin = read_file(trouble) end
+  if options.collect then
+    local into = how.into or not how.json and "."
+    options.collect = { paths = options.collect, into = into and (core.realpath(into) or usage("--into: there is no %s", into)) or nil }
+  elseif how.into then
+    usage("--into goes with --collect")
   end
-  local core = require "sandbox.core"
-  local sb = require("sandbox").new(instance)
-  local ok, wrong = sb:check(options)
-  if not ok then usage("%s", wrong) end
   if not how.json then
-    options.on_stdout, options.on_stderr = write_all(io.stdout), write_all(io.stderr)
+    options.on_stdout, options.on_stderr = pass(io.stdout, "stdout", trouble), pass(io.stderr, "stderr", trouble)
     if options.limits.output == nil then options.limits.output = false end -- nothing of it is kept here
   end
-  local stdin = core.stat("/dev/stdin")
-  if stdin and stdin.type == "file" then -- it never lets us wait
-    options.stdin = function() return io.stdin:read(65536) end
-  end
-  local r, code
-  local job, message, kind = sb:spawn(options)
-  if job then
-    if options.stdin then r, message, code = job:wait() else r, message, code = pass_stdin(job, core) end
-    job:wait_gone()
-    job:close()
-  else
-    code = kind
-  end
+end
+
+local function tell(how, r, message, code)
   if how.json then
-    local json = require "sandbox.json"
-    io.stdout:write(json.encode(scrub(r or { error = message, code = code })), "\n")
+    emit(require("sandbox.json").encode(scrub(r or { error = message, code = code })), "\n")
   elseif not r then
     io.stderr:write("sandbox: ", tostring(message), " (", tostring(code), ")\n")
   else
     for _, line in ipairs(M.remarks(r)) do io.stderr:write("sandbox: ", line, "\n") end
   end
+end
+
+local commands = {}
+
+function commands.run(options, instance, how)
+  local core, trouble = require "sandbox.core", {}
+  local sb = require("sandbox").new(instance)
+  local ok, wrong = sb:check(options)
+  if not ok then usage("%s", wrong) end
+  prepare(options, how, core, trouble)
+  local r, message, code = execute(sb, options, core, trouble)
+  if trouble[1] then usage("%s", trouble[1]) end
+  tell(how, r, message, code)
   return M.status(r, message, code)
 end
 
-local function doctor(args)
-  local _, instance = M.parse(args)
+function commands.doctor(_, instance)
   local report = require("sandbox").new(instance):doctor()
-  io.stdout:write(tostring(report), "\n")
+  emit(tostring(report), "\n")
   return report.ok and 0 or 1
 end
 
-local function version(args)
-  local _, instance = M.parse(args)
+function commands.version(_, instance)
   local sandbox = require "sandbox"
   local v, message = sandbox.new(instance):version()
-  io.stdout:write(sandbox._VERSION, "\n", v and ("runsc %s at %s, platform %s\n"):format(v.runsc, v.path, v.platform) or message .. "\n")
+  emit(sandbox._VERSION, "\n", v and ("runsc %s at %s, platform %s\n"):format(v.runsc, v.path, v.platform) or message .. "\n")
   return v and 0 or FAILED
 end
 
-local function bench(args)
-  local options, instance = M.parse(args)
+function commands.bench(options, instance)
   local n = tonumber(options[1] or 20)
-  if not n or n < 1 or n > 10000 then usage("bench: expected a number of runs") end
+  if not n or not (n >= 1 and n <= 10000) or options[2] then usage("bench: expected a number of runs, at most 10000") end
   local core = require "sandbox.core"
   local sb = require("sandbox").new(instance)
   local boots, totals = {}, {}
@@ -302,31 +254,42 @@ local function bench(args)
   table.sort(boots)
   table.sort(totals)
   local function at(list, share) return list[math.max(1, math.ceil(#list * share))] end
-  io.stdout:write(("%d runs of /bin/true, one after another\nboot   median %.1f ms, 95%% %.1f ms\nwhole  median %.1f ms, 95%% %.1f ms\n"):format(
+  emit(("%d runs of /bin/true, one after another\nboot   median %.1f ms, 95%% %.1f ms\nwhole  median %.1f ms, 95%% %.1f ms\n"):format(
     n, at(boots, 0.5), at(boots, 0.95), at(totals, 0.5), at(totals, 0.95)))
   return 0
 end
 
-local commands = { run = run, doctor = doctor, version = version, bench = bench }
+local function command_line(args)
+  local command = args[1]
+  check_streams(require "sandbox.core")
+  if command == nil then
+    io.stderr:write(overview())
+    return FAILED
+  elseif command == "--help" or command == "-h" or command == "help" then
+    emit(overview())
+    return 0
+  elseif not commands[command] then
+    usage("unknown command %s (see sandbox --help)", command)
+  end
+  local rest = {}
+  for i = 2, #args do rest[#rest + 1] = args[i] end
+  local options, instance, how = flags.parse(command, rest)
+  if how.help then
+    emit(help(command))
+    return 0
+  end
+  if options[1] and (command == "doctor" or command == "version") then usage("sandbox %s takes no arguments, got %s", command, options[1]) end
+  return commands[command](options, instance, how)
+end
 
 --- Runs a command line.
 -- @tparam {string,...} args
 -- @treturn integer exit status
 function M.main(args)
-  local command = args[1]
-  if command == nil or command == "--help" or command == "-h" or command == "help" then
-    (command and io.stdout or io.stderr):write(help())
-    return command and 0 or FAILED
-  end
-  if not commands[command] then
-    io.stderr:write("sandbox: unknown command ", command, " (see sandbox --help)\n")
-    return FAILED
-  end
-  local rest = {}
-  for i = 2, #args do rest[#rest + 1] = args[i] end
-  local ok, status = pcall(commands[command], rest)
+  local ok, status = pcall(command_line, args)
   if ok then return status end
-  io.stderr:write("sandbox: ", getmetatable(status) == Usage and status.message or tostring(status), "\n")
+  if is_interrupt(status) then return INTERRUPTED end
+  io.stderr:write("sandbox: ", flags.mistake(status) or tostring(status), "\n")
   return FAILED
 end
 

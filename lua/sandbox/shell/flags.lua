@@ -1,0 +1,163 @@
+-- SPDX-License-Identifier: MIT
+--- The flags of the command `sandbox`: the schema's rows, as words at a shell.
+-- @module sandbox.shell.flags
+local schema = require "sandbox.options.schema"
+
+local M = {}
+
+--- A mistake on the command line, as an error object with a `message`.
+local Usage = {}
+Usage.__index = Usage
+
+--- Raises one.
+-- @string form as of string.format, and what goes into it
+function M.usage(form, ...)
+  error(setmetatable({ message = form:format(...) }, Usage), 0)
+end
+
+--- The message of what was raised, if it was a mistake on the command line.
+-- @param err
+-- @treturn string or nil
+function M.mistake(err) return type(err) == "table" and getmetatable(err) == Usage and err.message or nil end
+
+local usage = M.usage
+
+-- From a word to a value, one function a kind; a flag that is given again adds to `before` where the value is a list or a map. What is
+-- wrong with the value itself is told by the schema's own checks.
+local take = {}
+
+local function number(flag, word)
+  return tonumber(word) or usage("%s: expected a number, got %s", flag, word)
+end
+take.seconds, take.cores, take.count = number, number, number
+
+function take.auto_boolean(_, word)
+  if word == "true" or word == "false" then return word == "true" end
+  return word
+end
+
+local function append(before, value)
+  local list = before or {}
+  list[#list + 1] = value
+  return list
+end
+local function as_list(_, word, before) return append(before, word) end
+take.capabilities, take.flags, take.collect = as_list, as_list, as_list
+
+function take.env(flag, word, before)
+  local name, value = word:match "^([^=]+)=(.*)$"
+  if not name then usage("%s: expected NAME=VALUE", flag) end
+  local map = before or {}
+  map[name] = value
+  return map
+end
+
+function take.files(flag, word, before)
+  local name, from = word:match "^([^=]+)=(.+)$"
+  if not name then name, from = word:match "([^/]+)$", word end
+  if not name then usage("%s: expected the path of a file, got %s", flag, word) end
+  local map = before or {}
+  map[name] = { from = from }
+  return map
+end
+
+function take.mounts(flag, word, before)
+  if flag == "--tmpfs" then
+    local destination, size = word:match "^([^:]+):?(.*)$"
+    if not destination then usage("--tmpfs: expected DEST[:SIZE], got %s", word) end
+    return append(before, { type = "tmpfs", destination = destination, size = size ~= "" and size or nil })
+  end
+  local source, destination, mode = word:match "^([^:]+):([^:]+):?(%a*)$"
+  if not source or mode ~= "" and mode ~= "rw" and mode ~= "ro" then usage("%s: expected SOURCE:DEST[:rw], got %s", flag, word) end
+  return append(before, { source = source, destination = destination, readonly = mode ~= "rw" })
+end
+
+local function as_it_is(_, word) return word end
+
+-- Where the flags of a row put their values: the options of the run, its limits, or the instance.
+local flags, order = {}, {}
+
+local function define(name, flag)
+  flags[name], order[#order + 1] = flag, name
+end
+
+for _, row in ipairs(schema.options) do
+  local where = schema.is_of(row, "run") and "run" or schema.is_of(row, "instance") and "instance"
+  for _, cli in ipairs(where and row.cli or {}) do
+    define(cli[1], { where = where, key = row[1], kind = row[2], value = cli.value, what = cli.value == nil and cli[2] or nil,
+                     words = cli.value == nil and cli[3] or cli[2] })
+  end
+end
+
+local limit_words = { size = "SIZE", seconds = "SECONDS", cores = "CORES", count = "N" }
+for _, row in ipairs(schema.limits) do
+  local name, what = "--" .. row[1]:gsub("_", "-"), limit_words[row[2]]
+  if row[2] == "enum" then what = table.concat(row.values, "|") end
+  define(name, { where = "limits", key = row[1], kind = row[2], value = row[2] == "boolean" or nil, what = what,
+                 words = (row[2] == "boolean" and "" or "limit: ") .. row.at:gsub("`", "") })
+end
+
+define("--into", { where = "how", key = "into", kind = "path", what = "DIR", words = "where --collect puts files (default: here)" })
+define("--json", { where = "how", key = "json", value = true, words = "print the result as JSON instead of passing output through" })
+define("--help", { where = "how", key = "help", value = true, words = "say this" })
+table.sort(order)
+
+--- The flags of a command, in order.
+-- @string[opt] command all but `run` take only those of the instance
+-- @treturn {table,...} of { name=, what= or nil for a switch, words= }
+function M.list(command)
+  local out = {}
+  for _, name in ipairs(order) do
+    local flag = flags[name]
+    if command == "run" or flag.where == "instance" or name == "--help" then out[#out + 1] = { name = name, what = flag.what, words = flag.words } end
+  end
+  return out
+end
+
+local function flag_of(word, command)
+  if word == "-h" then word = "--help" end
+  local name, value = word:match "^(%-%-[%w-]+)=(.*)$"
+  name = name or word
+  local flag = flags[name]
+  if not flag or flag.value ~= nil and value then usage("unknown flag %s (see sandbox %s --help)", word, command) end
+  if command ~= "run" and flag.where ~= "instance" and name ~= "--help" then usage("%s goes with sandbox run, not with sandbox %s", name, command) end
+  return name, flag, value
+end
+
+--- Reads the words after a command.
+-- @string command
+-- @tparam {string,...} args
+-- @treturn table options of the run; the array part is what follows the flags
+-- @treturn table options of the instance
+-- @treturn table how: json, help, into
+function M.parse(command, args)
+  local options, instance, how = { limits = {} }, {}, {}
+  local places = { run = options, limits = options.limits, instance = instance, how = how }
+  local i = 1
+  while i <= #args and args[i]:sub(1, 1) == "-" do
+    if args[i] == "--" then
+      i = i + 1
+      break
+    end
+    local name, flag, word = flag_of(args[i], command)
+    local place = places[flag.where]
+    if flag.value ~= nil then
+      place[flag.key] = flag.value
+    else
+      if not word then
+        i = i + 1
+        word = args[i] or usage("%s: expected %s", name, flag.what)
+      end
+      if flag.where == "limits" and word == "off" then -- as false does in Lua
+        place[flag.key] = false
+      else
+        place[flag.key] = (take[flag.kind] or as_it_is)(name, word, place[flag.key])
+      end
+    end
+    i = i + 1
+  end
+  for k = i, #args do options[#options + 1] = args[k] end
+  return options, instance, how
+end
+
+return M
