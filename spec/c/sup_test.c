@@ -53,6 +53,8 @@ static void test_judge(void)
 		{ "never started", { .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(128), .runsc_failed = 1 }, SUP_NOT_STARTED, 0 },
 		{ "killed from outside", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(137) }, SUP_CRASHED, 0 },
 		{ "events were lost: runsc's word", { .started = 1, .traced = 1, .lossy = 1, .runsc_ended = 1, .runsc_status = EXIT(7) }, SUP_EXITED, 7 },
+		{ "events were lost, but one says which of two", { .started = 1, .traced = 1, .lossy = 1, .guest_told = 1, .guest_status = EXIT(137), .runsc_ended = 1, .runsc_status = EXIT(137) }, SUP_EXITED, 137 },
+		{ "events were lost, and the last with them", { .started = 1, .traced = 1, .lossy = 1, .guest_told = 1, .runsc_ended = 1, .runsc_status = EXIT(3) }, SUP_EXITED, 3 },
 		{ "events were lost, and it crashed", { .started = 1, .traced = 1, .lossy = 1, .runsc_ended = 1, .runsc_status = EXIT(2), .runsc_failed = 1 }, SUP_CRASHED, 0 },
 		{ "Go panic", { .started = 1, .traced = 1, .runsc_ended = 1, .runsc_status = EXIT(2), .runsc_failed = 1 }, SUP_CRASHED, 0 },
 		{ "no trace: exit code", { .started = 1, .runsc_ended = 1, .runsc_status = EXIT(7) }, SUP_EXITED, 7 },

@@ -26,6 +26,13 @@ static struct sup_verdict of_runsc(int status)
 
 static bool we_killed(const struct sup_facts *f) { return f->reason != SUP_EXITED; }
 static bool kernel_killed(const struct sup_facts *f) { return f->oom_kills > 0 && f->started; }
+/* 128 + n of runsc's has two meanings: where the trace's last word fits, it says which. */
+static bool told_alike(const struct sup_facts *f)
+{
+	int code = WEXITSTATUS(f->runsc_status), st = f->guest_status;
+
+	return f->guest_told && f->runsc_ended && WIFEXITED(f->runsc_status) && code == (WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st));
+}
 static bool told_by_trace(const struct sup_facts *f) { return f->guest_ended; }
 static bool never_started(const struct sup_facts *f) { return f->traced ? !f->started : f->runsc_failed; }
 /* A sandbox whose trace ended without the guest's end was killed from outside or crashed; never the guest's doing. */
@@ -49,6 +56,7 @@ static const struct {
 	{ told_by_trace, by_trace },
 	{ never_started, by_absence },
 	{ crashed, by_crash },
+	{ told_alike, by_trace },
 	{ always, by_runsc },
 };
 

@@ -23,6 +23,7 @@ struct sup_facts {
 	bool traced;		/* the trace was connected */
 	bool guest_ended;	/* the trace told its end */
 	bool lossy;		/* and not all of what there was to tell */
+	bool guest_told;	/* it told of an end at least, perhaps not the last */
 	int guest_status;	/* then: a wait status */
 	uint64_t oom_kills;
 	bool runsc_ended;

@@ -2,6 +2,7 @@
 #include "sup_run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -16,7 +17,29 @@
 /* 1 MiB of pipe in pieces of at least a page. */
 #define DRAIN_READS 256
 
+/*
+ * What a guest can make us do by an event is paced: after so many wakes in a window that brought little, what has come is taken
+ * in at fixed times. A trace's socket has room for some 270 events, which no guest makes in its while.
+ */
+#define PACE_WAKES 16
+#define PACE_WINDOW 0.010
+#define TRACE_WHILE 0.001
+#define OUTPUT_WHILE 0.004
+#define LITTLE 4096
+
 enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_COUNT };
+
+static void pace(struct sup_pace *p, double while_)
+{
+	double now = sbx_time_now();
+
+	if (now > p->window + PACE_WINDOW) {
+		p->window = now;
+		p->wakes = p->wakes > PACE_WAKES ? PACE_WAKES - 1 : 0;
+	}
+	if (++p->wakes > PACE_WAKES)
+		p->until = now + while_;
+}
 
 static void take_reason(struct sup_run *s, enum sup_outcome reason)
 {
@@ -75,6 +98,8 @@ static void take_frames(struct sup_run *s)
 	int rc;
 
 	while ((rc = sup_host_next(s->host, &type, &payload, &n)) > 0) {
+		if (type == SBX_WIRE_STDIN)	/* an answer to what the guest wrote, perhaps: a talk is no flood */
+			s->pace_output = (struct sup_pace){ 0 };
 		if (type == SBX_WIRE_STDIN && sup_pump_feed(&s->pump, payload, n) < 0)
 			s->host_gone = true;
 		else if (type == SBX_WIRE_STDIN_END)
@@ -165,13 +190,46 @@ static bool drop_talk(struct sup_run *s, struct sup_stream *stream)
 
 static void serve_stream(struct sup_run *s, struct sup_stream *stream)
 {
+	uint64_t before = stream->bytes;
+
 	if (drop_talk(s, stream))
 		return;
 	/* A few pieces at a time, so that a flood delays neither deadline nor the other stream. */
 	for (unsigned i = 0; i < 4 && sup_pump_read(stream, s->host) > 0; i++)
 		(void)sup_host_flush(s->host);
+	if (stream->bytes - before < LITTLE)
+		pace(&s->pace_output, OUTPUT_WHILE);
 	if (s->request.output_kill && stream->truncated)
 		take_reason(s, SUP_OUTPUT_EXCEEDED);
+}
+
+/* Nothing happens in a box that has no program and none's descendants: its memory need not be read so often. */
+static double tick(const struct sup_run *s)
+{
+	return s->stats >= 0 && !s->programs && !s->tree->live && !s->tree->lost ? IDLE_TICK : MEMORY_TICK;
+}
+
+/* By the clock, not by the event; and when a program of a box has ended, for its result is waiting for that. */
+static void serve_meter(struct sup_run *s, double now)
+{
+	const struct sup_request *r = &s->request;
+	uint32_t ends = s->tree ? s->tree->ends : 0;
+
+	if (now < s->metered + tick(s) && ends == s->metered_ends)
+		return;
+	s->metered = now;
+	s->metered_ends = ends;
+	sup_meter_memory(&s->meter);
+	if (r->memory && s->meter.memory > r->memory)
+		take_reason(s, SUP_OOM_KILLED);
+	if (r->cpu_time > 0 && now >= s->next_cpu) {
+		s->next_cpu = now + CPU_TICK;
+		sup_meter_cpu(&s->meter);
+		if (s->meter.cpu > r->cpu_time)
+			take_reason(s, SUP_CPU_EXCEEDED);
+	}
+	if (s->stats >= 0)
+		sup_report_stats(s, false);
 }
 
 static void serve_limits(struct sup_run *s, double now)
@@ -200,23 +258,12 @@ static void serve_limits(struct sup_run *s, double now)
 	 */
 	if (r->pids && !s->trace.lossy && s->trace.peak > 0 && (uint64_t)s->trace.peak > r->pids + (r->guest ? 1 : 0))
 		take_reason(s, SUP_PIDS_EXCEEDED);
-	sup_meter_memory(&s->meter);
-	if (r->memory && s->meter.memory > r->memory)
-		take_reason(s, SUP_OOM_KILLED);
-	if (r->cpu_time > 0 && now >= s->next_cpu) {
-		s->next_cpu = now + CPU_TICK;
-		sup_meter_cpu(&s->meter);
-		if (s->meter.cpu > r->cpu_time)
-			take_reason(s, SUP_CPU_EXCEEDED);
-	}
-	if (s->stats >= 0)
-		sup_report_stats(s, false);
+	serve_meter(s, now);
 }
 
-/* Nothing happens in a box that has no program and none's descendants: its memory need not be read so often. */
-static double tick(const struct sup_run *s)
+static double sooner(double a, double b)
 {
-	return s->stats >= 0 && !s->programs && !s->tree->live && !s->tree->lost ? IDLE_TICK : MEMORY_TICK;
+	return a < b ? a : b;
 }
 
 /* Milliseconds until something is due by the clock, rounded up. */
@@ -225,19 +272,25 @@ static int until_next(const struct sup_run *s, double now)
 	double due = s->started ? now + 3600 : s->spawned + s->request.boot_timeout;
 
 	if (s->started && s->request.mode == SUP_MODE_RUN)
-		due = now + tick(s);
+		due = s->metered + tick(s);
 	if (s->started && s->request.mode == SUP_MODE_EXEC && s->request.cpu_time > 0)
 		due = now + CPU_TICK;
-	if (s->request.cli && due > now + MEMORY_TICK)	/* its start is a file that appears */
-		due = now + MEMORY_TICK;
-	if (s->started && s->request.timeout > 0 && s->start + s->request.timeout < due)
-		due = s->start + s->request.timeout;
-	return due <= now ? 0 : (int)((due - now) * 1000) + 1;
+	if (s->request.cli)	/* its start is a file that appears */
+		due = sooner(due, now + MEMORY_TICK);
+	if (s->started && s->request.timeout > 0)
+		due = sooner(due, s->start + s->request.timeout);
+	if (s->pace_trace.until > now)
+		due = sooner(due, s->pace_trace.until);
+	if (s->pace_output.until > now)
+		due = sooner(due, s->pace_output.until);
+	return due <= now ? 0 : (int)ceil((due - now) * 1000);
 }
 
 static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 {
 	struct sup_stream *out = s->pump.out;
+	double now = sbx_time_now();
+	bool output = now >= s->pace_output.until;
 
 	for (unsigned i = 0; i < P_COUNT; i++)
 		p[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
@@ -245,12 +298,12 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_HOST].events = (short)(POLLIN | (s->host->out_len ? POLLOUT : 0));
 	p[P_HOST_PID].fd = s->host->pidfd;
 	p[P_LINE].fd = s->host->line;
-	p[P_OUT].fd = sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;
-	p[P_ERR].fd = sup_pump_wants(&out[1], s->host) ? out[1].fd : -1;
+	p[P_OUT].fd = output && sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;
+	p[P_ERR].fd = output && sup_pump_wants(&out[1], s->host) ? out[1].fd : -1;
 	p[P_IN].fd = s->pump.in_len ? s->pump.in_fd : -1;
 	p[P_IN].events = POLLOUT;
 	p[P_LISTEN].fd = s->request.trace && s->trace.conn < 0 && !s->trace.closed ? s->trace.listener : -1;
-	p[P_TRACE].fd = s->request.trace ? s->trace.conn : -1;
+	p[P_TRACE].fd = s->request.trace && now >= s->pace_trace.until ? s->trace.conn : -1;
 	p[P_SIGNALS].fd = s->signals;
 	if (s->request.mode == SUP_MODE_EXEC) {
 		p[P_LISTEN].fd = s->exec.report;
@@ -264,6 +317,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 
 	if (p[P_TRACE].revents || p[P_LISTEN].revents || s->request.cli)
 		serve_guest(s);
+	if (p[P_TRACE].revents && s->started)
+		pace(&s->pace_trace, TRACE_WHILE);
 	if (s->spawned > 0)
 		serve_start(s);
 	if (p[P_HOST].revents & (POLLIN | POLLHUP | POLLERR))
@@ -282,7 +337,7 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		while (read(s->signals, &info, sizeof(info)) > 0)
 			;
 		(void)sup_run_reap(s);
-		if (s->child < 0 && s->request.trace)	/* what it told before it ended counts */
+		if (s->request.trace)	/* what it told before runsc's end counts; or a program's supervisor wants to know */
 			sup_trace_read(&s->trace);
 		if (s->spawned > 0)
 			serve_start(s);

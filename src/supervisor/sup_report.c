@@ -160,7 +160,7 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 {
 	char log[16384];
 	struct sup_facts f = {
-		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended, .lossy = s->trace.lossy,
+		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended, .guest_told = s->trace.told, .lossy = s->trace.lossy,
 		.guest_status = s->trace.status, .runsc_ended = s->child < 0, .runsc_status = s->child_status,
 	};
 

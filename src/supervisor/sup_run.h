@@ -25,6 +25,12 @@
 
 #define SUP_RUN_TOOLS 64
 
+/* How often something has woken us lately, and until when it is not heard. */
+struct sup_pace {
+	double window, until;
+	unsigned wakes;
+};
+
 struct sup_run {
 	struct sup_host *host;
 	struct sup_request request;
@@ -49,6 +55,9 @@ struct sup_run {
 	pid_t child;			/* runsc; 0: not started, -1: reaped */
 	int child_status;
 	enum sup_outcome reason;	/* why we kill it, SUP_EXITED: we do not */
+	struct sup_pace pace_trace, pace_output;
+	double metered;			/* when the last reading was */
+	uint32_t metered_ends;		/* a box: of how many programs it knew */
 	bool started, host_gone;
 	bool attached;			/* exec: the request so far only names the box */
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */

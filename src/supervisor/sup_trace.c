@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/stat.h>
@@ -14,6 +12,11 @@
 
 /* points/common.proto, MessageType */
 enum { CONTAINER_START = 1, SENTRY_CLONE = 2, TASK_EXIT = 5, SYSCALL_RAW = 6 };
+
+/* An event has some 100 bytes, and takes 768 of a socket's 212,992. */
+#define PACKET 1024
+#define BATCH 64
+#define BATCHES 5
 
 /* Their exits tell which forks failed. The guest's architecture is ours. */
 static const int forks[] = {
@@ -118,13 +121,14 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 	t->live -= t->tree ? sup_tree_exit(t->tree, group, (int)lookup(p, end, 0, 2)) : 1;
 	if (group != 1)
 		return;
+	t->status = (int)lookup(p, end, 0, 2);
+	t->told = true;
 	/*
 	 * The group's end, not thread 1's: a main thread may end first, or another thread may exec. Where events were lost
 	 * nobody can count, and runsc's own end is waited for.
 	 */
 	if (--t->group_live > 0 || t->lossy)
 		return;
-	t->status = (int)lookup(p, end, 0, 2);
 	t->ended = true;
 }
 
@@ -177,36 +181,55 @@ static void accept_conn(struct sup_trace *t)
 	t->conn = accept4(t->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
+static void shake_hands(struct sup_trace *t)
+{
+	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
+
+	t->connected = true;
+	(void)send(t->conn, answer, sizeof(answer), MSG_NOSIGNAL);
+}
+
+/* Takes in what is there, up to so many packets. Their number; 0: none now; -1: the end. */
+static int take(struct sup_trace *t)
+{
+	static unsigned char bytes[BATCH][PACKET];	/* what is longer is cut: the fields that we ask for come first */
+	struct mmsghdr messages[BATCH];
+	struct iovec parts[BATCH];
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		parts[i] = (struct iovec){ bytes[i], PACKET };
+		messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &parts[i], .msg_iovlen = 1 } };
+	}
+	int n = recvmmsg(t->conn, messages, t->connected ? BATCH : 1, MSG_DONTWAIT, NULL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	for (int i = 0; i < n; i++) {
+		if (messages[i].msg_len == 0)
+			return -1;
+		if (t->connected)
+			sup_trace_event(t, bytes[i], messages[i].msg_len);
+		else
+			shake_hands(t);
+	}
+	return n;
+}
+
 void sup_trace_read(struct sup_trace *t)
 {
-	static unsigned char packet[65536];
-	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
-	int left = 0;
+	int n;
 
 	if (t->listener >= 0)
 		accept_conn(t);
-	if (t->conn < 0)
-		return;
-	(void)ioctl(t->conn, SIOCINQ, &left);
-	do {
-		ssize_t n = recv(t->conn, packet, sizeof(packet), 0);
-
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
+	/* As much as its socket can hold, no more: what comes meanwhile must not hold us. */
+	for (unsigned taken = 0; t->conn >= 0 && taken < BATCHES * BATCH; taken += (unsigned)n) {
+		n = take(t);
+		if (n < 0) {
 			close(t->conn);
 			t->conn = -1;
 			t->closed = t->connected;
+		}
+		if (n <= 0)
 			return;
-		}
-		if (!t->connected) {
-			t->connected = true;
-			(void)send(t->conn, answer, sizeof(answer), MSG_NOSIGNAL);
-		} else {
-			sup_trace_event(t, packet, (size_t)n);
-		}
-		left -= (int)n;
-	} while (left > 0);
+	}
 }

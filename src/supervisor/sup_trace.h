@@ -18,6 +18,7 @@
 struct sup_trace {
 	int listener, conn;	/* -1: none */
 	bool connected, started, ended, closed;
+	bool told;		/* a thread of its first process ended with `status` */
 	bool lossy;		/* events were dropped: the guest made them faster than we read */
 	int status;		/* wait status of the guest's first process, once ended */
 	int group_live;		/* live threads of thread group 1 */
