@@ -171,8 +171,10 @@ describe("request", function()
     assert.are.equal("open", keys.stdin)
     assert.are.equal("stdout", keys.stderr)
     assert.are.equal("host", keys.tmp)
-    assert.are.equal("/m/f", keys.mkfile)
-    assert.are.equal("/data/f", keys.source)
+    assert.are.equal("ro /data/f", keys.source)
+    assert.are.equal("/m/f", keys.place)
+    assert.is_truthy(req.config:find("run-00ff\\/m\\/s\\/0", 1, true))
+    assert.is_nil(req.config:find("\\/data\\/f", 1, true))
     assert.is_truthy(req.r:find("arg=--overlay2=root:memory\0", 1, true))
     assert.is_truthy(req.r:find("arg=--directfs=false\0", 1, true))
     assert.are.equal("/work/a.py", req.files[2].path)
@@ -185,7 +187,7 @@ describe("request", function()
       local r = {}
       for k, v in pairs(rt) do r[k] = v end
       r.rootless = rootless
-      return table.concat(request.flags(plan, r, oci.build(plan, r, "/d")), " ")
+      return table.concat(request.flags(plan, r, request.pin(oci.build(plan, r, "/d"), "/d")), " ")
     end
     assert.is_truthy(flags({ "a" }, true):find("--overlay2=all:memory", 1, true))
     assert.is_truthy(flags({ "a" }, false):find("--overlay2=root:memory", 1, true))

@@ -14,19 +14,8 @@
 #include <unistd.h>
 
 #include "sbx_io.h"
+#include "sup_bind.h"
 #include "sup_path.h"
-
-#ifndef MOUNT_ATTR_RDONLY
-#define MOUNT_ATTR_RDONLY 0x1
-#define MOUNT_ATTR_NOSUID 0x2
-#define MOUNT_ATTR_NODEV 0x4
-struct mount_attr {
-	uint64_t attr_set, attr_clr, propagation, userns_fd;
-};
-#endif
-#ifndef AT_RECURSIVE
-#define AT_RECURSIVE 0x8000
-#endif
 
 /* The composed root, its copies of /etc files and the mount points: kilobytes. */
 #define ROOT_SIZE "64m"
@@ -66,16 +55,6 @@ int sup_mount_unshare(const struct sup_request *r, struct sup_error *e)
 	return 0;
 }
 
-/* Read-only, with all that is mounted below it; only ever adds flags, so it works in a user namespace. */
-static int bind_readonly(const char *source, const char *target)
-{
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
-
-	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
-		return -1;
-	return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, AT_RECURSIVE, &attr, sizeof(attr));
-}
-
 /*
  * The oldest build remounts its root without the flags that it has, which a mapped gofer may not: nodev=0 leaves them out.
  */
@@ -84,63 +63,69 @@ static unsigned long root_flags(const struct sup_request *r)
 	return r->nodev ? MS_NOSUID | MS_NODEV : 0;
 }
 
-/* A private overlay over a directory, which is never written. What is written lies in layer-NAME of m, or of the store. */
-static int overlay(const struct sup_request *r, const struct sup_dir *d, int lower, const char *name, const char *target)
+/* What is being composed: the descriptors are the composer's. */
+struct composition {
+	const struct sup_request *r;
+	const struct sup_dir *d;
+	int root;	/* of RUN/m/root */
+	int bundle;	/* of the bundle's directory, -1: none */
+	struct sup_error *e;
+};
+
+/* What is written to the layer lies in m, or in the store where it is counted. */
+static int overlay(const struct composition *c, int lower, const char *name, int target)
 {
-	char options[1200], layer[400], upper[420], work[420], base[32];
+	const struct sup_request *r = c->r;
+	char layer[24];
 	struct stat st;
-
-	(void)snprintf(base, sizeof(base), "%s/layer-%.12s", r->store_root ? "m/d" : "m", name);
-	(void)sup_dir_at(d, base, layer, sizeof(layer));
-	(void)snprintf(upper, sizeof(upper), "%s/u", layer);
-	(void)snprintf(work, sizeof(work), "%s/w", layer);
 	/* What is above shows its mode, too: of the root each user may make entries where it may be written at all. */
-	mode_t mode = fstat(lower, &st) < 0 ? 0755 : st.st_mode & 07777;
+	mode_t mode = r->writable && !strcmp(name, "root") ? 0777 : fstat(lower, &st) < 0 ? 0755 : (st.st_mode & 07777) | 0555;
+	int base = openat(c->d->fd, r->store_root ? "m/d" : "m", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (mkdir(layer, 0711) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0700) < 0 ||
-	    chmod(upper, r->writable && !strcmp(name, "root") ? 0777 : mode | 0555) < 0)
-		return -1;
-	/* By descriptor: a path may hold what overlay's options take for their own. */
-	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=%s,workdir=%s%s", lower, upper, work,
-		       r->rootless ? ",userxattr" : "");
-	return mount("overlay", target, "overlay", root_flags(r), options);
-}
+	(void)snprintf(layer, sizeof(layer), "layer-%.12s", name);
+	int rc = base < 0 ? -1 : sup_bind_overlay(lower, target, base, layer, mode, root_flags(r), r->rootless), saved = errno;
 
-/* Read-only, or under a layer of its own where what is written there has to be counted. */
-static int place_bind(const struct sup_request *r, const struct sup_dir *d, size_t i, bool directory, const char *target)
-{
-	char name[24];
-
-	if (!r->store_root || !directory)
-		return bind_readonly(r->binds.item[i], target);
-	int lower = open(r->binds.item[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	(void)snprintf(name, sizeof(name), "%zu", i);
-	int rc = lower < 0 ? -1 : overlay(r, d, lower, name, target), saved = errno;
-
-	if (lower >= 0)
-		close(lower);
+	if (base >= 0)
+		(void)close(base);
 	errno = saved;
 	return rc;
 }
 
-static int compose_host(const struct sup_request *r, const struct sup_dir *d, int root, const char *path, struct sup_error *e)
+/* Read-only, or under a layer of its own where what is written there has to be counted. */
+static int place_bind(const struct composition *c, size_t i)
 {
-	char target[4400];
+	const char *path = c->r->binds.item[i];
+	struct stat st;
+	char name[24];
+	int source = open(path, O_PATH | O_CLOEXEC), target = -1, rc = -1;
 
-	for (size_t i = 0; i < r->binds.n; i++) {
-		struct stat st;
-		const char *source = r->binds.item[i];
+	(void)snprintf(name, sizeof(name), "%zu", i);
+	if (source >= 0 && fstat(source, &st) == 0 &&
+	    (S_ISDIR(st.st_mode) ? sup_path_mkdir(c->root, path, 0755, (uid_t)-1, (gid_t)-1) : sup_path_file(c->root, path)) == 0)
+		target = sup_path_open(c->root, path, O_PATH, 0);
+	if (target >= 0)
+		rc = c->r->store_root && S_ISDIR(st.st_mode) ? overlay(c, source, name, target) :
+			     sup_bind(source, target, SUP_BIND_RDONLY | SUP_BIND_NOSUID | SUP_BIND_NODEV);
+	int saved = errno;
 
-		(void)snprintf(target, sizeof(target), "%s%s", path, source);
-		if (stat(source, &st) < 0)
-			return sup_error(e, "bad_rootfs", "the host has no %s", source);
-		int rc = S_ISDIR(st.st_mode) ? sup_path_mkdir(root, source, 0755, (uid_t)-1, (gid_t)-1) : sup_path_file(root, source);
+	if (source >= 0)
+		(void)close(source);
+	if (target >= 0)
+		(void)close(target);
+	errno = saved;
+	return rc;
+}
 
-		if (rc < 0 || place_bind(r, d, i, S_ISDIR(st.st_mode), target) < 0)
-			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", source, strerror(errno),
-					 r->store_root ? "" : " (mount_setattr needs Linux 5.12)");
-	}
+static int compose_host(const struct composition *c)
+{
+	const struct sup_request *r = c->r;
+	struct sup_error *e = c->e;
+	int root = c->root;
+
+	for (size_t i = 0; i < r->binds.n; i++)
+		if (place_bind(c, i) < 0)
+			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", r->binds.item[i], strerror(errno),
+					 errno == ENOSYS ? " (mount_setattr needs Linux 5.12)" : "");
 	for (size_t i = 0; i < r->etc.n; i++)
 		if (sup_path_copy(root, r->etc.item[i]) < 0)
 			return sup_error(e, "bad_rootfs", "cannot copy %s: %s", r->etc.item[i], strerror(errno));
@@ -157,21 +142,36 @@ static int compose_host(const struct sup_request *r, const struct sup_dir *d, in
 	return 0;
 }
 
-static int compose_overlay(const struct sup_request *r, const struct sup_dir *d, const char *root, struct sup_error *e)
+/* A path of the bundle's is taken as one of its directory, and never leads out of that. */
+static int open_beneath(const struct composition *c, const char *path)
 {
-	int lower = open(r->rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return path[0] == '/' ? open(path, O_PATH | O_CLOEXEC) : sup_path_beneath(c->bundle, path);
+}
+
+static const char *why_not(int err)
+{
+	return err == EXDEV || err == ELOOP ? "it leads out of the bundle" : strerror(err);
+}
+
+static int compose_overlay(const struct composition *c, int target)
+{
+	const struct sup_request *r = c->r;
+	struct stat st;
+	int lower = open_beneath(c, r->rootfs_path);
 
 	if (lower < 0)
-		return sup_error(e, "bad_rootfs", "rootfs %s: %s", r->rootfs_path, strerror(errno));
-	if (faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) < 0) {
-		close(lower);
-		return sup_error(e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(errno));
-	}
-	int rc = overlay(r, d, lower, "root", root), saved = errno;
+		return sup_error(c->e, "bad_rootfs", "rootfs %s: %s", r->rootfs_path, why_not(errno));
+	if (fstat(lower, &st) < 0 || !S_ISDIR(st.st_mode) || faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) < 0) {
+		int saved = S_ISDIR(st.st_mode) ? errno : ENOTDIR;
 
-	close(lower);
+		(void)close(lower);
+		return sup_error(c->e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(saved));
+	}
+	int rc = overlay(c, lower, "root", target), saved = errno;
+
+	(void)close(lower);
 	if (rc < 0)
-		return sup_error(e, "not_supported", "cannot mount an overlay over rootfs %s: %s%s", r->rootfs_path, strerror(saved),
+		return sup_error(c->e, "not_supported", "cannot mount an overlay over rootfs %s: %s%s", r->rootfs_path, strerror(saved),
 				 !r->rootless ? "" : saved == EINVAL ?
 				 " (as an ordinary user a rootfs must not have other file systems mounted in it)" :
 				 " (as an ordinary user that needs Linux 5.11, and a file system that overlayfs takes)");
@@ -215,26 +215,95 @@ static bool below_mount(const struct sup_request *r, const char *path)
 	for (size_t i = 0; i < r->dirs.n; i++)
 		if (below(path, r->dirs.item[i]))
 			return true;
+	for (size_t i = 0; i < r->places.n; i++)
+		if (below(path, r->places.item[i]))
+			return true;
 	return false;
 }
 
-static int check_places(const struct sup_request *r, int root, struct sup_error *e)
+/* A place of the root's to mount on, links taken as the guest will. 0, or -1 and errno; EISDIR: it is the root itself. */
+static int make_place(int root, const char *path, bool directory)
 {
+	struct stat st, top;
+
+	if ((directory ? sup_path_mkdir(root, path, 0755, (uid_t)-1, (gid_t)-1) : sup_path_file(root, path)) < 0)
+		return -1;
+	int fd = sup_path_open(root, path, O_PATH, 0);
+
+	if (fd < 0)
+		return -1;
+	int rc = fstat(fd, &st) < 0 || fstat(root, &top) < 0 ? -1 : 0;
+
+	(void)close(fd);
+	if (rc == 0 && st.st_ino == top.st_ino && st.st_dev == top.st_dev) {
+		errno = EISDIR;
+		rc = -1;
+	}
+	return rc;
+}
+
+static int no_place(const struct composition *c, const char *path)
+{
+	return sup_error(c->e, "bad_rootfs", "rootfs has no place for %s: %s", path,
+			 errno == EISDIR ? "a link leads to the root itself" : errno == EEXIST ? "a link leads nowhere" : strerror(errno));
+}
+
+/*
+ * A mount's source is bound to RUN/m/s/N, and that is what runsc gets: what it was opened as, it stays, whoever puts a link in its
+ * place meanwhile. The item: "ro " or "rw ", and the path.
+ */
+static int pin_source(const struct composition *c, size_t i)
+{
+	const char *item = c->r->sources.item[i], *path = item + 3;
+	struct stat st;
+	char name[32];
+	int source = open_beneath(c, path), target, rc = -1;
+
+	if (source < 0)
+		return sup_error(c->e, "bad_rootfs", "mount source %s: %s", path, why_not(errno));
+	bool known = fstat(source, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode));
+
+	(void)snprintf(name, sizeof(name), "m/s/%zu", i);
+	if (known && make_place(c->d->fd, name, S_ISDIR(st.st_mode)) == 0) {
+		target = openat(c->d->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		rc = target < 0 ? -1 : sup_bind(source, target, SUP_BIND_NOSUID | SUP_BIND_NODEV | (item[1] == 'o' ? SUP_BIND_RDONLY : 0));
+		int saved = errno;
+
+		if (target >= 0)
+			(void)close(target);
+		errno = saved;
+	}
+	int saved = errno;
+
+	(void)close(source);
+	if (!known)
+		return sup_error(c->e, "bad_rootfs", "mount source %s: neither a directory nor a regular file", path);
+	if (rc < 0)
+		return sup_error(c->e, "not_supported", "cannot bind %s: %s", path, strerror(saved));
+	return make_place(c->root, c->r->places.item[i], S_ISDIR(st.st_mode)) < 0 ? no_place(c, c->r->places.item[i]) : 0;
+}
+
+static int check_places(const struct composition *c)
+{
+	const struct sup_request *r = c->r;
+
 	for (size_t i = 0; i < r->dirs.n; i++)
-		if (sup_path_mkdir(root, r->dirs.item[i], 0755, (uid_t)-1, (gid_t)-1) < 0)
-			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->dirs.item[i], strerror(errno));
+		if (make_place(c->root, r->dirs.item[i], true) < 0)
+			return no_place(c, r->dirs.item[i]);
 	for (size_t i = 0; i < r->files.n; i++)
-		if (sup_path_file(root, r->files.item[i]) < 0)
-			return sup_error(e, "bad_rootfs", "rootfs has no place for %s: %s", r->files.item[i], strerror(errno));
+		if (make_place(c->root, r->files.item[i], false) < 0)
+			return no_place(c, r->files.item[i]);
+	if (r->sources.n && (mkdirat(c->d->fd, "m/s", 0711) < 0 || fchmodat(c->d->fd, "m/s", 0711, 0) < 0))
+		return sup_error(c->e, "system", "cannot make a place for mounts: %s", strerror(errno));
 	for (size_t i = 0; i < r->sources.n; i++)
-		if (access(r->sources.item[i], F_OK) < 0)
-			return sup_error(e, "bad_rootfs", "mount source %s: %s", r->sources.item[i], strerror(errno));
+		if (pin_source(c, i) < 0)
+			return -1;
 	if (r->cwd && !below_mount(r, r->cwd)) {
-		int fd = sup_path_open(root, r->cwd, O_PATH | O_DIRECTORY, 0);
+		int fd = sup_path_open(c->root, r->cwd, O_PATH | O_DIRECTORY, 0);
 
 		if (fd < 0)
-			return sup_error(e, "bad_command", "cwd %s: %s in the guest", r->cwd, strerror(errno));
-		close(fd);
+			return sup_error(c->e, "bad_command", "cwd %s: %s in the guest", r->cwd, strerror(errno));
+		(void)close(fd);
 	}
 	return 0;
 }
@@ -254,36 +323,45 @@ static int make_root(const struct sup_request *r, const struct sup_dir *d, const
 }
 
 /* /work and /tmp as parts of the root. gVisor would mount a tmpfs of any size over a /tmp that is empty (runsc/boot/vfs.go). */
-static int place_inside(const struct sup_request *r, const struct sup_dir *d)
+static int place_inside(const struct composition *c)
 {
-	static const char *const names[] = { "work", "tmp" };
-	const bool wanted[] = { r->work, r->tmp_host };
-	char from[320], to[320], name[16];
-	int keep = open(sup_dir_at(d, "m/tmp/.keep", from, sizeof(from)), O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+	static const char *const from[] = { "m/work", "m/tmp" }, *const to[] = { "/work", "/tmp" };
+	const bool wanted[] = { c->r->work, c->r->tmp_host };
+	int keep = openat(c->d->fd, "m/tmp/.keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0444), rc = 0;
 
 	if (keep < 0)
 		return -1;
-	close(keep);
-	for (unsigned i = 0; i < 2; i++) {
-		(void)snprintf(name, sizeof(name), "m/%s", names[i]);
-		(void)sup_dir_at(d, name, from, sizeof(from));
-		(void)snprintf(name, sizeof(name), "m/root/%s", names[i]);
-		if (wanted[i] && mount(from, sup_dir_at(d, name, to, sizeof(to)), NULL, MS_BIND, NULL) < 0)
-			return -1;
+	(void)close(keep);
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		int source = wanted[i] ? openat(c->d->fd, from[i], O_PATH | O_CLOEXEC) : -1;
+		int target = source < 0 ? -1 : sup_path_open(c->root, to[i], O_PATH | O_DIRECTORY, 0);
+
+		if (wanted[i])
+			rc = target < 0 ? -1 : sup_bind(source, target, 0);
+		int saved = errno;
+
+		if (source >= 0)
+			(void)close(source);
+		if (target >= 0)
+			(void)close(target);
+		errno = saved;
 	}
-	return 0;
+	return rc;
 }
 
 /* Our helper, where a mapped gofer can reach it: its own place on the host may be below a private directory. */
-static int place_guest(const struct sup_request *r, const struct sup_dir *d)
+static int place_guest(const struct composition *c)
 {
-	char path[320];
-	int fd = open(sup_dir_at(d, "m/guest", path, sizeof(path)), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
+	int target = openat(c->d->fd, "m/guest", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
+	int source = target < 0 ? -1 : open(c->r->guest, O_PATH | O_CLOEXEC);
+	int rc = source < 0 ? -1 : sup_bind(source, target, SUP_BIND_RDONLY | SUP_BIND_NOSUID | SUP_BIND_NODEV), saved = errno;
 
-	if (fd < 0)
-		return -1;
-	(void)close(fd);
-	return bind_readonly(r->guest, path);
+	if (source >= 0)
+		(void)close(source);
+	if (target >= 0)
+		(void)close(target);
+	errno = saved;
+	return rc;
 }
 
 /* The layers' own needs are not the guest's: the store's size begins where it begins to write. */
@@ -299,18 +377,36 @@ static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
 	return mount(NULL, sup_dir_at(d, "m/d", store, sizeof(store)), NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
 }
 
-static int compose_root(const struct sup_request *r, const struct sup_dir *d, const char *path, bool host, struct sup_error *e)
+/* Opens RUN/m/root as it is once it is covered by its overlay, which a descriptor from before would not see. */
+static int open_root(struct composition *c, const char *path)
 {
-	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	c->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return c->root < 0 ? sup_error(c->e, "system", "cannot open %s: %s", path, strerror(errno)) : 0;
+}
 
-	if (root < 0)
-		return sup_error(e, "system", "cannot open %s: %s", path, strerror(errno));
-	int rc = host ? compose_host(r, d, root, path, e) : 0;
+static int compose_root(struct composition *c, const char *path, bool host)
+{
+	const struct sup_request *r = c->r;
 
-	if (rc == 0)
-		rc = check_places(r, root, e);
-	close(root);
-	return rc;
+	if (r->bundle) {
+		c->bundle = open(r->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (c->bundle < 0)
+			return sup_error(c->e, "bad_rootfs", "bundle %s: %s", r->bundle, strerror(errno));
+	}
+	if (open_root(c, path) < 0)
+		return -1;
+	if (!host) {
+		if (compose_overlay(c, c->root) < 0)
+			return -1;
+		(void)close(c->root);
+		if (open_root(c, path) < 0)
+			return -1;
+	}
+	if ((host && compose_host(c) < 0) || check_places(c) < 0)
+		return -1;
+	if ((r->guest && place_guest(c) < 0) || (r->inside && place_inside(c) < 0) || make_up_for(r, c->d) < 0)
+		return sup_error(c->e, "system", "cannot complete the root: %s", strerror(errno));
+	return 0;
 }
 
 /*
@@ -349,12 +445,16 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	(void)sup_dir_at(d, "m/root", path, sizeof(path));
 	if (host ? make_root(r, d, path) < 0 : mkdir(path, 0755) < 0)
 		return sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
-	if ((!host && compose_overlay(r, d, path, e) < 0) || compose_root(r, d, path, host, e) < 0)
-		return -1;
-	if ((r->guest && place_guest(r, d) < 0) || (r->inside && place_inside(r, d) < 0) || make_up_for(r, d) < 0)
-		return sup_error(e, "system", "cannot complete the root: %s", strerror(errno));
-	place_meminfo(r, d);
-	return 0;
+	struct composition c = { .r = r, .d = d, .root = -1, .bundle = -1, .e = e };
+	int rc = compose_root(&c, path, host);
+
+	if (c.root >= 0)
+		(void)close(c.root);
+	if (c.bundle >= 0)
+		(void)close(c.bundle);
+	if (rc == 0)
+		place_meminfo(r, d);
+	return rc;
 }
 
 int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full)

@@ -14,18 +14,28 @@
 
 #include "sbx_io.h"
 
-int sup_path_open(int root, const char *path, int flags, mode_t mode)
+static int resolve(int dir, const char *path, int flags, mode_t mode, uint64_t how_far)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = how_far | RESOLVE_NO_MAGICLINKS };
 	int fd;
 
-	while (*path == '/')
-		path++;
 	/* EAGAIN: a rename somewhere raced with the resolution (openat2(2)). */
 	do
-		fd = (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
+		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
 	return fd;
+}
+
+int sup_path_open(int root, const char *path, int flags, mode_t mode)
+{
+	while (*path == '/')
+		path++;
+	return resolve(root, *path ? path : ".", flags, mode, RESOLVE_IN_ROOT);
+}
+
+int sup_path_beneath(int dir, const char *path)
+{
+	return resolve(dir, path, O_PATH, 0, RESOLVE_BENEATH);
 }
 
 /* Splits "a/b/c" into an open "a/b" and "c". */
@@ -80,11 +90,16 @@ int sup_path_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid
 	if (fd < 0)
 		return -1;
 	int rc = mkdirat(fd, name, mode);
+	int made = rc < 0 ? -1 : openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (rc == 0 && (fchmodat(fd, name, mode, 0) < 0 ||
-			(uid != (uid_t)-1 && fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)))
+	if (rc == 0 && (made < 0 || fchmod(made, mode) < 0 || (uid != (uid_t)-1 && fchown(made, uid, gid) < 0)))
 		rc = -1;
+	int saved = errno;
+
+	if (made >= 0)
+		close(made);
 	close(fd);
+	errno = saved;
 	return rc;
 }
 

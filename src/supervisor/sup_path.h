@@ -10,6 +10,8 @@
 
 /* As openat(2): a descriptor, close-on-exec and the caller's, or -1. */
 int sup_path_open(int root, const char *path, int flags, mode_t mode);
+/* A descriptor, O_PATH, of what lies beneath dir. -1: EXDEV or ELOOP where a link or ".." would lead out of it. */
+int sup_path_beneath(int dir, const char *path);
 /* Makes a directory and its parents, with an owner or, for -1, as it comes; 0 where it exists. */
 int sup_path_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid);
 /* An empty file, as the mount point of a file, with its parents; 0 where there is something. */

@@ -24,6 +24,7 @@ static const struct field {
 	{ "platform", TEXT, AT(platform), 0, 0 },
 	{ "rootfs", TEXT, AT(rootfs), 0, 0 },
 	{ "rootfs_path", TEXT, AT(rootfs_path), 0, 0 },
+	{ "bundle", TEXT, AT(bundle), 0, 0 },
 	{ "cwd", TEXT, AT(cwd), 0, 0 },
 	{ "container", TEXT, AT(container), 0, 0 },
 	{ "guest", TEXT, AT(guest), 0, 0 },
@@ -49,6 +50,7 @@ static const struct field {
 	{ "mkdir", LIST, AT(dirs), 0, 0 },
 	{ "mkfile", LIST, AT(files), 0, 0 },
 	{ "source", LIST, AT(sources), 0, 0 },
+	{ "place", LIST, AT(places), 0, 0 },
 	{ "rootless", FLAG, AT(rootless), "1", "0" },
 	{ "network", FLAG, AT(host_network), "host", "none" },
 	{ "work", FLAG, AT(work), "1", "0" },
@@ -171,6 +173,21 @@ static bool good_container(const char *name)
 	return n >= 1 && n <= 64 && !name[n];
 }
 
+static bool good_sources(const struct sup_request *r)
+{
+	if (r->sources.n != r->places.n)
+		return false;
+	for (size_t i = 0; i < r->sources.n; i++) {
+		const char *item = r->sources.item[i];
+
+		if ((strncmp(item, "ro ", 3) != 0 && strncmp(item, "rw ", 3) != 0) || !absolute(r->places.item[i]))
+			return false;
+		if (!item[3] || (item[3] != '/' && !r->bundle))
+			return false;
+	}
+	return true;
+}
+
 static bool complete(const struct sup_request *r)
 {
 	if (r->mode == SUP_MODE_TOOL)
@@ -181,8 +198,9 @@ static bool complete(const struct sup_request *r)
 		return false;
 	if (r->mode == SUP_MODE_EXEC)
 		return absolute(r->box) && (r->await || (r->box_pid > 1 && r->box_pid <= INT32_MAX));
-	return absolute(r->runsc) && absolute(r->state_dir) && good_id(r->id) && r->rootfs && r->platform &&
-	       (!strcmp(r->rootfs, "host") || absolute(r->rootfs_path));
+	if (r->bundle ? !absolute(r->bundle) || !r->rootfs_path : r->rootfs && strcmp(r->rootfs, "host") && !absolute(r->rootfs_path))
+		return false;
+	return absolute(r->runsc) && absolute(r->state_dir) && good_id(r->id) && r->rootfs && r->platform && good_sources(r);
 }
 
 int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup_error *e)

@@ -25,12 +25,14 @@ struct sup_request {
 	char *payload;
 	enum sup_mode mode;
 	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent, *disk_by;
+	const char *bundle;		/* whose directory a rootfs_path and sources are relative to, that do not begin with / */
 	const char *container;		/* runsc's name of the sandbox; the id where none is given */
 	const char *guest;		/* a box: our helper on the host, which is its first process */
 	const char *box;		/* exec: the box's directory */
 	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */
 	const char *call;		/* exec: not a program but one call of the sentry's control protocol, answered on stdout */
-	struct sup_list args, binds, symlinks, etc, dirs, files, sources;
+	struct sup_list args, binds, symlinks, etc, dirs, files;
+	struct sup_list sources, places;	/* of binds, one for one: "ro PATH" or "rw PATH" of the host, and where in the guest */
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
 	bool writable;			/* the guest may write to its root */

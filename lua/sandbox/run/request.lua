@@ -128,18 +128,29 @@ end
 
 -- runsc's flags ---------------------------------------------------------------------------------------------------------
 
-local function has_writable_bind(plan, spec)
+--- What of the host a spec binds, beside the run's own directory: the supervisor binds each below that, where it stays what it was
+-- when it was looked at, and the spec is changed to name that place.
+-- @tparam table spec
+-- @string run_dir
+-- @treturn {table,...} of { source=, place=, readonly= }
+function M.pin(spec, run_dir)
+  local list = {}
   for _, m in ipairs(spec.mounts or {}) do
-    if m.type == "bind" and m.destination ~= "/work" and m.destination ~= "/tmp" and m.destination ~= "/dev/shm" then
-      local readonly = false
-      for _, option in ipairs(m.options or {}) do
-        if option == "ro" then readonly = true end
+    if m.type == "bind" and not text.is_below(m.source, run_dir) then
+      local pinned = { source = m.source, place = m.destination }
+      for _, option in ipairs(m.options) do
+        if option == "ro" then pinned.readonly = true end
       end
-      if not readonly then return true end
+      m.source = ("%s/m/s/%d"):format(run_dir, #list)
+      list[#list + 1] = pinned
     end
   end
-  for _, m in ipairs(plan.mounts) do
-    if m.type == "bind" and not m.readonly then return true end
+  return list
+end
+
+local function has_writable(binds)
+  for _, bind in ipairs(binds) do
+    if not bind.readonly then return true end
   end
   return false
 end
@@ -147,9 +158,9 @@ end
 --- runsc's global flags for a run.
 -- @tparam table plan
 -- @tparam table rt
--- @tparam table spec
+-- @tparam {table,...} binds as `pin` gave them
 -- @treturn {string,...}
-function M.flags(plan, rt, spec)
+function M.flags(plan, rt, binds)
   local flags = { "--platform=" .. rt.platform, "--network=" .. (plan.network == "host" and "host" or "none"), "--ignore-cgroups" }
   if rt.rootless then flags[#flags + 1] = "--rootless" end
   -- As a user the store of /work is written to as one uid only: an overlay in memory lets every guest uid write. It would
@@ -159,7 +170,7 @@ function M.flags(plan, rt, spec)
     overlay = ("root:memory,size=%.0f"):format(oci.overlay_size(plan.limits.disk))
   elseif by == "store" and not plan.readonly then
     overlay = "none" -- the supervisor's own overlay keeps its upper layer in the store
-  elseif rt.rootless and not by and not has_writable_bind(plan, spec) then
+  elseif rt.rootless and not by and not has_writable(binds) then
     overlay = "all:memory"
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
@@ -216,32 +227,34 @@ local function check_namespaces(plan)
   return true
 end
 
-local function add_places(p, plan, rt, spec, core)
+-- Where the root needs something to mount on. A bind's place depends on what is bound: the supervisor sees to it.
+local function add_places(p, plan, rt, spec, binds)
   local dirs, files = { "/proc", "/dev", "/sys", "/tmp" }, {}
   if oci.has_work(plan) then dirs[#dirs + 1] = "/work" end
   -- A bind below /dev needs its place before gVisor mounts its own /dev over it.
   if oci.disk_by(plan, rt) == "store" and oci.tmp_on_host(plan) then dirs[#dirs + 1] = "/dev/shm" end
   local seen = { ["/proc"] = true, ["/dev"] = true, ["/sys"] = true, ["/tmp"] = true, ["/work"] = true }
+  for _, bind in ipairs(binds) do seen[bind.place] = true end
   for _, m in ipairs(spec.mounts or {}) do
     local place = m.destination
-    local theirs = place:sub(1, 5) == "/dev/" and m.type ~= "bind" or place:sub(1, 6) == "/proc/" or place:sub(1, 5) == "/sys/"
-    if not seen[place] and not theirs then
+    if not seen[place] and place:sub(1, 5) ~= "/dev/" and place:sub(1, 6) ~= "/proc/" and place:sub(1, 5) ~= "/sys/" then
       seen[place] = true
-      local st = m.type == "bind" and core.stat(m.source)
-      if st and st.type == "file" or place == oci.HELPER then files[#files + 1] = place else dirs[#dirs + 1] = place end
+      if place == oci.HELPER then files[#files + 1] = place else dirs[#dirs + 1] = place end
     end
   end
   p:add_all("mkdir", dirs)
   p:add_all("mkfile", files)
-  for _, m in ipairs(plan.mounts) do
-    if m.type == "bind" then p:add("source", m.source) end
+  for _, bind in ipairs(binds) do
+    p:add("source", (bind.readonly and "ro " or "rw ") .. bind.source)
+    p:add("place", bind.place)
   end
 end
 
-local function add_rootfs(p, plan, spec, core)
+local function add_rootfs(p, plan, root, core)
   if plan.bundle then
     p:add("rootfs", "bundle")
-    p:add("rootfs_path", spec.bundle_root)
+    p:add("bundle", plan.bundle)
+    p:add("rootfs_path", root)
   elseif plan.rootfs == "host" then
     local layout = M.host_layout(core, plan.network)
     p:add("rootfs", "host")
@@ -254,24 +267,17 @@ local function add_rootfs(p, plan, spec, core)
   end
 end
 
--- A file of a stranger's: a FIFO or a device would hold us up.
 local function read_config(path, core)
-  local st, why = core.stat(path)
-  if not st then return nil, why end
-  if st.type ~= "file" then return nil, path .. ": it is no regular file" end
-  local file, message = io.open(path, "rb")
-  if not file then return nil, message end
-  local bytes = file:read(strict.MAX_BYTES + 1)
-  file:close()
-  return bytes or ""
-end
-
--- A path of the bundle's on the host: links must not lead out of it.
-local function inside(plan, path, core)
-  local dir, real = core.realpath(plan.bundle), core.realpath(plan.bundle .. "/" .. path)
-  if not real then return nil, path .. " is not there" end
-  if not text.is_below(real, dir) then return nil, path .. " leads out of it" end
-  return real
+  local reader, why = core.reader(path) -- never a FIFO nor a device, which would hold us up
+  if not reader then return nil, why end
+  local parts, size = {}, 0
+  local piece = reader:read(65536)
+  while piece and size <= strict.MAX_BYTES do
+    parts[#parts + 1], size = piece, size + #piece
+    piece = reader:read(65536)
+  end
+  reader:close()
+  return table.concat(parts)
 end
 
 local function read_bundle(plan, rt, run_dir, core)
@@ -279,16 +285,7 @@ local function read_bundle(plan, rt, run_dir, core)
   if not bytes then return nil, ("bundle %s: %s"):format(plan.bundle, why), "bad_rootfs" end
   local spec, reason = bundle.read(bytes, plan.bundle, plan.limits)
   if not spec then return nil, ("bundle %s is refused: config.json: %s"):format(plan.bundle, reason), "bad_rootfs" end
-  local root = oci.adopt(spec, plan, rt, run_dir)
-  root, reason = inside(plan, root, core)
-  for _, m in ipairs(root and spec.mounts or {}) do
-    if m.type == "bind" and root then
-      m.source, reason = inside(plan, m.source, core)
-      root = m.source and root
-    end
-  end
-  if not root then return nil, ("bundle %s is refused: %s"):format(plan.bundle, reason), "bad_rootfs" end
-  return spec, root
+  return spec, oci.adopt(spec, plan, rt, run_dir)
 end
 
 local function copy(t)
@@ -303,7 +300,7 @@ end
 -- @tparam table rt
 -- @string run_dir
 -- @tparam[opt] table core for tests
--- @return the spec and, of a bundle, its root; or nil, message, code
+-- @return the spec and, of a bundle, its root relative to that; or nil, message, code
 function M.spec(plan, rt, run_dir, core)
   if plan.bundle then
     local spec, root, code = read_bundle(plan, rt, run_dir, core or require "sandbox.core")
@@ -341,15 +338,16 @@ end
 -- @treturn table { r = bytes, config = bytes, files = list }, or nil, message, code
 function M.build(plan, rt, id, core)
   core = core or require "sandbox.core"
-  local spec, root, code = M.spec(plan, rt, rt.state_dir .. "/run-" .. id, core)
+  local run_dir = rt.state_dir .. "/run-" .. id
+  local spec, root, code = M.spec(plan, rt, run_dir, core)
   if not spec then return nil, root, code end
   local ok, message
   ok, message, code = check_capabilities(plan, spec)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
+  local binds = M.pin(spec, run_dir)
   local config = json.encode_spec(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
-  spec.bundle_root = root
   local p = new_pairs()
   local process = type(spec.process) == "table" and spec.process or {}
   local user = type(process.user) == "table" and process.user or {}
@@ -357,12 +355,12 @@ function M.build(plan, rt, id, core)
   p:add("id", id)
   p:add("state_dir", rt.state_dir)
   p:add("runsc", rt.runsc)
-  p:add_all("arg", M.flags(plan, rt, spec))
+  p:add_all("arg", M.flags(plan, rt, binds))
   p:add("platform", rt.platform)
   p:add("rootless", rt.rootless)
   p:add("network", plan.network == "host" and "host" or "none")
-  add_rootfs(p, plan, spec, core)
-  add_places(p, plan, rt, spec, core)
+  add_rootfs(p, plan, root, core)
+  add_places(p, plan, rt, spec, binds)
   p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
   p:add("work", oci.has_work(plan))
   p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_bind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* linux/mount.h has these, and cannot be included beside sys/mount.h everywhere. */
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 0x04
+#define MOVE_MOUNT_T_EMPTY_PATH 0x40
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+/* struct mount_attr of linux/mount.h, as of Linux 5.12. */
+struct attributes {
+	uint64_t set, clear, propagation, userns;
+};
+
+int sup_bind(int source, int target, unsigned attributes)
+{
+	struct attributes a = { .set = attributes };
+	int rc = -1, saved;
+	int tree = (int)syscall(SYS_open_tree, source, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+
+	if (tree < 0)
+		return -1;
+	if (!attributes || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof(a)) == 0)
+		rc = (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	saved = errno;
+	(void)close(tree);
+	errno = saved;
+	return rc;
+}
+
+/* A new directory, open. */
+static int make(int dir, const char *name, mode_t mode)
+{
+	if (mkdirat(dir, name, 0700) < 0)
+		return -1;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && fchmod(fd, mode) < 0) {
+		(void)close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+int sup_bind_overlay(int lower, int target, int base, const char *name, mode_t mode, unsigned long flags, bool user)
+{
+	char options[160], at[32];
+	int layer = make(base, name, 0711);
+	int upper = layer < 0 ? -1 : make(layer, "u", mode);
+	int work = upper < 0 ? -1 : make(layer, "w", 0700);
+	int rc = -1;
+
+	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s", lower, upper,
+		       work, user ? ",userxattr" : "");
+	(void)snprintf(at, sizeof(at), "/proc/self/fd/%d", target);
+	if (work >= 0)
+		rc = mount("overlay", at, "overlay", flags, options);
+	int saved = errno, fds[] = { layer, upper, work };
+
+	for (unsigned i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	errno = saved;
+	return rc;
+}
