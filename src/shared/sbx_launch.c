@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sbx_fd.h"
+#include "sbx_rlimit.h"
 
 #define STACK (64u * 1024u)
 
@@ -47,6 +48,7 @@ static int inner(void *arg)
 	sigset_t none;
 
 	reset_signals();
+	sbx_rlimit_lift();	/* of ours alone: threads share them, processes do not */
 	/* The control socket may be any descriptor, also one of 0 to 4: out of the way first. */
 	int control = fcntl(l->control, F_DUPFD_CLOEXEC, SBX_LAUNCH_LINE + 1);
 	int line = l->line < 0 ? -1 : fcntl(l->line, F_DUPFD_CLOEXEC, SBX_LAUNCH_LINE + 1);

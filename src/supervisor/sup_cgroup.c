@@ -141,6 +141,11 @@ int sup_cgroup_join(const struct sup_cgroup *c)
 	return rc;
 }
 
+bool sup_cgroup_full(const struct sup_cgroup *c)
+{
+	return c->memory >= 0 && c->part->full(c);
+}
+
 uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c)
 {
 	return c->memory < 0 ? 0 : c->part->oom_kills(c);

@@ -43,6 +43,8 @@ int sup_cgroup_birthplace(const struct sup_cgroup *c);
 int sup_cgroup_join(const struct sup_cgroup *c);
 /* The number of kills by the kernel for want of memory in the group. */
 uint64_t sup_cgroup_oom_kills(const struct sup_cgroup *c);
+/* Whether the group's own limit of memory was reached: a kill may also be for want of memory further up. */
+bool sup_cgroup_full(const struct sup_cgroup *c);
 /* Seconds of CPU used so far by all that was ever in it; -1: not known. */
 double sup_cgroup_cpu_time(const struct sup_cgroup *c);
 /* At the guest's start: its quota begins to hold. A boot under a small one would take seconds, and count as throttled. */

@@ -20,6 +20,7 @@ struct sup_cgroup_part {
 	void (*set_memory)(const struct sup_cgroup *c, unsigned long long bytes);
 	int (*set_quota)(const struct sup_cgroup *c, long us);	/* of each 100 ms; 0: no quota */
 	uint64_t (*oom_kills)(const struct sup_cgroup *c);
+	bool (*full)(const struct sup_cgroup *c);		/* whether its own limit of memory was ever reached */
 	double (*cpu_time)(const struct sup_cgroup *c);		/* seconds, -1: not known */
 };
 
@@ -32,6 +33,9 @@ void sup_cgroup_drop(struct sup_cgroup *c);
 int sup_cgroup_write(int dir, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The number behind a key of a flat-keyed file; 0 when there is none. */
 uint64_t sup_cgroup_keyed(int dir, const char *file, const char *key);
+
+/* Whether a group of v1 has reached its own limit of memory. */
+bool sup_cgroup_reached(int dir);
 
 /* Notes the first thing that stood in the way; always -1. */
 int sup_cgroup_because(struct sup_cgroup *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -115,9 +115,14 @@ static uint64_t oom_kills(const struct sup_cgroup *c)
 	return sup_cgroup_keyed(c->fd[0], "memory.events", "oom_kill");
 }
 
+static bool full(const struct sup_cgroup *c)
+{
+	return sup_cgroup_keyed(c->fd[0], "memory.events", "oom") > 0;
+}
+
 static double cpu_time(const struct sup_cgroup *c)
 {
 	return (double)sup_cgroup_keyed(c->fd[0], "cpu.stat", "usage_usec") / 1e6;
 }
 
-const struct sup_cgroup_part sup_cgroup_v2 = { SUP_CGROUP_V2, make, set_memory, set_quota, oom_kills, cpu_time };
+const struct sup_cgroup_part sup_cgroup_v2 = { SUP_CGROUP_V2, make, set_memory, set_quota, oom_kills, full, cpu_time };

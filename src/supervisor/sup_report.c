@@ -173,7 +173,7 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 		return WIFSIGNALED(st) ? (struct sup_verdict){ SUP_SIGNALED, WTERMSIG(st) }
 				       : (struct sup_verdict){ SUP_EXITED, WEXITSTATUS(st) };
 	}
-	f.oom_kills = sup_cgroup_oom_kills(&s->cgroup);
+	f.oom_kills = sup_cgroup_full(&s->cgroup) ? sup_cgroup_oom_kills(&s->cgroup) : 0;
 	if (s->request.mode == SUP_MODE_EXEC)
 		f.traced = true;
 	else if (!f.guest_ended && f.reason == SUP_EXITED) {
@@ -214,12 +214,28 @@ static void judge_box(struct sup_run *s)
 			words[end] : "it crashed, or was killed from outside");
 }
 
+/* Whether a sandbox that died without a word was the prey of the machine's own limits; then it was killed, by them. */
+static bool struck(struct sup_run *s, struct sup_verdict *v, const char *logged, char *who, size_t size)
+{
+	bool told = v->outcome == SUP_SIGNALED || (v->outcome == SUP_EXITED && v->code != 0);
+
+	if (s->request.mode != SUP_MODE_RUN || (!told && v->outcome != SUP_CRASHED && v->outcome != SUP_NOT_STARTED))
+		return false;
+	if (!sup_outer_killed(&s->outer, &s->cgroup, told, who, size) && (told || !sup_outer_refused(&s->cgroup, logged, who, size)))
+		return false;
+	if (s->started)
+		v->outcome = SUP_KILLED;
+	else
+		(void)sup_error(&s->error, strncmp(who, "RLIMIT", 6) ? "system" : "not_supported", "the sandbox could not start: %s", who);
+	return s->started;
+}
+
 /* What is known before the teardown takes its sources away; the streams may still be draining. */
 static struct list result;
 
 void sup_report_judge(struct sup_run *s)
 {
-	char logged[900];
+	char logged[900], who[320];
 
 	result.n = 0;
 	if (sup_error_set(&s->error))
@@ -234,6 +250,8 @@ void sup_report_judge(struct sup_run *s)
 		return;
 	struct sup_verdict v = judge(s, logged, sizeof(logged));
 
+	if (struck(s, &v, logged, who, sizeof(who)))
+		add(&result, "killed_by=%s", who);
 	if (!sup_judge_status(v.outcome) || (v.outcome != SUP_KILLED && !s->started)) {
 		explain_failure(s, v.outcome, logged);
 		return;

@@ -15,6 +15,7 @@
 
 #include "sbx_time.h"
 #include "sup_mount.h"
+#include "sup_rlimit.h"
 #include "sup_sweep.h"
 
 /* Nothing of a killed sandbox lives this long (mechanics: 56 ms at most with 200 processes). */
@@ -74,7 +75,7 @@ static int prepare_run(struct sup_run *s)
 	struct sup_request *r = &s->request;
 	char paths[SUP_CGROUP_PATHS];
 
-	if (sup_dir_make(&s->dir, r, &s->error) < 0)
+	if (sup_rlimit_check(r, &s->error) < 0 || sup_dir_make(&s->dir, r, &s->error) < 0)
 		return -1;
 	if (r->guest && ((s->stats = sup_stats_make(s->dir.fd)) < 0 || !(s->tree = sup_tree_make(s->dir.fd))))
 		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
@@ -275,6 +276,8 @@ int sup_run_start(struct sup_run *s)
 		return -1;
 	s->child = pid;
 	s->spawned = sbx_time_now();
+	if (!exec)
+		sup_outer_init(&s->outer);
 	if (!exec)
 		sup_meter_init(&s->meter, &s->request, &s->dir, &s->cgroup, pid);
 	return 0;

@@ -16,6 +16,7 @@
 #include "sup_host.h"
 #include "sup_judge.h"
 #include "sup_meter.h"
+#include "sup_outer.h"
 #include "sup_place.h"
 #include "sup_pump.h"
 #include "sup_request.h"
@@ -37,6 +38,7 @@ struct sup_run {
 	struct sup_error error;
 	struct sup_dir dir;
 	struct sup_cgroup cgroup;
+	struct sup_outer outer;
 	struct sup_place place;
 	struct sup_pump pump;
 	struct sup_trace trace;

@@ -97,7 +97,8 @@ function words.timed_out(_, l) return l.timeout and ("killed: not done after %s"
 function words.oom_killed(_, l) return l.memory and ("killed: %s of memory used up"):format(text.bytes(l.memory)) or "killed: the machine ran out of memory" end
 function words.cpu_exceeded(_, l) return l.cpu_time and ("killed: %s of CPU time used up"):format(seconds(l.cpu_time)) or "killed: out of CPU time" end
 function words.output_exceeded(_, l) return l.output and ("killed: more than %s of output"):format(text.bytes(l.output)) or "killed: too much output" end
-function words.killed(_, l, why)
+function words.killed(r, l, why)
+  if r.runtime and r.runtime.killed_by then return "killed by " .. r.runtime.killed_by end
   if why ~= "pids" then return "killed on request" end
   return l.pids and ("killed: more than %d processes and threads"):format(l.pids) or "killed: too many processes and threads"
 end
@@ -128,7 +129,7 @@ local function usage(r, x, plan, job)
   r.id = plan.id or job and job.id
   local rt = plan.runtime or {}
   r.runtime = { runsc = rt.version or "unknown", platform = rt.platform, rootless = truth(x.rootless) or false, cgroup = x.cgroup or "none",
-                cgroup_reason = x.cgroup_reason }
+                cgroup_reason = x.cgroup_reason, killed_by = x.killed_by }
 end
 
 --- Builds a result.
