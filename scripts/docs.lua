@@ -125,12 +125,11 @@ function M.luals()
     for _, row in ipairs(shape) do out[#out + 1] = ("---@field %s%s %s"):format(row[1], row.required and "" or "?", row[2]) end
     out[#out + 1] = ""
   end
-  out[#out + 1] = [[
----@class sandbox.LimitReport
----@field requested? number
----@field enforced_by? string
----@field hit? boolean
-]]
+  for _, record in ipairs(schema.records) do
+    out[#out + 1] = "---@class " .. record[1]
+    for i = 2, #record do out[#out + 1] = ("---@field %s %s %s"):format(record[i][1], record[i][2], record[i][3] or ""):gsub(" $", "") end
+    out[#out + 1] = ""
+  end
   for _, class in ipairs(scope_classes) do
     fields(out, class[2], schema.rows(class[1]), function(row) return row.lua end, function(row) return row.doc end)
     if class.list then out[#out] = "---@field [integer] string the program and its arguments\n" end
@@ -160,6 +159,10 @@ function Job:chunks() end
 ---@param seconds? number
 ---@return sandbox.Result?, string? message, string? code
 function Job:wait(seconds) end
+---Waits until nothing is left of it on this machine.
+---@param seconds? number
+---@return boolean? gone, string? message, string? code
+function Job:wait_gone(seconds) end
 ---@param signal? string|integer
 ---@return boolean?
 function Job:kill(signal) end
@@ -198,14 +201,14 @@ function Box:write_file(path, content, options) end
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
 ---@param path? string
----@return { name: string, type: string, mode: string, size: integer }[]?, string? message, string? code
+---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end
----@return table?, string? message, string? code
+---@return sandbox.BoxStats?, string? message, string? code
 function Box:stats() end
----@return { pid: integer, ppid: integer, uid: integer, command: string, threads: integer }[]?, string? message, string? code
+---@return sandbox.Process[]?, string? message, string? code
 function Box:processes() end
 ---@param pid integer
 ---@param signal? string|integer
@@ -233,9 +236,15 @@ function Pool:lease() end
 ---@param seconds? number
 ---@return boolean?, string? message, string? code
 function Pool:ready(seconds) end
----@return table
+---@return sandbox.PoolStats
 function Pool:stats() end
 function Pool:close() end
+
+---@class sandbox.Task
+local Task = {}
+---Waits for its end: what it returned, or nil and what it raised.
+---@return any ...
+function Task:join() end
 
 ---@class sandbox.Instance
 local Instance = {}
@@ -261,15 +270,15 @@ function Instance:check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function Instance:cgroup_entries(limits) end
----@return table?, string? message, string? code
+---@return sandbox.Version?, string? message, string? code
 function Instance:version() end
 ---@return integer
 function Instance:active() end
 ---@return integer?, string? message, string? code
 function Instance:cleanup_stale() end
----@return table
+---@return sandbox.Metrics
 function Instance:metrics() end
----@return table
+---@return sandbox.Doctor
 function Instance:doctor() end
 ---@param grace? number
 ---@return boolean
@@ -305,15 +314,15 @@ function sandbox.check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function sandbox.cgroup_entries(limits) end
----@return table?, string? message, string? code
+---@return sandbox.Version?, string? message, string? code
 function sandbox.version() end
 ---@return integer
 function sandbox.active() end
 ---@return integer?, string? message, string? code
 function sandbox.cleanup_stale() end
----@return table
+---@return sandbox.Metrics
 function sandbox.metrics() end
----@return table
+---@return sandbox.Doctor
 function sandbox.doctor() end
 ---@param grace? number
 ---@return boolean
@@ -324,7 +333,7 @@ function sandbox.close() end
 ---@return T
 function sandbox.loop(f) end
 ---@param f fun(...)
----@return table task
+---@return sandbox.Task
 function sandbox.go(f, ...) end
 ---@param seconds number
 function sandbox.sleep(seconds) end

@@ -45,4 +45,23 @@ describe("errors", function()
     refused("'maxx'", "call", "read_file", { maxx = 1 })
     refused("'options'", "call", "write_file", "644")
   end)
+
+  it("has a name that nobody shadows, for one and the same module", function()
+    local core = require "sandbox.core"
+    local dir = ("%s/sbx-shadow-%s"):format(os.getenv "TMPDIR" or "/tmp", core.random_hex(6))
+    assert(core.mkdir(dir, 448))
+    assert(core.write_file(dir .. "/sandbox.lua", "return 'the other'", 420))
+    local function run(path, code)
+      local pipe = io.popen(("LUA_PATH='%slua/?.lua;lua/?/init.lua;;' %s -e '%s'"):format(path, core.realpath "/proc/self/exe", code))
+      local out = pipe:read "*a"
+      pipe:close()
+      return out
+    end
+    local shadowed = run(dir .. "/?.lua;", 'local a, b = require "sandbox_gvisor", require "sandbox" io.write(a._NAME, " ", b)')
+    local first = run("", 'local a, b = require "sandbox_gvisor", require "sandbox" io.write(tostring(a == b))')
+    local last = run("", 'local b, a = require "sandbox", require "sandbox_gvisor" io.write(tostring(a == b))')
+    core.unlink(dir .. "/sandbox.lua")
+    os.remove(dir)
+    assert.same({ "sandbox the other", "true", "true" }, { shadowed, first, last })
+  end)
 end)

@@ -43,9 +43,72 @@
 ---@field groups? integer[]
 
 ---@class sandbox.LimitReport
----@field requested? number
----@field enforced_by? string
----@field hit? boolean
+---@field requested number? what was asked for
+---@field enforced_by string? who holds it; nil: nobody
+---@field hit boolean? nil: it cannot be known
+
+---@class sandbox.Runtime
+---@field runsc string
+---@field platform string
+---@field rootless boolean
+---@field cgroup string "v1", "v2" or "none"
+---@field cgroup_reason string? why there is none, and how to mend it
+
+---@class sandbox.FileInfo
+---@field mode string
+---@field size integer
+
+---@class sandbox.Version
+---@field sandbox string
+---@field core string
+---@field runsc string
+---@field path string
+---@field platform string
+---@field rootless boolean
+---@field state_dir string
+
+---@class sandbox.Metrics
+---@field started integer
+---@field active integer runs that are going on
+---@field waiting integer runs that wait for a turn
+---@field runs table<string, integer> by status
+---@field errors table<string, integer> by code
+---@field histograms table<string, table>
+
+---@class sandbox.Doctor
+---@field ok boolean runs work here
+---@field checks { name: string, status: string, text: string, remedy: string? }[]
+
+---@class sandbox.BoxStats
+---@field peak_memory integer bytes
+---@field cpu_time number? seconds
+---@field processes integer
+---@field programs integer started in it
+
+---@class sandbox.PoolStats
+---@field ready integer
+---@field booting integer
+---@field leased integer
+---@field waiting integer
+---@field booted integer
+---@field served integer
+---@field destroyed integer
+---@field failures integer
+---@field waits integer calls that had to wait
+---@field waited number seconds, together
+
+---@class sandbox.Process
+---@field pid integer
+---@field ppid integer
+---@field uid integer
+---@field command string
+---@field threads integer
+
+---@class sandbox.DirectoryEntry
+---@field name string
+---@field type string
+---@field mode string
+---@field size integer
 
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
@@ -187,8 +250,8 @@
 ---@field stdout_bytes integer what the guest wrote, also beyond the limit
 ---@field stderr_bytes integer the same
 ---@field files table<string, string> always a table, keyed as asked in `collect` (relative to `cwd`, or absolute): what was in the file. Empty with `into`
----@field files_info table always a table, with the same keys: `{ mode=, size= }`
----@field files_skipped table always a table: why a file was left out: `"missing"`, `"link"`, `"too big"`, …
+---@field files_info table<string, sandbox.FileInfo> always a table, with the same keys: `{ mode=, size= }`
+---@field files_skipped table<string, string> always a table: why a file was left out: `"missing"`, `"link"`, `"too big"`, …
 ---@field timed_out boolean
 ---@field oom_killed boolean
 ---@field cpu_exceeded boolean
@@ -206,7 +269,7 @@
 ---@field peak_memory integer? bytes, the same
 ---@field peak_pids integer? tasks that lived at once, the same
 ---@field id string the run's name
----@field runtime table `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
+---@field runtime sandbox.Runtime `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
 
 local Result = {}
 ---@return sandbox.Result
@@ -231,6 +294,10 @@ function Job:chunks() end
 ---@param seconds? number
 ---@return sandbox.Result?, string? message, string? code
 function Job:wait(seconds) end
+---Waits until nothing is left of it on this machine.
+---@param seconds? number
+---@return boolean? gone, string? message, string? code
+function Job:wait_gone(seconds) end
 ---@param signal? string|integer
 ---@return boolean?
 function Job:kill(signal) end
@@ -269,14 +336,14 @@ function Box:write_file(path, content, options) end
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
 ---@param path? string
----@return { name: string, type: string, mode: string, size: integer }[]?, string? message, string? code
+---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end
----@return table?, string? message, string? code
+---@return sandbox.BoxStats?, string? message, string? code
 function Box:stats() end
----@return { pid: integer, ppid: integer, uid: integer, command: string, threads: integer }[]?, string? message, string? code
+---@return sandbox.Process[]?, string? message, string? code
 function Box:processes() end
 ---@param pid integer
 ---@param signal? string|integer
@@ -304,9 +371,15 @@ function Pool:lease() end
 ---@param seconds? number
 ---@return boolean?, string? message, string? code
 function Pool:ready(seconds) end
----@return table
+---@return sandbox.PoolStats
 function Pool:stats() end
 function Pool:close() end
+
+---@class sandbox.Task
+local Task = {}
+---Waits for its end: what it returned, or nil and what it raised.
+---@return any ...
+function Task:join() end
 
 ---@class sandbox.Instance
 local Instance = {}
@@ -332,15 +405,15 @@ function Instance:check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function Instance:cgroup_entries(limits) end
----@return table?, string? message, string? code
+---@return sandbox.Version?, string? message, string? code
 function Instance:version() end
 ---@return integer
 function Instance:active() end
 ---@return integer?, string? message, string? code
 function Instance:cleanup_stale() end
----@return table
+---@return sandbox.Metrics
 function Instance:metrics() end
----@return table
+---@return sandbox.Doctor
 function Instance:doctor() end
 ---@param grace? number
 ---@return boolean
@@ -376,15 +449,15 @@ function sandbox.check(options, how) end
 ---@param limits? sandbox.Limits
 ---@return { file: string, value: string, version: string }[]
 function sandbox.cgroup_entries(limits) end
----@return table?, string? message, string? code
+---@return sandbox.Version?, string? message, string? code
 function sandbox.version() end
 ---@return integer
 function sandbox.active() end
 ---@return integer?, string? message, string? code
 function sandbox.cleanup_stale() end
----@return table
+---@return sandbox.Metrics
 function sandbox.metrics() end
----@return table
+---@return sandbox.Doctor
 function sandbox.doctor() end
 ---@param grace? number
 ---@return boolean
@@ -395,7 +468,7 @@ function sandbox.close() end
 ---@return T
 function sandbox.loop(f) end
 ---@param f fun(...)
----@return table task
+---@return sandbox.Task
 function sandbox.go(f, ...) end
 ---@param seconds number
 function sandbox.sleep(seconds) end

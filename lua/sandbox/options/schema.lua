@@ -17,7 +17,7 @@ M.scopes = {
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
 -- host, which a client must not (`sandbox.check(options, { client = true })`); kinds that may name such a thing see to it themselves.
 -- `makes_spec`: with a bundle it says nothing, for the bundle does. `cli`: its flags at the shell: name, what follows, words (with
--- `value` it is a switch). A key may have a row for each of several scopes.
+-- `value` it is a switch); an option that is one word has one of its own name. A key may have a row for each of several scopes.
 M.options = {
   { "stdin", "stdin", scope = "run program", show = "string, function returning chunks or nil, `{ from = path }`", default_text = "closed",
     lua = "string|fun():string?|sandbox.Stdin", doc = "fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given" },
@@ -85,12 +85,12 @@ M.options = {
     doc = "whether runsc runs as an ordinary user" },
   { "cgroup_parent", "cgroup_parent", scope = "instance", show = "`\"auto\"` or absolute path", default = "auto", lua = "string", cli = { { "--cgroup-parent", "PATH", "where cgroups are made, below the mount of their file system" } },
     doc = "where sandbox cgroups are made, v1 or v2" },
-  { "control", "enum", scope = "instance", values = { "auto", "socket", "runsc" }, default = "auto", lua = '"auto"|"socket"|"runsc"',
+  { "control", "enum", scope = "instance", cli = {}, values = { "auto", "socket", "runsc" }, default = "auto", lua = '"auto"|"socket"|"runsc"',
     doc = "how programs are started in boxes: over the sentry's control socket, or by `runsc exec`, 20 ms slower. auto: the socket, where it answers as is known here" },
-  { "max_concurrent", "count", scope = "instance", max = 1e6, default_text = "none", lua = "integer", doc = "runs at once in this instance, so per nginx worker" },
+  { "max_concurrent", "count", scope = "instance", cli = {}, max = 1e6, default_text = "none", lua = "integer", doc = "runs at once in this instance, so per nginx worker" },
   { "queue", "queue", scope = "instance", show = "boolean or length", default = true, lua = "boolean|integer",
     doc = "more wait their turn, in order; `false` or a length: beyond it `busy`. Waiting never counts towards `timeout`" },
-  { "queue_timeout", "seconds", scope = "instance", default_text = "none", lua = "number", doc = "seconds of waiting after which it is `busy`" },
+  { "queue_timeout", "seconds", scope = "instance", cli = {}, default_text = "none", lua = "number", doc = "seconds of waiting after which it is `busy`" },
   { "logger", "callback", scope = "instance", show = "function(level, message, fields)", default_text = "none", lua = "fun(level:string, message:string, fields:table)",
     doc = "its errors never break a run" },
   { "runsc_flags", "flags", scope = "instance", show = "list of strings", default_text = "none", lua = "string[]", cli = { { "--runsc-flag", "FLAG", "an extra global flag of runsc, for experts" } },
@@ -156,8 +156,8 @@ M.result = {
   { "stdout_bytes", "integer", "what the guest wrote, also beyond the limit" },
   { "stderr_bytes", "integer", "the same" },
   { "files", "table<string, string>", "always a table, keyed as asked in `collect` (relative to `cwd`, or absolute): what was in the file. Empty with `into`" },
-  { "files_info", "table", "always a table, with the same keys: `{ mode=, size= }`" },
-  { "files_skipped", "table", "always a table: why a file was left out: `\"missing\"`, `\"link\"`, `\"too big\"`, …" },
+  { "files_info", "table<string, sandbox.FileInfo>", "always a table, with the same keys: `{ mode=, size= }`" },
+  { "files_skipped", "table<string, string>", "always a table: why a file was left out: `\"missing\"`, `\"link\"`, `\"too big\"`, …" },
   { "timed_out", "boolean", "" }, { "oom_killed", "boolean", "" }, { "cpu_exceeded", "boolean", "" }, { "output_exceeded", "boolean", "" },
   { "pids_exceeded", "boolean", "" }, { "disk_exceeded", "boolean?", "boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)" }, { "stdout_truncated", "boolean", "" }, { "stderr_truncated", "boolean", "" },
   { "limits", "table<string, sandbox.LimitReport>", "`{ memory = { requested=, enforced_by=\"supervisor\", hit=false }, … }` for every limit; who: `supervisor`, `rlimit`, `cgroup1`, `cgroup2`, `affinity`, `tmpfs`, `overlay`, or nil" },
@@ -169,7 +169,7 @@ M.result = {
   { "peak_memory", "integer?", "bytes, the same" },
   { "peak_pids", "integer?", "tasks that lived at once, the same" },
   { "id", "string", "the run's name" },
-  { "runtime", "table", "`{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `\"unknown\"` for one built without a version; `cgroup_reason` says why there is none and how to mend it" },
+  { "runtime", "sandbox.Runtime", "`{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `\"unknown\"` for one built without a version; `cgroup_reason` says why there is none and how to mend it" },
 }
 
 --- Fields of the small tables that options hold: name, type for editors.
@@ -181,6 +181,28 @@ M.shapes = {
   collect = { class = "sandbox.Collect", { "paths", "string[]", required = true }, { "max_bytes", "integer|string" }, { "max_files", "integer" },
               { "into", "string" } },
   stdin = { class = "sandbox.Stdin", { "from", "string", required = true } },
+}
+
+--- What calls give back, for editors: class, and fields with their type and words.
+M.records = {
+  { "sandbox.LimitReport", { "requested", "number?", "what was asked for" }, { "enforced_by", "string?", "who holds it; nil: nobody" },
+    { "hit", "boolean?", "nil: it cannot be known" } },
+  { "sandbox.Runtime", { "runsc", "string" }, { "platform", "string" }, { "rootless", "boolean" }, { "cgroup", "string", '"v1", "v2" or "none"' },
+    { "cgroup_reason", "string?", "why there is none, and how to mend it" } },
+  { "sandbox.FileInfo", { "mode", "string" }, { "size", "integer" } },
+  { "sandbox.Version", { "sandbox", "string" }, { "core", "string" }, { "runsc", "string" }, { "path", "string" }, { "platform", "string" },
+    { "rootless", "boolean" }, { "state_dir", "string" } },
+  { "sandbox.Metrics", { "started", "integer" }, { "active", "integer", "runs that are going on" }, { "waiting", "integer", "runs that wait for a turn" },
+    { "runs", "table<string, integer>", "by status" }, { "errors", "table<string, integer>", "by code" }, { "histograms", "table<string, table>" } },
+  { "sandbox.Doctor", { "ok", "boolean", "runs work here" },
+    { "checks", "{ name: string, status: string, text: string, remedy: string? }[]" } },
+  { "sandbox.BoxStats", { "peak_memory", "integer", "bytes" }, { "cpu_time", "number?", "seconds" }, { "processes", "integer" },
+    { "programs", "integer", "started in it" } },
+  { "sandbox.PoolStats", { "ready", "integer" }, { "booting", "integer" }, { "leased", "integer" }, { "waiting", "integer" }, { "booted", "integer" },
+    { "served", "integer" }, { "destroyed", "integer" }, { "failures", "integer" }, { "waits", "integer", "calls that had to wait" },
+    { "waited", "number", "seconds, together" } },
+  { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
+  { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" } },
 }
 
 -- Lookup ----------------------------------------------------------------------------------------------------------------

@@ -77,29 +77,38 @@ local function as_it_is(_, word) return word end
 -- Where the flags of a row put their values: the options of the run, its limits, or the instance.
 local flags, order = {}, {}
 
-local function define(name, flag)
-  flags[name], order[#order + 1] = flag, name
+local function define(where, row, cli)
+  local switch = cli.value ~= nil
+  flags[cli[1]] = { where = where, key = row[1], kind = row[2], value = cli.value, what = not switch and cli[2] or nil, words = cli[switch and 2 or 3] }
+  order[#order + 1] = cli[1]
+end
+
+local value_words = { size = "SIZE", seconds = "SECONDS", cores = "CORES", count = "N", guest_path = "PATH", host_path = "PATH" }
+
+-- A row that says nothing of flags has one of its own name, if its value is one word.
+local function flags_of(row)
+  local name, words = "--" .. row[1]:gsub("_", "-"), (row.doc or row.at):match("^[^.;]*"):gsub("`", "")
+  if row[2] == "boolean" then return row.default == false and { { name, words, value = true } } or {} end
+  local what = row[2] == "enum" and table.concat(row.values, "|") or value_words[row[2]]
+  return what and { { name, what, words } } or {}
 end
 
 for _, row in ipairs(schema.options) do
   local where = schema.is_of(row, "run") and "run" or schema.is_of(row, "instance") and "instance"
-  for _, cli in ipairs(where and row.cli or {}) do
-    define(cli[1], { where = where, key = row[1], kind = row[2], value = cli.value, what = cli.value == nil and cli[2] or nil,
-                     words = cli.value == nil and cli[3] or cli[2] })
+  for _, cli in ipairs(where and (row.cli or flags_of(row)) or {}) do
+    define(where, row, cli)
   end
 end
 
-local limit_words = { size = "SIZE", seconds = "SECONDS", cores = "CORES", count = "N" }
 for _, row in ipairs(schema.limits) do
-  local name, what = "--" .. row[1]:gsub("_", "-"), limit_words[row[2]]
-  if row[2] == "enum" then what = table.concat(row.values, "|") end
-  define(name, { where = "limits", key = row[1], kind = row[2], value = row[2] == "boolean" or nil, what = what,
-                 words = (row[2] == "boolean" and "" or "limit: ") .. row.at:gsub("`", "") })
+  local cli = flags_of(row)[1]
+  if cli.value == nil then cli[3] = "limit: " .. cli[3] end
+  define("limits", row, cli)
 end
 
-define("--into", { where = "how", key = "into", kind = "path", what = "DIR", words = "where --collect puts files (default: here)" })
-define("--json", { where = "how", key = "json", value = true, words = "print the result as JSON instead of passing output through" })
-define("--help", { where = "how", key = "help", value = true, words = "say this" })
+define("how", { "into", "host_path" }, { "--into", "DIR", "where --collect puts files (default: here)" })
+define("how", { "json", "boolean" }, { "--json", "print the result as JSON instead of passing output through", value = true })
+define("how", { "help", "boolean" }, { "--help", "say this", value = true })
 table.sort(order)
 
 --- The flags of a command, in order.
