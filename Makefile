@@ -45,7 +45,7 @@ LUADIR ?=
 SBX_SRC  := $(wildcard src/shared/sbx_*.c)
 LUA_SRC  := $(wildcard src/module/lua_*.c)
 SUP_SRC  := $(wildcard src/supervisor/sup_*.c)
-GUEST_SRC := $(wildcard src/guest/guest_*.c) src/shared/sbx_wire.c
+GUEST_SRC := $(wildcard src/guest/guest_*.c) src/shared/sbx_io.c src/shared/sbx_wire.c
 OBJ      := $(BUILD)/obj
 SBX_OBJ  := $(SBX_SRC:src/shared/%.c=$(OBJ)/%.o)
 SUP_OBJ  := $(SUP_SRC:src/supervisor/%.c=$(OBJ)/%.o)

@@ -14,18 +14,17 @@ local function exists(path)
   return file ~= nil
 end
 
--- How a language is checked before it runs (if it can be), and how it runs.
+-- How a language is compiled or checked before it runs (if it can be), and how it runs.
+local COMPILE = { timeout = 20, memory = "512M", pids = 64, open_files = 1024 }
 local languages = {
-  sh = { binary = "/usr/bin/sh", file = "main.sh", check = { "sh", "-n", "main.sh" }, run = { "sh", "main.sh" } },
+  sh = { binary = "/usr/bin/sh", file = "main.sh", compile = { "sh", "-n", "main.sh" }, run = { "sh", "main.sh" } },
   awk = { binary = "/usr/bin/awk", file = "main.awk", run = { "awk", "-f", "main.awk" } },
-  perl = { binary = "/usr/bin/perl", file = "main.pl", check = { "perl", "-c", "main.pl" }, run = { "perl", "main.pl" } },
+  perl = { binary = "/usr/bin/perl", file = "main.pl", compile = { "perl", "-c", "main.pl" }, run = { "perl", "main.pl" } },
   lua = { binary = "/usr/bin/lua5.4", file = "main.lua", run = { "lua5.4", "main.lua" } },
   luajit = { binary = "/usr/bin/luajit", file = "main.lua", run = { "luajit", "main.lua" } },
-  python = { binary = "/usr/bin/python3", file = "main.py", check = { "python3", "-m", "py_compile", "main.py" }, run = { "python3", "main.py" } },
+  python = { binary = "/usr/bin/python3", file = "main.py", compile = { "python3", "-m", "py_compile", "main.py" }, run = { "python3", "main.py" } },
   node = { binary = "/usr/bin/node", file = "main.js", run = { "node", "main.js" }, limits = { memory = "512M", pids = 64, timeout = 10 } },
-  -- Compiling needs room that running does not; both happen in one sandbox here, and 125 says which failed.
-  c = { binary = "/usr/bin/gcc", file = "main.c", run = { "sh", "-c", "gcc -O1 -o main main.c || exit 125; exec ./main" },
-    compile_error = 125, limits = { memory = "512M", pids = 64, timeout = 20, open_files = 1024 } },
+  c = { binary = "/usr/bin/gcc", file = "main.c", compile = { "gcc", "-O1", "-o", "main", "main.c" }, run = { "./main" } },
 }
 
 -- name, language, expected verdict, source, limits of its own. A submission in a language that this machine lacks is left out.
@@ -66,31 +65,30 @@ local function merged(...)
   return limits
 end
 
-local function verdict(r, language)
+local function verdict(r)
   if r.timed_out and not r.pids_exceeded then return "out of time" end
   if r.oom_killed then return "out of memory" end
   if r.pids_exceeded then return "too many processes" end
   if r.output_exceeded then return "too much output" end
   if r.status == "signaled" then return "signal " .. r.signal_name end
-  if r.exit_code == language.compile_error then return "compile error" end
   if r.exit_code ~= 0 then return "exit " .. tostring(r.exit_code) end
   return r.stdout:match("^%s*(.-)%s*$") == ANSWER and "accepted" or "wrong answer"
 end
 
-local function run(argv, options)
-  for i, word in ipairs(argv) do options[i] = word end
-  return assert(sandbox.run(options))
-end
-
+-- Compiling needs room that running does not: each has limits of its own, over the same /work.
 local function judge(s)
   local language = languages[s[2]]
-  local files, limits = { [language.file] = s[4] }, merged(LIMITS, language.limits, s[5])
-  if language.check then
-    local r = run(language.check, { files = files, limits = limits })
-    if not r.ok then return { got = "compile error", r = r } end
+  local run = { stdin = INPUT, limits = merged(LIMITS, language.limits, s[5]), name = "run" }
+  for i, word in ipairs(language.run) do run[i] = word end
+  local stages, first = { run }, run
+  if language.compile then
+    first = { limits = COMPILE, name = "compile" }
+    for i, word in ipairs(language.compile) do first[i] = word end
+    stages = { first, run }
   end
-  local r = run(language.run, { files = files, stdin = INPUT, limits = limits })
-  return { got = verdict(r, language), r = r }
+  first.files = { [language.file] = s[4] }
+  local r = assert(sandbox.stages(stages))
+  return { got = r.run and verdict(r.run) or "compile error", r = r.last }
 end
 
 local queue = {}

@@ -52,6 +52,8 @@ for _, scope in ipairs{ "pool", "lease" } do
   end
 end
 
+function M.parts.stages() return options_table(schema.rows "stages") end
+
 function M.parts.options() return options_table(schema.rows "run") end
 
 function M.parts.limits()
@@ -109,6 +111,7 @@ local limit_types = { size = "integer|string|false", seconds = "number|false", c
 local scope_classes = {
   { "run", "sandbox.Options", list = true }, { "program", "sandbox.ProgramOptions", list = true }, { "box", "sandbox.StartOptions" },
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
+  { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" }, { "check", "sandbox.CheckOptions" },
 }
 
@@ -139,6 +142,17 @@ function M.luals()
 local Result = {}
 ---@return sandbox.Result
 function Result:check() end
+
+---@class sandbox.Stages what comes of sandbox.stages: results by number and by name, too
+---@field ok boolean
+---@field stage integer the number of the last that ran
+---@field last sandbox.Result? its result
+---@field message string?
+---@field [integer] sandbox.Result
+---@field [string] any
+local Stages = {}
+---@return sandbox.Stages
+function Stages:check() end
 
 ---@class sandbox.Job
 ---@field id string
@@ -254,6 +268,9 @@ function Instance:start(options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
+---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
+---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
+function Instance:stages(stages) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -295,6 +312,9 @@ function sandbox.start(options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end
+---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
+---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
+function sandbox.stages(stages) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end

@@ -229,6 +229,13 @@
 ---@field runsc_flags? string[] extra global flags, for experts
 ---@field wait? fun(fd:integer, events:string, seconds:number?):boolean how to wait in a scheduler that is not known here
 
+---@class sandbox.StagesOptions : sandbox.Options
+---@field max_bytes? integer|string how much of `/work` may go from one stage to the next: it is held in memory meanwhile
+---@field max_files? integer how many files, directories and links of `/work` may
+
+---@class sandbox.Stage : sandbox.Options
+---@field name? string the name of the stage, and of its result
+
 ---@class sandbox.ReadFileOptions
 ---@field max? integer|string a larger file is `too_big`
 
@@ -274,6 +281,17 @@
 local Result = {}
 ---@return sandbox.Result
 function Result:check() end
+
+---@class sandbox.Stages what comes of sandbox.stages: results by number and by name, too
+---@field ok boolean
+---@field stage integer the number of the last that ran
+---@field last sandbox.Result? its result
+---@field message string?
+---@field [integer] sandbox.Result
+---@field [string] any
+local Stages = {}
+---@return sandbox.Stages
+function Stages:check() end
 
 ---@class sandbox.Job
 ---@field id string
@@ -389,6 +407,9 @@ function Instance:start(options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
+---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
+---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
+function Instance:stages(stages) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -430,6 +451,9 @@ function sandbox.start(options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end
+---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
+---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
+function sandbox.stages(stages) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end

@@ -63,11 +63,11 @@ function M.cgroup_entries(limits)
   return list
 end
 
-for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool" } do
+for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool", "stages" } do
   M[name] = function(...)
     local sb = get()
-    local a, b, c = sb[name](sb, ...)
-    return a, b, c
+    local a, b, c, d = sb[name](sb, ...)
+    return a, b, c, d
   end
 end
 

@@ -298,33 +298,12 @@ function Instance:check(options, how)
   return true
 end
 
-local OVERHEAD = 128 * 1024 * 1024
-
 --- What will be written to a run's cgroups, file by file, on this machine.
 -- @tparam[opt] table limits
 -- @treturn {table,...} of { file=, value=, version= }; empty where this machine has no cgroups
 function Instance:cgroup_entries(limits)
   local checked = options_plan.limits(limits == nil and {} or limits, self.options.defaults.limits)
-  local v2 = core.stat("/sys/fs/cgroup/cgroup.controllers") ~= nil
-  local v1 = core.stat("/sys/fs/cgroup/memory/cgroup.procs") ~= nil
-  local out = {}
-  local function add(file, form, ...)
-    out[#out + 1] = { file = file, value = form:format(...), version = v1 and "v1" or "v2" }
-  end
-  if not v1 and not v2 then return out end
-  local rt = checked.pids and get_runtime(self)
-  local per_task = rt and rt.platform == "systrap" and 8 or 24
-  local quota = checked.cpus and math.max(1000, math.floor(checked.cpus * 100000))
-  if checked.memory then
-    add(v1 and "memory/memory.limit_in_bytes" or "memory.max", "%.0f", checked.memory + OVERHEAD)
-    if v1 then add("memory/memory.memsw.limit_in_bytes", "%.0f", checked.memory + OVERHEAD) else add("memory.swap.max", "0") end
-  end
-  if not v1 then add("memory.oom.group", "1") end
-  if quota then
-    if v1 then add("cpu/cpu.cfs_quota_us", "%.0f", quota) else add("cpu.max", "%.0f 100000", quota) end
-  end
-  if checked.pids then add(v1 and "pids/pids.max" or "pids.max", "%.0f", 4096 + checked.pids * per_task) end
-  return out
+  return require("sandbox.machine.cgroups").entries(checked, function() return (get_runtime(self)) end)
 end
 
 --- What is at work.
@@ -466,19 +445,41 @@ function Instance:pool(options)
   return pool, message, code
 end
 
--- A run with `collect`, which needs our helper in the sandbox.
-function Instance:run_collecting(options)
+-- One turn for f(past), which gives what a callback raised as its last value.
+local function in_turn(self, f)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local plan = options_plan.run(options, self.options.defaults)
-  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
   local began = core.now()
   local token, queued, kind = take_turn(self)
   if not token then return fail(self, queued, kind) end
-  local r, message, code, raised
-  r, message, code, raised = box_room.run_once(doors(self), options, { began = began, queued = queued, boots = true })
+  local a, b, c, d, raised = f{ began = began, queued = queued, boots = true }
   self.queue:release(token)
   if raised then error(raised.value, 0) end
+  return a, b, c, d
+end
+
+-- A run with `collect`, which needs our helper in the sandbox.
+function Instance:run_collecting(options)
+  local plan = options_plan.run(options, self.options.defaults)
+  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
+  local r, message, code = in_turn(self, function(past)
+    local r, message, code, raised = box_room.run_once(doors(self), options, past)
+    return r, message, code, nil, raised
+  end)
   return r, message, code
+end
+
+--- Runs one program after the other, each in a sandbox of its own with limits of its own, over the same /work: compile, then run. Stops
+-- at the first that is not ok. All take one turn.
+-- @tparam table list of options as of `run`, each with a `name` where it is to have one; beside them options of all, `max_bytes`, `max_files`
+-- @treturn table { ok=, stage = number of the last that ran, last = its result, message=, [1], [2], … and by name: results }, or nil, message,
+-- code and that table as far as it got
+function Instance:stages(list)
+  local plan = options_plan.stages(list, self.options.defaults)
+  local out, message, code, partial = in_turn(self, function(past)
+    local a, b, c, d, raised = require("sandbox.run.stages").run(doors(self), plan, past)
+    return a, b, c, d, raised
+  end)
+  return out, message, code, partial
 end
 
 --- Restoring a box: not supported yet.

@@ -5,6 +5,7 @@
  *   sandbox-guest exec CWD FILES FSIZE TASKS GUARD argv…   runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
+ *   sandbox-guest pack DIR BYTES ENTRIES, unpack DIR  a directory from one sandbox to the next (guest_pack.c)
  *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
  * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
  */
@@ -20,6 +21,7 @@
 
 #include "guest_files.h"
 #include "guest_guard.h"
+#include "guest_pack.h"
 #include "guest_shell.h"
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
@@ -136,5 +138,9 @@ int main(int argc, char **argv)
 		return guest_files();
 	if (argc == 2 && !strcmp(argv[1], "shell"))
 		return guest_shell();
+	if (argc == 5 && !strcmp(argv[1], "pack"))
+		return guest_pack(argv[2], argv[3], argv[4]);
+	if (argc == 3 && !strcmp(argv[1], "unpack"))
+		return guest_unpack(argv[2]);
 	return 126;
 }

@@ -18,7 +18,7 @@ local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control" } do
+for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
   for name, method in pairs(require(room)) do Box[name] = method end
 end
 
@@ -356,7 +356,7 @@ local function start_program(self, options, spawning, past)
   if ok then ok, message, code = self:await() end
   if not ok then return nil, message, code end
   if past then
-    plan.began, plan.queue_duration = past.began, past.queued
+    plan.began, plan.queue_duration = past.began or plan.began, past.queued
     plan.boot_before = past.boots and tonumber(self.job.started.boot_duration) or nil
   end
   if plan.limits.cpu_time and not self.single then
@@ -381,6 +381,7 @@ local function start_program(self, options, spawning, past)
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
   ok, message, code = self:put_files(plan.files, plan.user)
+  if ok and past and past.unpack then ok, message, code, past.refused = self:unpack_work(past.unpack, plan.user) end
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
@@ -392,7 +393,8 @@ end
 --- As `run`, but what a callback raised is a fourth value.
 -- @tparam table options
 -- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, boots = whether the boot is
--- this program's }
+-- this program's; of stages, unpack = what /work is to hold, pack = { max_bytes=, max_files= } of what goes on }; gets `started`,
+-- whether the program was, `packed`, and `refused`, why the guest's /work cannot go on
 function Box:attempt(options, past)
   local job, message, code, plan = start_program(self, options, false, past)
   if not job then
@@ -409,6 +411,10 @@ function Box:attempt(options, past)
     ok, message, code = self:collect_into(r, plan.collect, plan.user)
     if not ok and r.status == "exited" then return nil, message, code end
   end
+  if r and r.ok and past and past.pack then
+    past.packed, message, code, past.refused = self:pack_work(plan.user, past.pack.max_bytes, past.pack.max_files)
+    if message then return nil, message, code end
+  end
   return r, message, code
 end
 
@@ -423,6 +429,7 @@ end
 
 --- Starts a program in the box and gives its job. It has the box's limits for its programs; where the box was given no timeout, none.
 -- @tparam table options as of `run`, without collect
+-- @tparam[opt] table past for pools: as of `attempt`
 -- @treturn Job or nil, message, code
 function Box:spawn(options, past)
   local job, message, code = start_program(self, options, true, past)
@@ -482,24 +489,6 @@ function Box:close()
   self.job:close()
 end
 Box.__close = Box.close
-
---- For pools: the box in the hands of somebody who gives it back, and who has nothing in hand afterwards.
--- @func back function(lent, spoilt): called once, when it is closed; spoilt: nobody else may have it
--- @treturn Box
-function Box:lend(back)
-  local lent = setmetatable({}, Box)
-  for k, v in pairs(self) do lent[k] = v end
-  lent.single, lent.back, lent.running, self.armed = nil, back, 0, nil
-  if self.plan.cpus_later then self.job.transport:send("L", request.lease_box(self.plan)) end -- it was not throttled while it was made ready
-  return lent
-end
-
---- For pools: takes over what is left of one that was lent.
--- @tparam Box lent
-function Box:take_back(lent)
-  self.armed, self.uses, self.cli = lent.armed, lent.uses, lent.cli
-  lent.armed = nil
-end
 
 --- Snapshots are not supported yet.
 -- @return nil, message, "not_supported"

@@ -169,6 +169,16 @@ function M.hostname(where, v)
   return v
 end
 
+-- Of a stage: beside these fields its result has its place in what comes of all.
+local result_fields = { ok = true, stage = true, last = true, message = true, check = true }
+
+function M.name(where, v)
+  if type(v) ~= "string" or #v > 60 or not v:find "^[%a_][%w_]*$" or result_fields[v] then
+    bad(where, "expected a name of at most 60 letters, digits and '_', other than ok, stage, last, message and check", v)
+  end
+  return v
+end
+
 function M.stdin(where, v, _, client)
   if type(v) == "string" then return v end
   if is_callable(v) then

@@ -353,6 +353,10 @@ function build.instance(options)
   return out
 end
 
+function build.stages(options, defaults)
+  return require("sandbox.options.stages")(build, options, defaults)
+end
+
 function build.limits(limits, defaults)
   return merged_limits(defaults, kinds.limits("limits", limits))
 end
@@ -393,6 +397,12 @@ function M.program(box, options, spawning) return errors.call(build.program, box
 -- @tparam table options
 -- @treturn table
 function M.lease(box, options) return errors.call(build.lease, box, options) end
+
+--- Stages: { max_bytes=, max_files=, list = { { options = of a run, name=, carries = whether its /work goes on }, … } }.
+-- @tparam table options
+-- @tparam[opt] table defaults of an instance
+-- @treturn table
+function M.stages(options, defaults) return errors.call(build.stages, options, defaults) end
 
 --- An instance's options filled in, and `defaults` for its runs.
 -- @tparam table options

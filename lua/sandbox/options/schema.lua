@@ -11,7 +11,7 @@ local M = {}
 M.scopes = {
   { "run", "sandbox.run and sandbox.spawn" }, { "box", "sandbox.start" }, { "program", "box:run, box:spawn and pool:run" },
   { "pool", "sandbox.pool" }, { "lease", "pool:run of a prepared pool" }, { "instance", "sandbox.new" },
-  { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
+  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
 }
 
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
@@ -118,6 +118,10 @@ M.options = {
   { "code", "bytes", scope = "lease", show = "string", default_text = "required", lua = "string", doc = "what the prepared program is to run" },
   { "argv", "argv", scope = "lease", show = "list of strings", default_text = "none", lua = "string[]", doc = "its arguments", empty = true },
   { "stdin", "bytes", scope = "lease", show = "string", default_text = "empty", lua = "string", doc = "its stdin, after which that ends" },
+  -- Of stages, beside a run's options, which are those of all stages.
+  { "max_bytes", "size", scope = "stages", default = "64M", lua = "integer|string", doc = "how much of `/work` may go from one stage to the next: it is held in memory meanwhile" },
+  { "max_files", "count", scope = "stages", max = 1e6, default = 10000, lua = "integer", doc = "how many files, directories and links of `/work` may" },
+  { "name", "name", scope = "stage", show = "string", default_text = "none", lua = "string", doc = "the name of the stage, and of its result" },
   -- Of calls.
   { "max", "size", scope = "read_file", default = "64M", lua = "integer|string", doc = "a larger file is `too_big`" },
   { "mode", "mode", scope = "write_file", show = "octal string", default = "666", lua = "string", doc = "permissions" },

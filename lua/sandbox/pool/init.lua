@@ -16,6 +16,7 @@ local CLOSED = "the pool is closed"
 
 local Pool = {}
 Pool.__index = Pool
+for name, method in pairs(require "sandbox.pool.lease") do Pool[name] = method end
 
 -- How long a host looks after a new pool by itself.
 local FIRST_SECONDS = 60
@@ -133,7 +134,9 @@ function Pool:fill(delay)
   end
 end
 
-local function discard(self, entry)
+--- For the lease of one: destroys it.
+-- @tparam table entry
+function Pool:discard(entry)
   if entry.destroyed then return end
   for i, other in ipairs(self.boxes) do
     if other == entry then table.remove(self.boxes, i) end
@@ -143,11 +146,6 @@ local function discard(self, entry)
   entry.destroyed = true
   self.destroyed = self.destroyed + 1
 end
-
--- How many sandboxes that die before their program began a call is given.
-local ATTEMPTS = 5
--- Seconds that a leased program has the machine for itself before its sandbox's successor boots: most are done by then.
-local HEAD_START = 0.02
 
 local function has_booted(self, entry)
   local ready, message, code = entry.box:ready()
@@ -244,7 +242,7 @@ end
 -- One that had been ready is no failure of the pool's: of its lifetime, or of somebody outside, it was to die some time.
 local function lose(self, entry, message, code)
   local was_ready = entry.state == "ready"
-  discard(self, entry)
+  self:discard(entry)
   if was_ready then
     if core.now() - entry.began > SUDDEN_SECONDS then return end
     self.sudden = self.sudden + 1
@@ -269,7 +267,7 @@ function Pool:step()
   local spare = is_idle(self) and #self.boxes - target(self) or 0
   for _, entry in ipairs(snapshot(self)) do -- what was used much is used no more
     if spare > 0 and entry.state == "ready" then
-      discard(self, entry)
+      self:discard(entry)
       spare = spare - 1
     end
   end
@@ -299,7 +297,9 @@ local function wait_for_one(self, seconds)
   self.host.sleep(math.min(seconds, 0.02))
 end
 
-local function acquire(self)
+--- For the lease of one: a sandbox that is ready, its turn, and the seconds that took; or nil, message, code.
+-- @treturn table entry, token, seconds
+function Pool:acquire()
   local began = core.now()
   local function look_again(seconds)
     self:step()
@@ -345,155 +345,6 @@ local function acquire(self)
   end
 end
 
--- `died`: its program did not end by itself, so that nobody else may have what is left of it.
-local function give_back(self, entry, token, died)
-  self.leases[entry], self.served = nil, self.served + 1
-  if died or not entry.returns or self.closed or not entry.box:ready() then
-    discard(self, entry)
-  else
-    entry.leased, entry.box.meanwhile = false, nil
-    self.boxes[#self.boxes + 1] = entry
-  end
-  self.turns:release(token)
-  self:fill()
-end
-
--- One that nobody has used was to be had, and is not: as if it had never been.
-local function give_up(self, entry, token)
-  self.leases[entry] = nil
-  discard(self, entry)
-  self.turns:release(token)
-end
-
-local function run_prepared(entry, options, past)
-  local plan = options_plan.lease(entry.box, options)
-  plan.began, plan.queue_duration = past.began, past.queued
-  local job = entry.job
-  entry.job = nil
-  local r, why, code, raised = entry.box:lease(job, plan, past)
-  return r, why, code, raised
-end
-
--- Of stdin, what a program that has not begun can have been sent.
-local REPLAY = 1024 * 1024
-
--- A stdin function can be asked only once: what was taken of it for a sandbox that died before its program began is kept for the next.
-local function replayed(options)
-  local source = options.stdin
-  if type(source) ~= "function" then return options, function() end end
-  local out, taken, at, bytes = {}, {}, 0, 0
-  for k, v in pairs(options) do out[k] = v end
-  function out.stdin()
-    at = at + 1
-    if taken[at] ~= nil then return taken[at] or nil end
-    local chunk = source()
-    bytes = bytes + (type(chunk) == "string" and #chunk or 0)
-    if bytes > REPLAY then taken = {} else taken[at] = chunk or false end
-    return chunk
-  end
-  return out, function() at = 0 end
-end
-
--- What is wrong is told before anything is leased.
-local function check(self, options)
-  if self.closed then return nil, CLOSED, "closed" end
-  options_plan[self.options.prepared and "lease" or "program"](self.sample, options)
-  return true
-end
-
---- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
--- @tparam table options as of `box:run`; of a prepared pool `code`, `stdin`, `argv`, limits and callbacks. With max_uses = 1
--- limits.memory, pids and cpus, too: at most the pool's own
--- @treturn table result, or nil, message, code
-function Pool:run(options)
-  local ok, message, code = check(self, options)
-  if not ok then return nil, message, code end
-  local rewind
-  options, rewind = replayed(options)
-  local began = core.now()
-  for attempt = 1, ATTEMPTS do
-    local entry, token, queued = acquire(self)
-    if not entry then return self.host.fail(token, queued) end
-    local box, past = entry.box, { began = began, queued = queued }
-    box.meanwhile = function() self:fill(HEAD_START) end
-    local r, raised
-    if self.options.prepared then
-      r, message, code, raised = run_prepared(entry, options, past)
-    else
-      r, message, code, raised = box:attempt(options, past)
-    end
-    if r or raised or code ~= "closed" or past.started or self.closed or attempt == ATTEMPTS then
-      give_back(self, entry, token, r == nil or r.oom_killed)
-      if raised then error(raised.value, 0) end
-      return r, message, code
-    end
-    give_up(self, entry, token) -- it died before its program began: that is nobody's business but ours
-    rewind()
-  end
-end
-
--- A sandbox that is alive at this moment; or nil, message, code.
-local function acquire_alive(self)
-  for _ = 1, ATTEMPTS do
-    local entry, token, queued = acquire(self)
-    if not entry then return self.host.fail(token, queued) end
-    if entry.box:ready() then return entry, token, queued end
-    give_up(self, entry, token)
-  end
-  return nil, "the pool's sandboxes die as soon as they are ready", "closed"
-end
-
-local function refuse_prepared(self, what)
-  if self.options.prepared then errors.raise(("pool:%s: a pool with a prepared program has `run` only"):format(what)) end
-end
-
---- Starts a program in a sandbox of the pool and gives its job; with the job's end the sandbox goes back, or is destroyed.
--- @tparam table options as of `box:spawn`; limits as of `run`
--- @treturn Job or nil, message, code
-function Pool:spawn(options)
-  refuse_prepared(self, "spawn")
-  local ok, message, code = check(self, options)
-  if not ok then return nil, message, code end
-  local began = core.now()
-  local entry, token, queued = acquire_alive(self)
-  if not entry then return nil, token, queued end
-  local job
-  job, message, code = entry.box:spawn(options, { began = began, queued = queued })
-  if not job then
-    give_back(self, entry, token, true)
-    return nil, message, code
-  end
-  local done = job.plan.done
-  local function back(r)
-    give_back(self, entry, token, r == nil or r.oom_killed)
-  end
-  if job.ended then
-    back(job.result)
-  else
-    job.plan.done = function(r, why, kind)
-      if done then done(r, why, kind) end
-      back(r)
-    end
-  end
-  return job
-end
-
---- Leases a sandbox: a box for as many programs as one likes, until `box:close()` gives it back. It is then destroyed, or, with
--- max_uses > 1, the next user's; what still runs in it, or stands still, is destroyed in any case.
--- @treturn Box or nil, message, code
-function Pool:lease()
-  refuse_prepared(self, "lease")
-  if self.closed then return nil, CLOSED, "closed" end
-  local entry, token, queued = acquire_alive(self)
-  if not entry then return nil, token, queued end
-  local lent = entry.box:lend(function(lent, spoilt)
-    entry.box:take_back(lent)
-    give_back(self, entry, token, spoilt)
-  end)
-  self:fill(HEAD_START)
-  return lent
-end
-
 --- Waits until all that it keeps are ready.
 -- @number[opt] seconds
 -- @treturn boolean true, or nil, message, code
@@ -529,7 +380,7 @@ end
 --- Destroys what is not leased; what is leased ends with its program. Once more does no harm.
 function Pool:close()
   self.closed = true
-  for _, entry in ipairs(snapshot(self)) do discard(self, entry) end
+  for _, entry in ipairs(snapshot(self)) do self:discard(entry) end
 end
 Pool.__close = Pool.close
 
