@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sbx_time.h"
 #include "sup_mount.h"
 
 void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *c,
@@ -19,7 +20,7 @@ void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const stru
 {
 	memset(m, 0, sizeof(*m));
 	m->runsc = runsc;
-	m->memfd = m->statm = m->pidfd = -1;
+	m->memfd = m->statm = m->stat = m->pidfd = -1;
 	m->cpu = -1;
 	m->request = r;
 	m->dir = d;
@@ -32,9 +33,11 @@ void sup_meter_destroy(struct sup_meter *m)
 		close(m->memfd);
 	if (m->statm >= 0)
 		close(m->statm);
+	if (m->stat >= 0)
+		close(m->stat);
 	if (m->pidfd >= 0)
 		close(m->pidfd);
-	m->memfd = m->statm = m->pidfd = -1;
+	m->memfd = m->statm = m->stat = m->pidfd = -1;
 }
 
 static void walk(pid_t pid, void (*f)(pid_t, void *), void *arg, int depth)
@@ -102,6 +105,8 @@ static void look_for_sentry(pid_t pid, void *arg)
 		return;
 	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	m->statm = open(path, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	m->stat = open(path, O_RDONLY | O_CLOEXEC);
 	m->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
@@ -146,14 +151,91 @@ static bool read_store(struct sup_meter *m, uint64_t *bytes)
 	return true;
 }
 
+/* A thread's stack in the kernel (arch/x86, arm64: THREAD_SIZE). */
+#define THREAD_BYTES 16384u
+
+static uint64_t field_of(const char *status, const char *key)
+{
+	const char *at = strstr(status, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+/* Page tables and kernel stacks of one, and its own memory; the sentry's is another source. */
+static void add_kernel(pid_t pid, void *arg)
+{
+	struct sup_meter *m = arg;
+	char path[64], text[4096];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	m->kernel += field_of(text, "\nVmPTE:") * 1024 + field_of(text, "\nThreads:") * THREAD_BYTES +
+		     (pid == m->sentry ? 0 : field_of(text, "\nRssAnon:") * 1024);
+}
+
+static bool parse_ticks(const char *text, unsigned long *ticks)
+{
+	unsigned long u = 0, s = 0;
+	const char *p = strrchr(text, ')');	/* the name may hold anything */
+
+	if (!p || sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s) != 2)
+		return false;
+	*ticks = u + s;
+	return true;
+}
+
+/* A page table is filled by the sentry, which uses 20 ms for some tens of MB of them: no more often does anything have to be looked at. */
+#define KERNEL_TICKS 2
+/* And not at all for so many times as long as the last look took. */
+#define KERNEL_REST 8
+#define KERNEL_PAUSE 0.010
+
+/* What the kernel holds for the sandbox: one shared page every 2 MiB costs as much again in each process. And the gofer's memory. */
+static bool read_kernel(struct sup_meter *m, uint64_t *bytes)
+{
+	double now = sbx_time_now();
+	unsigned long ticks = 0;
+	char text[1024];
+
+	*bytes = m->kernel;
+	if (now < m->kernel_due)
+		return true;
+	ssize_t n = m->stat < 0 ? -1 : pread(m->stat, text, sizeof(text) - 1, 0);
+
+	m->kernel_due = now + KERNEL_PAUSE;
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	if (!parse_ticks(text, &ticks))
+		return false;
+	if (m->kernel && ticks < m->kernel_ticks + KERNEL_TICKS)
+		return true;
+	m->kernel_ticks = ticks;
+	m->kernel = 0;
+	sup_meter_walk(getpid(), add_kernel, m);
+	*bytes = m->kernel;
+	double took = sbx_time_now() - now;
+
+	m->kernel_due = now + (took * KERNEL_REST > KERNEL_PAUSE ? took * KERNEL_REST : KERNEL_PAUSE);
+	return true;
+}
+
 static const struct source {
 	const char *name;
-	/* How much it holds now; false: that cannot be known. Each is read every 5 ms, so: some microseconds. */
+	/* How much it holds now; false: that cannot be known. Each is asked every 5 ms, so: some microseconds. */
 	bool (*read)(struct sup_meter *m, uint64_t *bytes);
 } sources[SUP_METER_SOURCES] = {
 	[SUP_METER_PAGES] = { "pages", read_pages },
 	[SUP_METER_HEAP] = { "heap", read_heap },
 	[SUP_METER_STORE] = { "store", read_store },
+	[SUP_METER_KERNEL] = { "kernel", read_kernel },
 };
 
 const char *sup_meter_source(enum sup_meter_source i)
@@ -193,6 +275,11 @@ void sup_meter_memory(struct sup_meter *m)
 	m->memory = now > m->memory_base ? now - m->memory_base : 0;
 	if (m->memory > m->memory_peak)
 		m->memory_peak = m->memory;
+}
+
+bool sup_meter_knows(const struct sup_meter *m)
+{
+	return m->baseline && m->known[SUP_METER_PAGES] && m->known[SUP_METER_HEAP];
 }
 
 /* A killed process with hundreds of MB to give back is gone within some milliseconds. */

@@ -16,12 +16,16 @@
 #include "sup_request.h"
 
 /* The rows of the table in sup_meter.c. */
-enum sup_meter_source { SUP_METER_PAGES, SUP_METER_HEAP, SUP_METER_STORE, SUP_METER_SOURCES };
+enum sup_meter_source { SUP_METER_PAGES, SUP_METER_HEAP, SUP_METER_STORE, SUP_METER_KERNEL, SUP_METER_SOURCES };
 
 struct sup_meter {
 	pid_t runsc;
 	pid_t sentry;		/* 0: not found yet */
 	int memfd, statm, pidfd;	/* of the sentry; -1 */
+	int stat;		/* of the sentry, too */
+	uint64_t kernel;	/* by the last look at all processes, which is read now and then */
+	unsigned long kernel_ticks;	/* the sentry's CPU time at that look */
+	double kernel_due;	/* when there may be another */
 	bool baseline;
 	bool known[SUP_METER_SOURCES];		/* by the last reading */
 	uint64_t bytes[SUP_METER_SOURCES];	/* then: what it held */
@@ -39,8 +43,10 @@ void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const stru
 void sup_meter_destroy(struct sup_meter *m);
 /* At the guest's start: what there is now is runsc's own. */
 void sup_meter_start(struct sup_meter *m);
-/* Reads memory and disk: some microseconds. */
+/* Reads memory and disk: some microseconds, but for a look at all processes after so much work of the sentry. */
 void sup_meter_memory(struct sup_meter *m);
+/* Whether the guest's memory is known, so that a limit can be held. */
+bool sup_meter_knows(const struct sup_meter *m);
 /* A source's name; NULL beyond the last. */
 const char *sup_meter_source(enum sup_meter_source i);
 /* Reads CPU time: a file as root, a walk over the processes else. */
