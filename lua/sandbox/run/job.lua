@@ -2,6 +2,7 @@
 --- A program that runs in a sandbox: its streams, its end, and the waiting for both.
 -- @module sandbox.run.job
 local result = require "sandbox.run.result"
+local wire = require "sandbox.run.wire"
 local patience = require "sandbox.run.patience"
 local wait = require "sandbox.hosts.wait"
 local core = require "sandbox.core"
@@ -479,7 +480,7 @@ end
 
 local function send_files(transport, files)
   for _, file in ipairs(files or {}) do
-    transport:send("F", ("%s\0%s\0%s\0"):format(file.path, file.mode or "666", file.from or ""), true)
+    transport:send("F", wire.file(file), true)
     local content = file.content or ""
     for at = 1, #content, PIECE do transport:send("D", content:sub(at, at + PIECE - 1)) end
   end

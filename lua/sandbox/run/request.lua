@@ -4,6 +4,7 @@
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
 local text = require "sandbox.text"
+local wire = require "sandbox.run.wire"
 local bundle = require "sandbox.options.bundle"
 local strict = require "sandbox.options.strict_json"
 local capabilities = require "sandbox.options.capabilities"
@@ -88,42 +89,6 @@ function M.host_layout(core, network)
   if open_directory(core.stat("/nix/store")) then out.bind[#out.bind + 1] = "/nix/store" end
   add_etc(core, out, network)
   return out
-end
-
--- Lists of key=value ----------------------------------------------------------------------------------------------------
-
-local Pairs = {}
-Pairs.__index = Pairs
-
-local function new_pairs()
-  return setmetatable({}, Pairs)
-end
-
-function Pairs:add(key, value)
-  if value == nil or value == false then return end
-  if type(value) == "boolean" then value = "1" end
-  if type(value) == "number" then
-    value = value == math.floor(value) and ("%.0f"):format(value) or ("%.9g"):format(value)
-  end
-  self[#self + 1] = key .. "=" .. value
-end
-
-function Pairs:add_all(key, list)
-  for _, value in ipairs(list) do self:add(key, value) end
-end
-
-function Pairs:bytes()
-  return #self == 0 and "" or table.concat(self, "\0") .. "\0"
-end
-
---- Encodes a list of { key, value } for the supervisor.
--- @tparam {{string,string},...} list
--- @treturn string
-function M.encode(list)
-  local p = new_pairs()
-  for _, pair in ipairs(list) do p:add(pair[1], pair[2]) end
-  local bytes = p:bytes()
-  return bytes
 end
 
 -- runsc's flags ---------------------------------------------------------------------------------------------------------
@@ -348,7 +313,7 @@ function M.build(plan, rt, id, core)
   local binds = M.pin(spec, run_dir)
   local config = json.encode_spec(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
-  local p = new_pairs()
+  local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}
   local user = type(process.user) == "table" and process.user or {}
   p:add("mode", "run")
@@ -385,7 +350,9 @@ function M.build(plan, rt, id, core)
   end
   p:add("trace", rt.trace)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
-  return { r = p:bytes(), config = config, files = guest_files(plan), id = id, boot_timeout = rt.boot_timeout }
+  local bytes = p:bytes()
+  if #bytes > wire.MAX then return nil, "mounts, paths and runsc_flags are larger than 1 MiB together", "not_supported" end
+  return { r = bytes, config = config, files = guest_files(plan), id = id, boot_timeout = rt.boot_timeout }
 end
 
 --- A request to boot that leaves the machine to others first.
@@ -393,7 +360,7 @@ end
 -- @number seconds
 -- @treturn table another request
 function M.delayed(request, seconds)
-  local p = new_pairs()
+  local p = wire.new()
   p:add("boot_delay", seconds)
   return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id,
            boot_timeout = (request.boot_timeout or 0) + seconds }
@@ -407,7 +374,7 @@ function M.helper()
 end
 
 local function of_box(plan, box, pid)
-  local p = new_pairs()
+  local p = wire.new()
   p:add("mode", "exec")
   p:add("id", plan.id)
   p:add("runsc", box.rt.runsc)
@@ -500,7 +467,7 @@ end
 -- @tparam ?integer pids tasks that it may have, our helper included where that stays its parent
 -- @treturn string
 function M.lease_box(plan, pids)
-  local p = new_pairs()
+  local p = wire.new()
   for _, name in ipairs{ "memory", "cpus" } do p:add(name, plan.limits[name] or 0) end
   p:add("pids", pids or 0)
   local bytes = p:bytes()
@@ -511,7 +478,7 @@ end
 -- @tparam table plan
 -- @treturn string
 function M.lease(plan)
-  local p = new_pairs()
+  local p = wire.new()
   for _, name in ipairs{ "timeout", "cpu_time", "output" } do p:add(name, plan.limits[name] or 0) end
   p:add("output_kill", plan.limits.output_kill)
   local bytes = p:bytes()
@@ -537,7 +504,7 @@ end
 -- @number timeout
 -- @treturn table
 function M.tool(runsc, args, timeout)
-  local p = new_pairs()
+  local p = wire.new()
   p:add("mode", "tool")
   p:add("runsc", runsc)
   p:add_all("arg", args)
@@ -551,7 +518,7 @@ end
 -- @string state_dir
 -- @treturn table
 function M.sweep(state_dir)
-  local p = new_pairs()
+  local p = wire.new()
   p:add("mode", "sweep")
   p:add("state_dir", state_dir)
   return { r = p:bytes(), files = {} }

@@ -1,0 +1,115 @@
+-- SPDX-License-Identifier: MIT
+--- What is written to the supervisor: one encoder, with a row for each key. A value that holds a NUL would end where it says so and begin
+-- another key; one of another type would mean something else there. Whoever asks was told of wrong options before: what is refused here
+-- is a mistake of this module's, and is raised.
+-- @module sandbox.run.wire
+local errors = require "sandbox.errors"
+
+local M = {}
+
+--- What a list may have at most: the payload of its frame (sbx_wire.h).
+M.MAX = 2 ^ 20
+
+--- The keys, by what their values are. The supervisor has the same rows (sup_request.c), and spec/wire_spec.lua compares them.
+M.keys = {}
+for kind, names in pairs{
+  text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent]],
+  list = [[arg bind symlink etc mkdir mkfile source place]],
+  flag = [[await whole_box cli cpus_later direct alone abstract rootless work inside writable store_root trace nodev best_effort output_kill]],
+  size = [[memory pids output disk file_size open_files]],
+  id = [[box_pid uid gid map_base]],
+  seconds = [[boot_delay idle_timeout timeout boot_timeout cpu_time cpus]],
+} do
+  for name in names:gmatch "%S+" do M.keys[name] = kind end
+end
+
+-- Flags whose values are words.
+local words = { network = "host none", tmp = "host guest", output_keep = "head tail", stderr = "stdout pipe", stdin = "open closed" }
+M.words = words
+for name in pairs(words) do M.keys[name] = "word" end
+
+local function wrong(key, what, value)
+  error(("the request's %s: expected %s, got %s"):format(errors.key(key), what, errors.kind(value)), 0)
+end
+
+local function text(key, value)
+  if type(value) ~= "string" then wrong(key, "a string", value) end
+  if value:find("\0", 1, true) then error(("the request's %s: it has a NUL byte"):format(errors.key(key)), 0) end
+  return value
+end
+
+local function whole(key, value, max)
+  if type(value) ~= "number" or value ~= math.floor(value) or value < 0 or value > max then wrong(key, "an integer of its range", value) end
+  return ("%.0f"):format(value)
+end
+
+local kinds = {
+  text = text,
+  list = text,
+  flag = function(key, value)
+    if value ~= true then wrong(key, "true or false", value) end
+    return "1"
+  end,
+  word = function(key, value)
+    if type(value) ~= "string" or not (" " .. words[key] .. " "):find(" " .. value .. " ", 1, true) then wrong(key, "one of " .. words[key], value) end
+    return value
+  end,
+  size = function(key, value) return whole(key, value, 2 ^ 53) end,
+  id = function(key, value) return whole(key, value, 2 ^ 32 - 1) end,
+  seconds = function(key, value)
+    if type(value) ~= "number" or not (value >= 0 and value < math.huge) then wrong(key, "a number of 0 or more", value) end
+    return value == math.floor(value) and value < 2 ^ 53 and ("%.0f"):format(value) or ("%.9g"):format(value)
+  end,
+}
+
+local List = {}
+List.__index = List
+
+local function put(self, key, value)
+  local kind = M.keys[key]
+  if not kind then error("the request has no key " .. errors.key(key), 0) end
+  self[#self + 1] = key .. "=" .. kinds[kind](key, value)
+end
+
+--- Adds a key; nil and false add nothing.
+-- @string key
+-- @param value
+function List:add(key, value)
+  if value == nil or value == false then return end
+  if M.keys[key] ~= "list" then
+    if self.seen[key] then error("the request has " .. errors.key(key) .. " already", 0) end
+    self.seen[key] = true
+  end
+  put(self, key, value)
+end
+
+--- Adds the values of a list.
+-- @string key
+-- @tparam {string,...} values
+function List:add_all(key, values)
+  if M.keys[key] ~= "list" then error("the request has no list " .. errors.key(key), 0) end
+  for i = 1, #values do put(self, key, values[i]) end
+end
+
+--- The payload of a frame.
+-- @treturn string
+function List:bytes()
+  return #self == 0 and "" or table.concat(self, "\0") .. "\0"
+end
+
+--- A list of keys, to be filled.
+-- @treturn List
+function M.new()
+  return setmetatable({ seen = {} }, List)
+end
+
+--- The payload of a frame for one file that is put in place.
+-- @tparam table file { path=, mode=, from= }
+-- @treturn string
+function M.file(file)
+  local mode = text("file's mode", file.mode or "666")
+  if not mode:find "^[0-7]+$" then wrong("file's mode", "an octal number", mode) end
+  return text("file's path", file.path) .. "\0" .. mode .. "\0" .. text("file's source", file.from or "") .. "\0"
+end
+
+return M
