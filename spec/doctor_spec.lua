@@ -6,7 +6,7 @@ local doctor = require "sandbox.machine.doctor"
 local function instance(boots, runsc)
   local sb = { options = { boot_timeout = 10, runsc = runsc or "/bin/sh" }, given = {} }
   function sb.cleanup_stale() return 2 end
-  function sb.version() if boots then return { runsc = "release-20260901.0", platform = "systrap" } end return nil, "unshare: no", "runsc_failed" end
+  function sb.version() if boots then return { runsc = "release-20260901.0", platform = "systrap", flags = { ["character-device-policy"] = true } } end return nil, "unshare: no", "runsc_failed" end
   function sb.run(_, options)
     if not boots then return nil, "unshare: no", "runsc_failed" end
     local limits = {}
@@ -27,10 +27,16 @@ end
 
 describe("the doctor", function()
   it("knows which fixes a version lacks", function()
-    assert.are.same({ 3, 2, 2, 1, 0 }, { #doctor.lacks "release-20221219.0", #doctor.lacks "release-20230920.0", #doctor.lacks "20240729.0",
-      #doctor.lacks "release-20250319.0", #doctor.lacks "release-20260817.0" })
-    for _, garbage in ipairs{ "unknown", "", "VERSION_MISSING", "release-x" } do assert.is_nil(doctor.lacks(garbage)) end
-    assert.truthy(doctor.lacks("release-20250101.0")[1]:find("CVE-2025-2713", 1, true))
+    local function lacks(version, flag) return #doctor.lacks(version, { ["character-device-policy"] = flag }) end
+    assert.are.same({ 3, 2, 2, 1 }, { lacks "release-20221219.0", lacks "release-20230920.0", lacks "20240729.0", lacks "release-20250319.0" })
+    -- The release of the day of the fix came before it: only the flag tells.
+    assert.are.same({ 1, 0, 0 }, { lacks("release-20260817.0", nil), lacks("release-20260817.0", true), lacks("release-20990101.0", true) })
+    for _, garbage in ipairs{ "unknown", "", "VERSION_MISSING", "release-x" } do
+      assert.are.same({ 0, 1 }, { lacks(garbage, true), lacks(garbage, nil) })
+      assert.is_false(select(2, doctor.lacks(garbage, {})))
+    end
+    assert.truthy(doctor.lacks("release-20250101.0", {})[1]:find("CVE-2025-2713", 1, true))
+    assert.truthy(doctor.lacks("unknown", {})[1]:find("CVE-2026-96812", 1, true))
   end)
 
   it("believes a sandbox that boots more than a setting", function()

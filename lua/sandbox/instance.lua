@@ -307,11 +307,12 @@ function Instance:cgroup_entries(limits)
 end
 
 --- What is at work.
--- @treturn table { sandbox=, core=, runsc=, path=, platform=, rootless=, state_dir= }, or nil, message, code where there is no runsc
+-- @treturn table { sandbox=, core=, runsc=, path=, platform=, rootless=, state_dir=, flags= }, or nil, message, code where there is no runsc
 function Instance:version()
   local rt, message, code = get_runtime(self)
   if not rt then return nil, message, code end
-  return { sandbox = M.VERSION, core = core.VERSION, runsc = rt.version, path = rt.runsc, platform = rt.platform, rootless = rt.rootless, state_dir = rt.state_dir }
+  return { sandbox = M.VERSION, core = core.VERSION, runsc = rt.version, path = rt.runsc, platform = rt.platform, rootless = rt.rootless, state_dir = rt.state_dir,
+           flags = rt.flags }
 end
 
 --- How many runs are going on.

@@ -7,12 +7,14 @@ local text_room = require "sandbox.text"
 
 local M = {}
 
--- Dates of releases that mended what a guest or a neighbour could use against the host.
+-- What a guest or a neighbour could use against the host: the date of the release that mended it, or the flag that came with the
+-- cure, where a release of the same day is without it.
 local floors = {
   { date = 20230920, text = "before release-20230920.0 the control socket was open to everybody in the same network namespace"
       .. " (the supervisor therefore gives each run one of its own, and refuses network = \"host\")" },
   { date = 20250319, text = "CVE-2025-2713, privilege escalation by local users, mended in release-20250319.0" },
-  { date = 20260817, text = "CVE-2026-96812, device nodes of an image, mended on 2026-08-17 (a rootfs of your own must hold none)" },
+  { flag = "character-device-policy", text = "CVE-2026-96812, device nodes of an image reach the host's: this build has no --character-device-policy"
+      .. " (a rootfs of your own must hold none)" },
 }
 
 local Report = {}
@@ -53,17 +55,18 @@ local function check_supervisor(report, sb)
   add(report, "ok", "supervisor", ("starts and answers; %d stale runs removed"):format(removed))
 end
 
---- Findings about a version of runsc.
+--- Findings about a build of runsc.
 -- @string version
--- @treturn {string,...} what that version lacks; nil when it does not say
-function M.lacks(version)
+-- @tparam table flags set of the names that `runsc flags` gave
+-- @treturn {string,...} what it lacks
+-- @treturn boolean whether the version says of which day it is: without that, only flags tell
+function M.lacks(version, flags)
   local date = runtime.version_date(version)
-  if not date then return nil end
   local list = {}
   for _, floor in ipairs(floors) do
-    if date < floor.date then list[#list + 1] = floor.text end
+    if floor.flag and not flags[floor.flag] or floor.date and date and date < floor.date then list[#list + 1] = floor.text end
   end
-  return list
+  return list, date ~= nil
 end
 
 -- Whether there is a binary, and its version where it boots.
@@ -80,11 +83,10 @@ local function check_runsc(report, sb)
       or "run `sandbox run -- true` as the same user; the words above are runsc's own")
     return true
   end
-  local lacks = M.lacks(version.runsc)
-  if not lacks then
-    add(report, "warn", "version", "this runsc was built without a version: whether it has the latest fixes cannot be told", "take an official release")
-  elseif #lacks > 0 then
-    add(report, "warn", "version", version.runsc .. ": " .. table.concat(lacks, "; "), "take a newer release of gVisor")
+  local lacks, dated = M.lacks(version.runsc, version.flags)
+  if not dated then table.insert(lacks, 1, "this runsc was built without a version: whether it has the latest fixes cannot be told") end
+  if #lacks > 0 then
+    add(report, "warn", "version", version.runsc .. ": " .. table.concat(lacks, "; "), dated and "take a newer release of gVisor" or "take an official release")
   else
     add(report, "ok", "version", version.runsc)
   end

@@ -143,9 +143,11 @@ local function save_cache(core, dir)
   end
 end
 
+local PROBED = 2 -- counts what is asked of a binary: what was remembered of fewer questions is asked anew
+
 local function key_of(found)
   local st = found.stat
-  return ("%s %.0f:%.0f %.0f %.0f"):format(found.path, st.dev, st.ino, st.mtime, st.size)
+  return ("%d %s %.0f:%.0f %.0f %.0f"):format(PROBED, found.path, st.dev, st.ino, st.mtime, st.size)
 end
 
 -- Probing ---------------------------------------------------------------------------------------------------------------
@@ -179,7 +181,8 @@ function M.parse_flags(output)
 end
 
 -- What the design depends on, present in every build since 2022. The rest varies.
-local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups", "gofer-network-namespace", "rootless", "log-format", "panic-log" }
+local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups", "gofer-network-namespace", "rootless", "log-format", "panic-log",
+                      "character-device-policy" }
 
 local function tool(env, path, args)
   local request = require "sandbox.run.request"

@@ -132,6 +132,7 @@ function M.state_dir(where, v)
   local path = values.path(where, v)
   -- A socket of the run has its path below it, and such a path has room for 107 bytes.
   if #path > 53 or path == "/" then bad(where, "expected an absolute path of at most 53 bytes", v) end
+  if path:find("%c") then bad(where, "expected an absolute path without control characters", v) end
   return path
 end
 

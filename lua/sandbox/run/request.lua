@@ -140,6 +140,8 @@ function M.flags(plan, rt, binds)
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
   if rt.flags.directfs then flags[#flags + 1] = "--directfs=false" end
+  -- Its default today, and what mends CVE-2026-96812: device nodes of a rootfs never reach the host's.
+  if rt.flags["character-device-policy"] then flags[#flags + 1] = "--character-device-policy=emulated-only" end
   if not plan.user_namespaces then flags[#flags + 1] = "--oci-seccomp" end
   for _, flag in ipairs(rt.runsc_flags or {}) do flags[#flags + 1] = flag end
   return flags
