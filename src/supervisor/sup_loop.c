@@ -21,9 +21,9 @@
  * What a guest can make us do by an event is paced: after so many wakes in a window that brought little, what has come is taken
  * in at fixed times. A trace's socket has room for some 270 events, which no guest makes in its while.
  */
-#define PACE_WAKES 16
+#define PACE_WAKES 8
 #define PACE_WINDOW 0.010
-#define TRACE_WHILE 0.001
+#define TRACE_WHILE 0.002
 #define OUTPUT_WHILE 0.004
 #define LITTLE 4096
 

@@ -191,10 +191,10 @@ static bool parse_ticks(const char *text, unsigned long *ticks)
 	return true;
 }
 
-/* A page table is filled by the sentry, which uses 20 ms for some tens of MB of them: no more often does anything have to be looked at. */
-#define KERNEL_TICKS 2
+/* A page table is filled by the sentry, which uses 40 ms for some tens of MB of them: no more often does anything have to be looked at. */
+#define KERNEL_TICKS 4
 /* And not at all for so many times as long as the last look took. */
-#define KERNEL_REST 8
+#define KERNEL_REST 16
 #define KERNEL_PAUSE 0.010
 
 /* What the kernel holds for the sandbox: one shared page every 2 MiB costs as much again in each process. And the gofer's memory. */

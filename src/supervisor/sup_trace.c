@@ -43,7 +43,8 @@ int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_erro
 
 	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++)
 		n += snprintf(json + n, sizeof(json) - (size_t)n, ",{\"name\":\"syscall/sysno/%d/exit\"}", forks[i]);
-	n += snprintf(json + n, sizeof(json) - (size_t)n, "],\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":3}}]}}", a.sun_path);
+	/* A task that makes events faster than we read waits, up to a second, instead of dropping them after a fifth of a ms (remote.go). */
+	n += snprintf(json + n, sizeof(json) - (size_t)n, "],\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":100}}]}}", a.sun_path);
 	if (sup_dir_write(d, "b/trace.json", json, (size_t)n) < 0)
 		return sup_error(e, "system", "cannot write below %s: %s", d->path, strerror(errno));
 	return 0;
@@ -222,14 +223,16 @@ void sup_trace_read(struct sup_trace *t)
 	if (t->listener >= 0)
 		accept_conn(t);
 	/* As much as its socket can hold, no more: what comes meanwhile must not hold us. */
-	for (unsigned taken = 0; t->conn >= 0 && taken < BATCHES * BATCH; taken += (unsigned)n) {
+	for (unsigned i = 0; t->conn >= 0 && i < BATCHES; i++) {
+		bool connected = t->connected;
+
 		n = take(t);
 		if (n < 0) {
 			close(t->conn);
 			t->conn = -1;
 			t->closed = t->connected;
 		}
-		if (n <= 0)
+		if (n < (connected ? BATCH : 1))
 			return;
 	}
 }
