@@ -53,6 +53,7 @@ for _, scope in ipairs{ "pool", "lease" } do
 end
 
 function M.parts.stages() return options_table(schema.rows "stages") end
+function M.parts.interact() return options_table(schema.rows "interact") end
 
 function M.parts.options() return options_table(schema.rows "run") end
 
@@ -111,7 +112,7 @@ local limit_types = { size = "integer|string|false", seconds = "number|false", c
 local scope_classes = {
   { "run", "sandbox.Options", list = true }, { "program", "sandbox.ProgramOptions", list = true }, { "box", "sandbox.StartOptions" },
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
-  { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" },
+  { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" }, { "check", "sandbox.CheckOptions" },
 }
 
@@ -142,6 +143,11 @@ function M.luals()
 local Result = {}
 ---@return sandbox.Result
 function Result:check() end
+
+---@class sandbox.Transcript
+---@field bytes integer all that was said
+---@field truncated boolean
+---@field [integer] { from: 1|2, at: number, data: string }
 
 ---@class sandbox.Stages what comes of sandbox.stages: results by number and by name, too
 ---@field ok boolean
@@ -271,6 +277,11 @@ function Instance:pool(options) end
 ---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
 ---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
 function Instance:stages(stages) end
+---@param first sandbox.Options
+---@param second sandbox.Options
+---@param options? sandbox.InteractOptions
+---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
+function Instance:interact(first, second, options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -315,6 +326,11 @@ function sandbox.pool(options) end
 ---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
 ---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
 function sandbox.stages(stages) end
+---@param first sandbox.Options
+---@param second sandbox.Options
+---@param options? sandbox.InteractOptions
+---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
+function sandbox.interact(first, second, options) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end

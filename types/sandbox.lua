@@ -236,6 +236,11 @@
 ---@class sandbox.Stage : sandbox.Options
 ---@field name? string the name of the stage, and of its result
 
+---@class sandbox.InteractOptions
+---@field limits? sandbox.Limits for each that has none of its own
+---@field transcript? integer|string|false how much of what both say is kept
+---@field grace? number seconds that one has for its own end when the other has ended; its stdin has ended then
+
 ---@class sandbox.ReadFileOptions
 ---@field max? integer|string a larger file is `too_big`
 
@@ -281,6 +286,11 @@
 local Result = {}
 ---@return sandbox.Result
 function Result:check() end
+
+---@class sandbox.Transcript
+---@field bytes integer all that was said
+---@field truncated boolean
+---@field [integer] { from: 1|2, at: number, data: string }
 
 ---@class sandbox.Stages what comes of sandbox.stages: results by number and by name, too
 ---@field ok boolean
@@ -410,6 +420,11 @@ function Instance:pool(options) end
 ---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
 ---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
 function Instance:stages(stages) end
+---@param first sandbox.Options
+---@param second sandbox.Options
+---@param options? sandbox.InteractOptions
+---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
+function Instance:interact(first, second, options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -454,6 +469,11 @@ function sandbox.pool(options) end
 ---@param stages sandbox.StagesOptions a list of sandbox.Stage, and options of all
 ---@return sandbox.Stages?, string? message, string? code, sandbox.Stages? partial
 function sandbox.stages(stages) end
+---@param first sandbox.Options
+---@param second sandbox.Options
+---@param options? sandbox.InteractOptions
+---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
+function sandbox.interact(first, second, options) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end

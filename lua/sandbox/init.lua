@@ -63,7 +63,7 @@ function M.cgroup_entries(limits)
   return list
 end
 
-for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool", "stages" } do
+for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool", "stages", "interact" } do
   M[name] = function(...)
     local sb = get()
     local a, b, c, d = sb[name](sb, ...)

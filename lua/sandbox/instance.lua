@@ -18,6 +18,7 @@ local M = {}
 
 local Instance = {}
 Instance.__index = Instance
+for name, method in pairs(require "sandbox.run.several") do Instance[name] = method end
 
 --- Makes an instance.
 -- @tparam[opt] table options see the README; a wrong one raises
@@ -385,6 +386,18 @@ Instance.__close = Instance.close
 
 -- Boxes and pools -------------------------------------------------------------------------------------------------------
 
+-- One turn for f(past), which gives what a callback raised as its last value.
+local function in_turn(self, f)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local began = core.now()
+  local token, queued, kind = take_turn(self)
+  if not token then return fail(self, queued, kind) end
+  local a, b, c, d, raised = f{ began = began, queued = queued, boots = true }
+  self.queue:release(token)
+  if raised then error(raised.value, 0) end
+  return a, b, c, d
+end
+
 -- What boxes and pools need of an instance.
 local function doors(self)
   return {
@@ -395,7 +408,11 @@ local function doors(self)
       return prepared, rt, code
     end,
     connect = function() return (wait.connect(true)) end,
-    owns_connections = wait.owns_connections, later = wait.later,
+    in_turn = function(f)
+      local a, b, c, d = in_turn(self, f)
+      return a, b, c, d
+    end,
+    owns_connections = wait.owns_connections, later = wait.later, map = require("sandbox.hosts.loop").map,
     fail = function(message, code)
       fail(self, message, code)
       return nil, message, code
@@ -418,6 +435,10 @@ local function doors(self)
     end,
   }
 end
+
+--- For the rooms of an instance: what they need of it.
+-- @treturn table
+function Instance:doors() return doors(self) end
 
 --- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
 -- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
@@ -446,18 +467,6 @@ function Instance:pool(options)
   return pool, message, code
 end
 
--- One turn for f(past), which gives what a callback raised as its last value.
-local function in_turn(self, f)
-  if self.closed then return nil, "the instance is closed", "closed" end
-  local began = core.now()
-  local token, queued, kind = take_turn(self)
-  if not token then return fail(self, queued, kind) end
-  local a, b, c, d, raised = f{ began = began, queued = queued, boots = true }
-  self.queue:release(token)
-  if raised then error(raised.value, 0) end
-  return a, b, c, d
-end
-
 -- A run with `collect`, which needs our helper in the sandbox.
 function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
@@ -467,20 +476,6 @@ function Instance:run_collecting(options)
     return r, message, code, nil, raised
   end)
   return r, message, code
-end
-
---- Runs one program after the other, each in a sandbox of its own with limits of its own, over the same /work: compile, then run. Stops
--- at the first that is not ok. All take one turn.
--- @tparam table list of options as of `run`, each with a `name` where it is to have one; beside them options of all, `max_bytes`, `max_files`
--- @treturn table { ok=, stage = number of the last that ran, last = its result, message=, [1], [2], … and by name: results }, or nil, message,
--- code and that table as far as it got
-function Instance:stages(list)
-  local plan = options_plan.stages(list, self.options.defaults)
-  local out, message, code, partial = in_turn(self, function(past)
-    local a, b, c, d, raised = require("sandbox.run.stages").run(doors(self), plan, past)
-    return a, b, c, d, raised
-  end)
-  return out, message, code, partial
 end
 
 --- Restoring a box: not supported yet.

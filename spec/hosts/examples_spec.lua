@@ -16,7 +16,7 @@ describe("the example", function()
     assert(env.sb:run{ "true" })
     before = env.census()
   end)
-  for _, name in ipairs{ "hello.lua", "judge.lua", "warm.lua", "cqueues_fanout.lua" } do
+  for _, name in ipairs{ "hello.lua", "judge.lua", "interact.lua", "warm.lua", "cqueues_fanout.lua" } do
     it(name, function() example(name) end)
   end
   it("nvim", function()

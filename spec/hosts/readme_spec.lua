@@ -16,6 +16,15 @@ local known = {
   ["local results = sandbox.loop(function()"] = { given = { submissions = { "print(1)", "error()", "io.write(3)" } }, keep = "results", check = function(kept)
     assert.same({ "1\n", 1, "3" }, { kept.results[1].stdout, kept.results[2].exit_code, kept.results[3].stdout })
   end },
+  ["local r = assert(sandbox.stages{"] = { given = { source = "#include <stdio.h>\nint main(void) { int a, b; return scanf(\"%d%d\", &a, &b) != 2 || printf(\"%d\\n\", a + b) < 0; }\n" },
+    keep = "r", check = function(kept)
+      assert.same({ true, 2, "42\n" }, { kept.r.ok, kept.r.stage, kept.r.run and kept.r.run.stdout })
+    end },
+  ["local judge, player, said = sandbox.interact({ \"python3\", \"-c\", judge_code }, { \"python3\", \"-c\", player_code }, { limits = { timeout = 5 } })"] = {
+    given = { judge_code = "print(6)\nassert input() == '42'", player_code = "print(int(input()) * 7)" }, keep = "judge", check = function(kept, printed)
+      assert.equal("true\ttrue\t1\t6\n\n", printed)
+      assert.is_true(kept.judge.ok)
+    end },
   ["local box = assert(sandbox.start{ limits = { memory = \"256M\", pids = 64 } })"] = {
     given = { data = "[20, 22]", code = "import json\njson.dump(sum(json.load(open('in.json'))), open('out.json', 'w'))" }, keep = "r, out", check = function(kept)
       assert.same({ true, "42" }, { kept.r.ok, kept.out })

@@ -170,6 +170,11 @@ function M.hostname(where, v)
   return v
 end
 
+function M.size_or_false(where, v)
+  if v == false then return v end
+  return M.size(where, v)
+end
+
 -- Of a stage: beside these fields its result has its place in what comes of all.
 local result_fields = { ok = true, stage = true, last = true, message = true, check = true }
 

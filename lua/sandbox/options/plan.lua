@@ -354,7 +354,11 @@ function build.instance(options)
 end
 
 function build.stages(options, defaults)
-  return require("sandbox.options.stages")(build, options, defaults)
+  return require("sandbox.options.stages").stages(build, options, defaults)
+end
+
+function build.interact(first, second, options, defaults)
+  return require("sandbox.options.stages").interact(build, first, second, options, defaults)
 end
 
 function build.limits(limits, defaults)
@@ -397,6 +401,14 @@ function M.program(box, options, spawning) return errors.call(build.program, box
 -- @tparam table options
 -- @treturn table
 function M.lease(box, options) return errors.call(build.lease, box, options) end
+
+--- Two programs that talk to each other: { programs = their plans, grace = seconds, transcript = bytes or false }.
+-- @tparam table first
+-- @tparam table second
+-- @tparam[opt] table options
+-- @tparam[opt] table defaults of an instance
+-- @treturn table
+function M.interact(first, second, options, defaults) return errors.call(build.interact, first, second, options, defaults) end
 
 --- Stages: { max_bytes=, max_files=, list = { { options = of a run, name=, carries = whether its /work goes on }, … } }.
 -- @tparam table options

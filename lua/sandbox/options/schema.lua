@@ -11,7 +11,7 @@ local M = {}
 M.scopes = {
   { "run", "sandbox.run and sandbox.spawn" }, { "box", "sandbox.start" }, { "program", "box:run, box:spawn and pool:run" },
   { "pool", "sandbox.pool" }, { "lease", "pool:run of a prepared pool" }, { "instance", "sandbox.new" },
-  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
+  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
 }
 
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
@@ -122,6 +122,10 @@ M.options = {
   { "max_bytes", "size", scope = "stages", default = "64M", lua = "integer|string", doc = "how much of `/work` may go from one stage to the next: it is held in memory meanwhile" },
   { "max_files", "count", scope = "stages", max = 1e6, default = 10000, lua = "integer", doc = "how many files, directories and links of `/work` may" },
   { "name", "name", scope = "stage", show = "string", default_text = "none", lua = "string", doc = "the name of the stage, and of its result" },
+  -- Of two programs that talk to each other.
+  { "limits", "limits", scope = "interact", show = "table", lua = "sandbox.Limits", default_text = "none", doc = "for each that has none of its own" },
+  { "transcript", "size_or_false", scope = "interact", show = "size, or false", default = "1M", lua = "integer|string|false", doc = "how much of what both say is kept" },
+  { "grace", "seconds", scope = "interact", default = 1, lua = "number", doc = "seconds that one has for its own end when the other has ended; its stdin has ended then" },
   -- Of calls.
   { "max", "size", scope = "read_file", default = "64M", lua = "integer|string", doc = "a larger file is `too_big`" },
   { "mode", "mode", scope = "write_file", show = "octal string", default = "666", lua = "string", doc = "permissions" },

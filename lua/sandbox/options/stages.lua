@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- The options of sandbox.stages: those of runs, one after the other, and what is common to them.
+--- The options of sandbox.stages and sandbox.interact: those of several runs, and what is common to them.
 -- @module sandbox.options.stages
 local errors = require "sandbox.errors"
 local kinds = require "sandbox.options.kinds"
@@ -7,6 +7,7 @@ local oci = require "sandbox.run.oci"
 local schema = require "sandbox.options.schema"
 local values = require "sandbox.options.values"
 
+local M = {}
 local bad = errors.bad
 
 local function merged(default, given)
@@ -27,20 +28,22 @@ local function over(shared, own)
   return out
 end
 
--- What is wrong with a stage is said with its number.
-local function check_stage(build, i, options, defaults)
-  local plan, message = errors.try(build.run, options, defaults)
-  if not plan then
-    local where, expected = message:match "^bad option '(.-)': (.*)$"
-    bad(("stages[%d].%s"):format(i, where or "?"), expected or message)
-  end
-  for _, name in ipairs{ "bundle", "on_exit" } do
-    if plan[name] then bad(("stages[%d].%s"):format(i, name), "it cannot go with stages") end
-  end
-  return plan
+-- The plan of one of several; what is wrong is said with its place.
+local function check_one(build, at, options, defaults, how)
+  local plan, message = errors.try(build.run, options, defaults, how)
+  if plan then return plan end
+  local where, expected = message:match "^bad option '(.-)': (.*)$"
+  bad(("%s.%s"):format(at, where or "?"), expected or message)
 end
 
-return function(build, options, defaults)
+local function refuse(at, plan, names, what)
+  for _, name in ipairs(names) do
+    if plan[name] then bad(("%s.%s"):format(at, name), "it cannot go with " .. what) end
+  end
+end
+
+--- Stages: { max_bytes=, max_files=, list = { { options = of a run, name=, carries = whether its /work goes on }, … } }.
+function M.stages(build, options, defaults)
   local n = values.list("stages", options, "a list of stages", true, MAX_STAGES)
   if n == 0 then bad("stages", "expected at least one stage, a table as sandbox.run takes it") end
   local own_rows = schema.scope("stages").rows
@@ -58,8 +61,27 @@ return function(build, options, defaults)
       names[name], stage.name = true, nil
     end
     stage = over(shared, stage)
-    local plan = check_stage(build, i, stage, defaults)
+    local at = ("stages[%d]"):format(i)
+    local plan = check_one(build, at, stage, defaults)
+    refuse(at, plan, { "bundle", "on_exit" }, "stages")
     out.list[i] = { options = stage, name = name, carries = oci.has_work(plan) }
   end
   return out
 end
+
+--- Two that talk to each other: { programs = their plans, grace=, transcript= bytes or false }.
+function M.interact(build, first, second, options, defaults)
+  local out = build.call("interact", options)
+  out.programs = {}
+  for i, program in ipairs{ first or false, second or false } do
+    local at = ("program %d"):format(i)
+    local given = merged(values.table(at, program, "a table, as sandbox.run takes it"), {})
+    if given.stdin ~= nil then bad(at .. ".stdin", "what the other program says is its stdin") end
+    local plan = check_one(build, at, over({ limits = out.limits }, given), defaults, { spawning = true })
+    refuse(at, plan, { "on_stdout", "on_stderr", "on_exit" }, "interact")
+    out.programs[i] = plan
+  end
+  return out
+end
+
+return M
