@@ -3,6 +3,7 @@ local plans = require "sandbox.options.plan"
 local values = require "sandbox.options.values"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
+local host_layout = require "sandbox.run.host_layout"
 local request = require "sandbox.run.request"
 
 describe("oci", function()
@@ -133,7 +134,7 @@ describe("request", function()
   after_each(function() values.stat = stat end)
 
   it("takes of the host only what all may read", function()
-    local layout = request.host_layout(core, "none")
+    local layout = host_layout.of(core, "none")
     assert.are.same({ "/bin usr/bin" }, layout.symlink)
     assert.are.same({ "/usr", "/lib", "/etc/alternatives", "/etc/python3" }, layout.bind)
     assert.are.same({ "/etc/passwd" }, layout.etc)
@@ -149,7 +150,7 @@ describe("request", function()
       end,
       lstat = function(p) return p == "/etc/perl" and node("directory", "755") or tree[p] end,
     }, { __index = core })
-    local function binds() return table.concat(request.host_layout(clocked, "none").bind, " ") end
+    local function binds() return table.concat(host_layout.of(clocked, "none").bind, " ") end
     assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
     tree["/etc/python3"] = node("directory", "750")
     now = 100.9

@@ -249,8 +249,8 @@ describe("the command line", function()
   local cli = require "sandbox.shell.cli"
 
   it("reads flags", function()
-    local o, i, how = cli.parse{ "--memory", "64M", "--timeout=2", "--file", "/x/main.py", "--file=a=b.py", "--env", "K=V=W", "--network", "none", "--pids", "off",
-                                 "--mount", "/a:/b:rw", "--json", "--platform", "ptrace", "--", "python3", "-c", "x" }
+    local o, i, how = require("sandbox.shell.flags").parse("run", { "--memory", "64M", "--timeout=2", "--file", "/x/main.py", "--file=a=b.py", "--env", "K=V=W", "--network", "none", "--pids", "off",
+                                 "--mount", "/a:/b:rw", "--json", "--platform", "ptrace", "--collect", "a", "--collect", "b/**", "--user-namespaces", "--", "python3", "-c", "x" })
     assert.are.same({ "python3", "-c", "x" }, { o[1], o[2], o[3] })
     assert.are.same({ memory = "64M", timeout = 2, pids = false }, o.limits)
     assert.are.same({ ["main.py"] = { from = "/x/main.py" }, a = { from = "b.py" } }, o.files)
@@ -258,6 +258,13 @@ describe("the command line", function()
     assert.are.same({ { source = "/a", destination = "/b", readonly = false } }, o.mounts)
     assert.are.equal("ptrace", i.platform)
     assert.is_true(how.json)
+    assert.is_true(o.user_namespaces)
+    assert.are.same({ "a", "b/**" }, o.collect)
+    for _, words in ipairs{ { "--memory" }, { "--env", "A" }, { "--nonsense" }, { "--json=1" }, { "--pids", "x" }, { "--mount", "/a" } } do
+      local ok, err = pcall(require("sandbox.shell.flags").parse, "run", words)
+      assert.is_false(ok)
+      assert.is_string(require("sandbox.shell.flags").mistake(err))
+    end
   end)
 
   it("remarks what neither output nor status tells", function()

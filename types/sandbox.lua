@@ -268,7 +268,7 @@
 ---@field oom_killed boolean
 ---@field cpu_exceeded boolean
 ---@field output_exceeded boolean
----@field pids_exceeded boolean
+---@field pids_exceeded boolean? boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`)
 ---@field disk_exceeded boolean? boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)
 ---@field stdout_truncated boolean
 ---@field stderr_truncated boolean

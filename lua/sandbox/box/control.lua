@@ -4,7 +4,7 @@
 local errors = require "sandbox.errors"
 local json = require "sandbox.json"
 local oci = require "sandbox.run.oci"
-local request = require "sandbox.run.request"
+local exec = require "sandbox.run.exec"
 local signal_number = require("sandbox.run.result").signal_number
 local stamp = require("sandbox.options.plan").stamp
 
@@ -16,7 +16,7 @@ local function call(self, method, argument)
   if not ok then return nil, message, code end
   local plan = { mode = "exec", quiet = true, limits = { output = 16 * 1024 * 1024 }, runtime = self.rt }
   local job
-  job, message, code = self.host.launch(stamp(plan), request.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
+  job, message, code = self.host.launch(stamp(plan), exec.call(plan, self, method, argument, tonumber(self.job.started.pid)), false)
   if not job then return self:outcome(nil, message, code) end
   local r
   r, message, code = job:wait()

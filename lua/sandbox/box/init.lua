@@ -10,6 +10,7 @@ local errors = require "sandbox.errors"
 local oci = require "sandbox.run.oci"
 local loaders = require "sandbox.pool.prepared"
 local options_plan = require "sandbox.options.plan"
+local exec = require "sandbox.run.exec"
 local request = require "sandbox.run.request"
 
 local M = {}
@@ -137,7 +138,7 @@ local function pid_of(self) return self.job.started and tonumber(self.job.starte
 -- A supervisor that is attached to the box, or will be as soon as that has booted. (`runsc exec` has no such thing.)
 local function attach(self, warm)
   local transport = self.host.connect()
-  if transport then transport:send("A", request.attach(self, pid_of(self), warm)) end
+  if transport then transport:send("A", exec.attach(self, pid_of(self), warm)) end
   return transport
 end
 
@@ -178,7 +179,7 @@ end
 function Box:exec(plan, argv, alone, plain, ahead)
   if self.paused then return nil, "the box is paused: nothing can be started in it before box:resume()", "paused" end
   local pid = pid_of(self)
-  local req, message, code = request.exec(plan, self, argv, pid, argv == plan.argv, alone)
+  local req, message, code = exec.exec(plan, self, argv, pid, argv == plan.argv, alone)
   if not req then return nil, message, code end
   tell(self, true)
   self.uses, self.running = self.uses + 1, self.running + 1
@@ -207,7 +208,7 @@ local function lease_box(self, plan)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.cpus = true
   end
-  self.job.transport:send("L", request.lease_box(plan, pids and helper and pids + 1 or pids))
+  self.job.transport:send("L", exec.lease_box(plan, pids and helper and pids + 1 or pids))
   return true
 end
 
@@ -282,7 +283,7 @@ function Box:lease(job, plan, past)
   end
   past.started = true
   tell(self, true)
-  job:lease(plan, request.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
+  job:lease(plan, exec.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)
   if r and plan.collect then

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- From a plan and a runtime to what the supervisor gets: a list of keys, config.json, files.
 -- @module sandbox.run.request
+local host_layout = require "sandbox.run.host_layout"
+local limits = require "sandbox.run.limits"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
 local text = require "sandbox.text"
@@ -11,85 +13,9 @@ local capabilities = require "sandbox.options.capabilities"
 
 local M = {}
 
--- What of /etc a program needs to start. Copied, and only where the whole world may read it.
-local etc_files = { "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime",
-                    "/etc/timezone", "/etc/mime.types", "/etc/os-release", "/etc/protocols", "/etc/services", "/etc/locale.alias" }
-local network_files = { "/etc/hosts", "/etc/resolv.conf", "/etc/host.conf", "/etc/gai.conf" }
-local etc_directories = { "/etc/alternatives", "/etc/ld.so.conf.d", "/etc/ssl/certs", "/etc/ca-certificates", "/etc/pki/tls/certs",
-                          "/etc/pki/ca-trust", "/etc/crypto-policies" }
--- Language runtimes that keep a part of themselves in /etc.
-local etc_patterns = { "^python%d", "^java", "^lua%d", "^perl$", "^node", "^ruby" }
-local top = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" }
-
-local CONFIG_MAX = 16 * 1024 * 1024 -- of config.json, and of what stands for it in a box
+local CONFIG_MAX = 16 * 1024 * 1024 -- of config.json
 
 local HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n"
-
-local function world_readable(st)
-  return st and st.mode % 8 >= 4
-end
-
-local function open_directory(st)
-  return st and st.type == "directory" and st.mode % 8 >= 5
-end
-
--- The names in /etc that fit, remembered for a moment: to look through all of it takes longer than the rest of a request.
--- What may be done with each is asked every time.
-local FRESH = 1
-local etc_names_cache = {}
-local function etc_names(core)
-  local now = core.now and core.now()
-  if now and etc_names_cache.core == core and now - etc_names_cache.at < FRESH then return etc_names_cache.names end
-  local names = {}
-  for _, name in ipairs(core.readdir("/etc") or {}) do
-    for _, pattern in ipairs(etc_patterns) do
-      if name:find(pattern) then
-        names[#names + 1] = name
-        break
-      end
-    end
-  end
-  table.sort(names)
-  if now then etc_names_cache = { core = core, at = now, names = names } end
-  return names
-end
-
-local function add_etc(core, out, network)
-  for _, path in ipairs(etc_files) do
-    local st = core.stat(path)
-    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
-  end
-  for _, path in ipairs(network == "host" and network_files or {}) do
-    local st = core.stat(path)
-    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
-  end
-  for _, path in ipairs(etc_directories) do
-    if open_directory(core.stat(path)) then out.bind[#out.bind + 1] = path end
-  end
-  for _, name in ipairs(etc_names(core)) do
-    if open_directory(core.lstat("/etc/" .. name)) then out.bind[#out.bind + 1] = "/etc/" .. name end
-  end
-end
-
---- What rootfs = "host" is made of on this machine.
--- @tparam table core
--- @string network "host" adds what names need
--- @treturn table of the lists bind, symlink, etc
-function M.host_layout(core, network)
-  local out = { bind = { "/usr" }, symlink = {}, etc = {} }
-  for _, path in ipairs(top) do
-    local st = core.lstat(path)
-    local real = st and st.type == "link" and core.realpath(path)
-    if real and real:sub(1, 5) == "/usr/" then
-      out.symlink[#out.symlink + 1] = path .. " " .. real:sub(2)
-    elseif st and (st.type == "directory" or real) then
-      out.bind[#out.bind + 1] = path
-    end
-  end
-  if open_directory(core.stat("/nix/store")) then out.bind[#out.bind + 1] = "/nix/store" end
-  add_etc(core, out, network)
-  return out
-end
 
 -- runsc's flags ---------------------------------------------------------------------------------------------------------
 
@@ -149,22 +75,6 @@ end
 
 -- The request -----------------------------------------------------------------------------------------------------------
 
-local function add_limits(p, plan)
-  local limits = plan.limits
-  for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files" } do
-    if not (plan.unenforced and plan.unenforced[name]) then p:add(name, limits[name]) end
-  end
-  p:add("output_keep", limits.output_keep)
-  p:add("output_kill", limits.output_kill)
-  p:add("best_effort", limits.best_effort)
-end
-
--- Who holds the disk limit, for the result.
-local function disk_word(plan, rt)
-  local by = oci.disk_by(plan, rt)
-  return by == "store" and "tmpfs" or by
-end
-
 -- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
 local function check_capabilities(plan, spec)
   local process = type(spec.process) == "table" and spec.process or {}
@@ -223,7 +133,7 @@ local function add_rootfs(p, plan, root, core)
     p:add("bundle", plan.bundle)
     p:add("rootfs_path", root)
   elseif plan.rootfs == "host" then
-    local layout = M.host_layout(core, plan.network)
+    local layout = host_layout.of(core, plan.network)
     p:add("rootfs", "host")
     p:add_all("bind", layout.bind)
     p:add_all("symlink", layout.symlink)
@@ -297,6 +207,17 @@ local function guest_files(plan)
   return list
 end
 
+-- The trace tells of the start with argv and env in one packet, which is lost where it is larger than a socket's buffer
+-- (net.core.wmem_default, 208 KiB). Then the start and the end are found out without a trace, as on a runsc that has none.
+local PACKET = 128 * 1024
+local function start_fits(process)
+  local bytes = 0
+  for _, list in ipairs{ process.args or {}, process.env or {} } do
+    for _, s in ipairs(list) do bytes = bytes + #s + 4 end
+  end
+  return bytes <= PACKET
+end
+
 --- Builds the whole request.
 -- @tparam table plan
 -- @tparam table rt
@@ -332,7 +253,7 @@ function M.build(plan, rt, id, core)
   p:add("work", oci.has_work(plan))
   p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")
   local by = oci.disk_by(plan, rt)
-  p:add("disk_by", disk_word(plan, rt))
+  p:add("disk_by", limits.disk_word(plan, rt))
   p:add("inside", by == "overlay")
   p:add("writable", not plan.bundle and not plan.readonly)
   p:add("store_root", by == "store" and not plan.readonly)
@@ -340,7 +261,7 @@ function M.build(plan, rt, id, core)
   p:add("gid", user.gid or 0)
   p:add("map_base", oci.MAP_BASE)
   p:add("boot_timeout", rt.boot_timeout)
-  add_limits(p, plan)
+  limits.add(p, plan)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   p:add("cgroup_parent", rt.cgroup_parent)
@@ -350,7 +271,8 @@ function M.build(plan, rt, id, core)
     p:add("idle_timeout", plan.idle_timeout)
     p:add("cpus_later", plan.cpus_later)
   end
-  p:add("trace", rt.trace)
+  plan.untraced = rt.trace and not start_fits(process) or nil
+  p:add("trace", rt.trace and not plan.untraced)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
   local bytes = p:bytes()
   if #bytes > wire.MAX then return nil, "mounts, paths and runsc_flags are larger than 1 MiB together", "not_supported" end
@@ -373,131 +295,6 @@ end
 function M.helper()
   local path = require("sandbox.core").supervisor()
   return path and (path:gsub("sandbox%-supervisor$", "sandbox-guest")) or nil
-end
-
-local function of_box(plan, box, pid)
-  local p = wire.new()
-  p:add("mode", "exec")
-  p:add("id", plan.id)
-  p:add("runsc", box.rt.runsc)
-  p:add("platform", box.rt.platform)
-  p:add("rootless", box.rt.rootless)
-  p:add("box", box.dir)
-  p:add("box_pid", pid)
-  p:add("await", pid == nil)
-  p:add("container", oci.BOX)
-  p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
-  p:add("boot_timeout", box.rt.boot_timeout)
-  return p
-end
-
-local function capability_mask(names)
-  local mask = 0
-  for _, name in ipairs(names) do mask = mask + 2 ^ capabilities.number(name) end
-  return ("%.0f"):format(mask)
-end
-
--- gVisor's control.ExecArgs. Null capabilities would be all there are.
-local function exec_args(plan, argv, direct)
-  local mask, groups = capability_mask(plan.capabilities), {}
-  for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
-  local function list(strings)
-    local out = {}
-    for i, s in ipairs(strings) do out[i] = json.encode(s) end
-    return "[" .. table.concat(out, ",") .. "]"
-  end
-  return ('{"filename":%s,"argv":%s,"envv":%s,"wd":%s,"KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
-    .. '"Capabilities":{"PermittedCaps":%s,"InheritableCaps":%s,"EffectiveCaps":%s,"BoundingCaps":%s,"AmbientCaps":%s},'
-    .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
-    direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
-    table.concat(groups, ","), mask, mask, mask, mask, mask,
-    direct and "[0,1,2]" or "[0,1,2,3]", oci.BOX)
-end
-
--- The same as OCI has it, for `runsc exec --process`.
-local function oci_process(plan, argv)
-  local process = { args = argv, env = plan.env, cwd = plan.cwd, user = { uid = plan.user.uid, gid = plan.user.gid }, noNewPrivileges = true,
-                    terminal = false }
-  if #(plan.user.groups or {}) > 0 then process.user.additionalGids = plan.user.groups end
-  local sets = {}
-  for _, set in ipairs{ "bounding", "effective", "inheritable", "permitted", "ambient" } do sets[set] = plan.capabilities end
-  process.capabilities = sets
-  local bytes = json.encode_spec(process)
-  return bytes
-end
-
---- The request for a program in a box.
--- @tparam table plan
--- @tparam table box
--- @tparam {string,...} argv of our helper, or of the program itself
--- @int pid of the box's runsc
--- @bool direct the latter
--- @bool alone the helper becomes the program
--- @treturn table or nil, message, code
-function M.exec(plan, box, argv, pid, direct, alone)
-  local p = of_box(plan, box, pid)
-  add_limits(p, plan)
-  p:add("disk_by", disk_word(box.plan, box.rt))
-  p:add("whole_box", box.single)
-  p:add("direct", direct and not box.cli)
-  p:add("alone", alone)
-  p:add("cli", box.cli)
-  p:add("stderr", plan.stderr or "pipe")
-  p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
-  local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
-  if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
-  return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
-end
-
---- For a supervisor that is to wait for the request of a box's next program.
--- @tparam table box
--- @int[opt] pid of the box's runsc; nil: it still boots
--- @bool[opt] warm our helper is run first
--- @treturn string
-function M.attach(box, pid, warm)
-  local p = of_box({ id = box.id }, box, pid)
-  if warm then
-    local first = { env = {}, cwd = "/", user = box.plan.user, capabilities = {} }
-    p:add("first", exec_args(first, { oci.HELPER, "true" }, true))
-  end
-  local bytes = p:bytes()
-  return bytes
-end
-
---- For a box that is leased: what it gets, at most what it could have.
--- @tparam table plan of the program
--- @tparam ?integer pids tasks that it may have, our helper included where that stays its parent
--- @treturn string
-function M.lease_box(plan, pids)
-  local p = wire.new()
-  for _, name in ipairs{ "memory", "cpus" } do p:add(name, plan.limits[name] or 0) end
-  p:add("pids", pids or 0)
-  local bytes = p:bytes()
-  return bytes
-end
-
---- A prepared program's own limits, for its lease.
--- @tparam table plan
--- @treturn string
-function M.lease(plan)
-  local p = wire.new()
-  for _, name in ipairs{ "timeout", "cpu_time", "output" } do p:add(name, plan.limits[name] or 0) end
-  p:add("output_kill", plan.limits.output_kill)
-  local bytes = p:bytes()
-  return bytes
-end
-
---- The request for one call of the sentry's control protocol, or "stats".
--- @tparam table plan
--- @tparam table box
--- @string method
--- @string argument JSON
--- @int pid of the box's runsc
--- @treturn table
-function M.call(plan, box, method, argument, pid)
-  local p = of_box(plan, box, pid)
-  p:add("call", method)
-  return { r = p:bytes(), config = argument, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end
 
 --- The request that runs `runsc arg…` on the host, as for its version.

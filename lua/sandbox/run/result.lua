@@ -151,7 +151,11 @@ function M.build(x, job, plan)
     r.signal_name = M.signal_name(r.signal)
   end
   for status, flag in pairs(flags) do r[flag] = x.status == status end
-  r.pids_exceeded = truth(x.pids_exceeded) or false
+  if plan.untraced then -- nobody saw what could not be started
+    r.pids_exceeded = nil
+  else
+    r.pids_exceeded = truth(x.pids_exceeded) or false
+  end
   r.disk_exceeded = false
   if plan.limits and plan.limits.disk then r.disk_exceeded = truth(x["hit.disk"]) end -- nil: nobody can tell
   for _, stream in ipairs{ "stdout", "stderr" } do

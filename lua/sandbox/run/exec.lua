@@ -1,0 +1,139 @@
+-- SPDX-License-Identifier: MIT
+--- Requests for what goes on in a box that is there: programs, their leases, calls of the sentry.
+-- @module sandbox.run.exec
+local capabilities = require "sandbox.options.capabilities"
+local json = require "sandbox.json"
+local limits = require "sandbox.run.limits"
+local oci = require "sandbox.run.oci"
+local wire = require "sandbox.run.wire"
+
+local M = {}
+
+local CONFIG_MAX = 16 * 1024 * 1024 -- of what stands for config.json
+
+local function of_box(plan, box, pid)
+  local p = wire.new()
+  p:add("mode", "exec")
+  p:add("id", plan.id)
+  p:add("runsc", box.rt.runsc)
+  p:add("platform", box.rt.platform)
+  p:add("rootless", box.rt.rootless)
+  p:add("box", box.dir)
+  p:add("box_pid", pid)
+  p:add("await", pid == nil)
+  p:add("container", oci.BOX)
+  p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
+  p:add("boot_timeout", box.rt.boot_timeout)
+  return p
+end
+
+local function capability_mask(names)
+  local mask = 0
+  for _, name in ipairs(names) do mask = mask + 2 ^ capabilities.number(name) end
+  return ("%.0f"):format(mask)
+end
+
+-- gVisor's control.ExecArgs. Null capabilities would be all there are.
+local function exec_args(plan, argv, direct)
+  local mask, groups = capability_mask(plan.capabilities), {}
+  for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
+  local function list(strings)
+    local out = {}
+    for i, s in ipairs(strings) do out[i] = json.encode(s) end
+    return "[" .. table.concat(out, ",") .. "]"
+  end
+  return ('{"filename":%s,"argv":%s,"envv":%s,"wd":%s,"KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
+    .. '"Capabilities":{"PermittedCaps":%s,"InheritableCaps":%s,"EffectiveCaps":%s,"BoundingCaps":%s,"AmbientCaps":%s},'
+    .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
+    direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
+    table.concat(groups, ","), mask, mask, mask, mask, mask,
+    direct and "[0,1,2]" or "[0,1,2,3]", oci.BOX)
+end
+
+-- The same as OCI has it, for `runsc exec --process`.
+local function oci_process(plan, argv)
+  local process = { args = argv, env = plan.env, cwd = plan.cwd, user = { uid = plan.user.uid, gid = plan.user.gid }, noNewPrivileges = true,
+                    terminal = false }
+  if #(plan.user.groups or {}) > 0 then process.user.additionalGids = plan.user.groups end
+  local sets = {}
+  for _, set in ipairs{ "bounding", "effective", "inheritable", "permitted", "ambient" } do sets[set] = plan.capabilities end
+  process.capabilities = sets
+  local bytes = json.encode_spec(process)
+  return bytes
+end
+
+--- The request for a program in a box.
+-- @tparam table plan
+-- @tparam table box
+-- @tparam {string,...} argv of our helper, or of the program itself
+-- @int pid of the box's runsc
+-- @bool direct the latter
+-- @bool alone the helper becomes the program
+-- @treturn table or nil, message, code
+function M.exec(plan, box, argv, pid, direct, alone)
+  local p = of_box(plan, box, pid)
+  limits.add(p, plan)
+  p:add("disk_by", limits.disk_word(box.plan, box.rt))
+  p:add("whole_box", box.single)
+  p:add("direct", direct and not box.cli)
+  p:add("alone", alone)
+  p:add("cli", box.cli)
+  p:add("stderr", plan.stderr or "pipe")
+  p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
+  local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
+  if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
+  return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
+end
+
+--- For a supervisor that is to wait for the request of a box's next program.
+-- @tparam table box
+-- @int[opt] pid of the box's runsc; nil: it still boots
+-- @bool[opt] warm our helper is run first
+-- @treturn string
+function M.attach(box, pid, warm)
+  local p = of_box({ id = box.id }, box, pid)
+  if warm then
+    local first = { env = {}, cwd = "/", user = box.plan.user, capabilities = {} }
+    p:add("first", exec_args(first, { oci.HELPER, "true" }, true))
+  end
+  local bytes = p:bytes()
+  return bytes
+end
+
+--- For a box that is leased: what it gets, at most what it could have.
+-- @tparam table plan of the program
+-- @tparam ?integer pids tasks that it may have, our helper included where that stays its parent
+-- @treturn string
+function M.lease_box(plan, pids)
+  local p = wire.new()
+  for _, name in ipairs{ "memory", "cpus" } do p:add(name, plan.limits[name] or 0) end
+  p:add("pids", pids or 0)
+  local bytes = p:bytes()
+  return bytes
+end
+
+--- A prepared program's own limits, for its lease.
+-- @tparam table plan
+-- @treturn string
+function M.lease(plan)
+  local p = wire.new()
+  for _, name in ipairs{ "timeout", "cpu_time", "output" } do p:add(name, plan.limits[name] or 0) end
+  p:add("output_kill", plan.limits.output_kill)
+  local bytes = p:bytes()
+  return bytes
+end
+
+--- The request for one call of the sentry's control protocol, or "stats".
+-- @tparam table plan
+-- @tparam table box
+-- @string method
+-- @string argument JSON
+-- @int pid of the box's runsc
+-- @treturn table
+function M.call(plan, box, method, argument, pid)
+  local p = of_box(plan, box, pid)
+  p:add("call", method)
+  return { r = p:bytes(), config = argument, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
+end
+
+return M
