@@ -55,7 +55,7 @@ GUEST    := $(BUILD)/sandbox-guest
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench hits serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench hits fuzz serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -125,6 +125,9 @@ bench:
 # Every limit a hundred times, on every configuration: hours. scripts/hits.sh 100 here takes minutes.
 hits:
 	@scripts/hits.sh
+# What strangers write, mutated for so many seconds; the tests do it for one.
+fuzz:
+	SANDBOX_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(TREE_ENV) $(LUA) $$(command -v busted) -o TAP --no-recursive spec/fuzz_spec.lua
 serve:
 	@scripts/serve.sh
 lint:
