@@ -12,6 +12,8 @@
 ---@field output_keep? "head"|"tail" which part is kept
 ---@field output_kill? boolean at the output limit the run is killed
 ---@field file_size? integer|string|false SIGXFSZ/EFBIG in the guest
+---@field stack? integer|string|false SIGSEGV in the guest
+---@field address_space? integer|string|false ENOMEM in the guest
 ---@field disk? integer|string|false ENOSPC in the guest
 ---@field open_files? integer|false EMFILE in the guest
 ---@field best_effort? boolean a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which

@@ -109,6 +109,16 @@ describe("limits", function()
     end)
   end)
 
+  it("stack and address_space end what goes beyond them, also of a program in a box", function()
+    local box = assert(sb:start{})
+    for _, run in ipairs{ function(o) return sb:run(o) end, function(o) return box:run(o) end } do
+      local r = assert(run{ "python3", "-c", "import resource\nprint(resource.getrlimit(resource.RLIMIT_STACK)[0] >> 20)\ntry: b = bytearray(200 << 20)\nexcept MemoryError: print('no')",
+        limits = { stack = "4M", address_space = "150M" } })
+      assert.same({ "4\nno\n", "rlimit", "rlimit", "" }, { r.stdout, r.limits.stack.enforced_by, r.limits.address_space.enforced_by, env.flags_of(r) })
+    end
+    box:stop()
+  end)
+
   -- Everything that may be written is one `disk`; what the host holds is known exactly, what the sentry's memory holds is not.
   local FILL = [[
 import errno, os, sys

@@ -2,7 +2,7 @@
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                                the box's first process: does nothing but take in orphans
- *   sandbox-guest exec CWD FILES FSIZE TASKS GUARD argv…   runs a program under limits of its own; -: as the box has it
+ *   sandbox-guest exec CWD FILES FSIZE TASKS STACK SPACE GUARD argv…   runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
  *   sandbox-guest pack DIR BYTES ENTRIES, unpack DIR  a directory from one sandbox to the next (guest_pack.c)
@@ -82,22 +82,30 @@ static int end_as(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
-/* argv: FILES FSIZE TASKS GUARD program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
+static const int limited[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT_STACK, RLIMIT_AS };
+
+#define LIMITS ((int)(sizeof(limited) / sizeof(limited[0])))
+
+/* argv: a value for each of limited, GUARD, program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
 static __attribute__((noreturn)) void become(char **argv)
 {
-	limit(RLIMIT_NOFILE, argv[0]);
-	limit(RLIMIT_FSIZE, argv[1]);
-	limit(RLIMIT_NPROC, argv[2]);
-	if (strcmp(argv[3], "-") != 0 && guest_guard(argv[3][0] == 't') < 0)
+	char **program_argv = argv + LIMITS + 1;
+
+	for (int i = 0; i < LIMITS; i++)
+		limit(limited[i], argv[i]);
+	if (strcmp(argv[LIMITS], "-") != 0 && guest_guard(argv[LIMITS][0] == 't') < 0)
 		_exit(report('f'));
 	(void)report('s');
-	(void)execvp(argv[4], argv + 4);
+	(void)execvp(program_argv[0], program_argv);
 	_exit(report('x'));
 }
 
 static bool has_limits(char **argv)
 {
-	return strcmp(argv[0], "-") != 0 || strcmp(argv[1], "-") != 0 || strcmp(argv[2], "-") != 0;
+	for (int i = 0; i < LIMITS; i++)
+		if (strcmp(argv[i], "-") != 0)
+			return true;
+	return false;
 }
 
 /*
@@ -130,7 +138,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
-	if (argc > 7 && !strcmp(argv[1], "exec"))
+	if (argc > 4 + LIMITS && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;

@@ -75,6 +75,10 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 		add_limit(l, "file_size", "rlimit", v.outcome == SUP_SIGNALED && v.code == 25 ? 1 : -1);
 	if (r->open_files)
 		add_limit(l, "open_files", "rlimit", -1);
+	if (r->stack)
+		add_limit(l, "stack", "rlimit", -1);
+	if (r->address_space)
+		add_limit(l, "address_space", "rlimit", -1);
 }
 
 static double boot_duration(const struct sup_run *s)

@@ -77,6 +77,8 @@ static const struct field {
 	{ "output", SIZE, AT(output), 0, 0 },
 	{ "disk", SIZE, AT(disk), 0, 0 },
 	{ "file_size", SIZE, AT(file_size), 0, 0 },
+	{ "stack", SIZE, AT(stack), 0, 0 },
+	{ "address_space", SIZE, AT(address_space), 0, 0 },
 	{ "open_files", SIZE, AT(open_files), 0, 0 },
 #undef AT
 };

@@ -49,7 +49,7 @@ struct sup_request {
 	/* limits; 0 = off */
 	double timeout, boot_timeout, cpu_time, cpus, idle_timeout;
 	double boot_delay;		/* seconds to leave the machine to others before anything is made */
-	uint64_t memory, pids, output, disk, file_size, open_files;
+	uint64_t memory, pids, output, disk, file_size, open_files, stack, address_space;
 };
 
 /*

@@ -225,15 +225,16 @@ end
 -- our helper becomes the program, and is not its parent, is a second value.
 local function argv_for(self, plan)
   local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
+  local stack, space = own(self, "stack", plan), own(self, "address_space", plan)
   local first = 1
   if plan.user.uid ~= self.plan.user.uid then first, tasks = 0, plan.limits.pids and "+" or "-" end
-  local limits = count ~= "-" or size ~= "-" or tasks ~= "-"
+  local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
   local guard, needed = guard_for(self)
   if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
   -- gVisor counts by uid: the box's first process, and our helper, which stays the program's parent.
   if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + first + 1) end
   -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks, guard }
+  local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks, stack, space, guard }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv, not limits
 end

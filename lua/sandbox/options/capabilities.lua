@@ -24,6 +24,8 @@ local undo = {
   pids = { CAP_SYS_ADMIN = true, CAP_SYS_RESOURCE = true, CAP_SETUID = true },
   open_files = { CAP_SYS_RESOURCE = true },
   file_size = { CAP_SYS_RESOURCE = true },
+  stack = { CAP_SYS_RESOURCE = true },
+  address_space = { CAP_SYS_RESOURCE = true },
 }
 
 --- Which limits a process undoes by what it may do.

@@ -146,6 +146,8 @@ M.limits = {
   { "output_keep", "enum", scope = "program", values = { "head", "tail" }, default = "head", at = "which part is kept", flag = "", mode = true },
   { "output_kill", "boolean", scope = "program", default = false, at = "at the output limit the run is killed", flag = "`output_exceeded`", mode = true },
   { "file_size", "size", scope = "program", rlimit = true, show = "size of one file", at = "SIGXFSZ/EFBIG in the guest", flag = "`limits.file_size.hit` if it can be known, else nil" },
+  { "stack", "size", scope = "program", rlimit = true, show = "size of one process's stack", at = "SIGSEGV in the guest", flag = "" },
+  { "address_space", "size", scope = "program", rlimit = true, show = "size of what one process maps", at = "ENOMEM in the guest", flag = "" },
   { "disk", "size", scope = "box", show = "size of what the guest may write in all", at = "ENOSPC in the guest", flag = "`disk_exceeded`" },
   { "open_files", "count", scope = "program", rlimit = true, default = 1024, max = 1048576, show = "descriptors of one process", at = "EMFILE in the guest", flag = "" },
   { "best_effort", "boolean", scope = "box program", default = false, at = "a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which", flag = "", mode = true },

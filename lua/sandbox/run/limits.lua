@@ -10,7 +10,7 @@ local M = {}
 -- @tparam table plan
 function M.add(p, plan)
   local limits = plan.limits
-  for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files" } do
+  for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files", "stack", "address_space" } do
     if not (plan.unenforced and plan.unenforced[name]) then p:add(name, limits[name]) end
   end
   p:add("output_keep", limits.output_keep)

@@ -120,6 +120,8 @@ local function rlimits(plan)
   add("RLIMIT_NPROC", limits.pids and limits.pids + (plan.box and 1 or 0))
   add("RLIMIT_NOFILE", limits.open_files)
   add("RLIMIT_FSIZE", limits.file_size)
+  add("RLIMIT_STACK", limits.stack)
+  add("RLIMIT_AS", limits.address_space)
   add("RLIMIT_CORE", 0)
   return list
 end
