@@ -11,7 +11,7 @@ describe("oci", function()
   before_each(function() values.stat = function() return { type = "directory", size = 1 } end end)
   after_each(function() values.stat = stat end)
 
-  local root, user = { rootless = false, platform = "systrap", flags = { directfs = true } }, { rootless = true, platform = "ptrace", flags = {} }
+  local root, user = { rootless = false, platform = "systrap", flags = { directfs = true }, map_base = 200000 }, { rootless = true, platform = "ptrace", flags = {} }
 
   local function build(options, rt)
     return oci.build(plans.run(options), rt or root, "/run/x/run-1")
@@ -43,7 +43,7 @@ describe("oci", function()
 
   it("maps ids as root, and leaves that to runsc as a user", function()
     local spec = build{ "a" }
-    assert.are.same({ { containerID = 0, hostID = 100000, size = 65536 } }, spec.linux.uidMappings)
+    assert.are.same({ { containerID = 0, hostID = 200000, size = 65536 } }, spec.linux.uidMappings)
     assert.is_true(has({ spec.linux.namespaces[#spec.linux.namespaces].type }, "user"))
     assert.is_nil(build({ "a" }, user).linux.uidMappings)
   end)

@@ -118,7 +118,7 @@
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
----@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
@@ -141,7 +141,7 @@
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
----@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
@@ -152,7 +152,7 @@
 ---@class sandbox.StartOptions
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
----@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
@@ -168,7 +168,7 @@
 ---@class sandbox.PoolOptions
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
----@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
@@ -204,7 +204,7 @@
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
----@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid 100000 + uid, so a guest that is uid 0 is nobody on the host
+---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
@@ -222,6 +222,7 @@
 ---@field boot_timeout? number seconds a boot may take
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
+---@field map_base? integer as root: the first of the 65536 ids of the host that stand for the guest's. Whoever has one of them (/etc/subuid, /etc/subgid, /etc/passwd, /etc/group) can kill a sandbox
 ---@field cgroup_parent? string where sandbox cgroups are made, v1 or v2
 ---@field control? "auto"|"socket"|"runsc" how programs are started in boxes: over the sentry's control socket, or by `runsc exec`, 20 ms slower. auto: the socket, where it answers as is known here
 ---@field max_concurrent? integer runs at once in this instance, so per nginx worker

@@ -55,6 +55,28 @@ describe("sudden death", function()
     end
   end)
 
+  it("of the gofer or the sentry is not told as the program's own", function()
+    for _, name in ipairs{ "runsc-gofer", "runsc-sandbox" } do
+      local job = assert(sb:spawn{ "sh", "-c", "while :; do /bin/true; done", limits = { timeout = 60 } })
+      assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
+      local killed = 0
+      local pipe = assert(io.popen("ps -o pid= --ppid " .. job:pid()))
+      local children = pipe:read "*a"
+      pipe:close()
+      for pid in children:gmatch "%d+" do
+        if env.read(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
+          os.execute("kill -9 " .. pid)
+          killed = killed + 1
+        end
+      end
+      local r, _, code = job:wait()
+      assert.same({ name, 1, nil, "runsc_failed" }, { name, killed, r, code })
+      job:close()
+    end
+    local r = assert(sb:run{ "sh", "-c", "kill -9 $$" }) -- and its own is its own
+    assert.same({ "signaled", 9 }, { r.status, r.signal })
+  end)
+
   it("of the supervisor: the guest dies with it, cleanup_stale takes the rest", function()
     local known = {}
     for _, pid in ipairs(supervisors()) do known[pid] = true end

@@ -7,12 +7,15 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sbx_time.h"
 
 #define MEMORY_TICK 0.005
 #define CPU_TICK 0.010
+/* A process that dies closes its sockets a moment before it is seen to be dead. */
+#define GOFER_MS 20
 #define IDLE_TICK 0.25
 /* 1 MiB of pipe in pieces of at least a page. */
 #define DRAIN_READS 256
@@ -27,7 +30,7 @@
 #define OUTPUT_WHILE 0.004
 #define LITTLE 4096
 
-enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_COUNT };
+enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_LISTEN, P_TRACE, P_SIGNALS, P_GOFER, P_COUNT };
 
 static void pace(struct sup_pace *p, double while_)
 {
@@ -151,6 +154,7 @@ static void serve_start(struct sup_run *s)
 	sup_slot_release(&s->slot);
 	if (s->request.mode == SUP_MODE_RUN) {
 		sup_meter_start(&s->meter);
+		sup_gofer_find(&s->gofer, s->child);
 		if (!s->request.cpus_later)
 			sup_cgroup_started(&s->cgroup);
 	}
@@ -305,16 +309,26 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_LISTEN].fd = s->request.trace && s->trace.conn < 0 && !s->trace.closed ? s->trace.listener : -1;
 	p[P_TRACE].fd = s->request.trace && now >= s->pace_trace.until ? s->trace.conn : -1;
 	p[P_SIGNALS].fd = s->signals;
+	p[P_GOFER].fd = s->gofer.fd;
 	if (s->request.mode == SUP_MODE_EXEC) {
 		p[P_LISTEN].fd = s->exec.report;
 		p[P_TRACE].fd = s->exec.wait.fd;
 	}
 }
 
+/* What was told before counts: an end of the guest's own is told before its sandbox lets go of the gofer. */
+static void gofer_ended(struct sup_run *s)
+{
+	serve_guest(s);
+	sup_gofer_ended(&s->gofer, s->meter.pidfd, s->trace.ended);
+}
+
 static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 {
 	struct signalfd_siginfo info;
 
+	if (p[P_GOFER].revents)
+		gofer_ended(s);
 	if (p[P_TRACE].revents || p[P_LISTEN].revents || s->request.cli)
 		serve_guest(s);
 	if (p[P_TRACE].revents && s->started)
@@ -382,6 +396,9 @@ void sup_loop_run(struct sup_run *s)
 			s->tree->turns++;
 	}
 	s->end = sbx_time_now();
+	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL &&
+	    s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, GOFER_MS) > 0)
+		gofer_ended(s);
 	/* What was written in the last moment counts as well. */
 	if (s->request.output_kill && s->reason == SUP_EXITED && !s->host_gone) {
 		(void)sup_loop_drain(s);

@@ -177,6 +177,8 @@ static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
 		return WIFSIGNALED(st) ? (struct sup_verdict){ SUP_SIGNALED, WTERMSIG(st) }
 				       : (struct sup_verdict){ SUP_EXITED, WEXITSTATUS(st) };
 	}
+	if (s->gofer.killed && s->reason == SUP_EXITED)
+		return (struct sup_verdict){ SUP_CRASHED, 0 };
 	f.oom_kills = sup_cgroup_full(&s->cgroup) ? sup_cgroup_oom_kills(&s->cgroup) : 0;
 	if (s->request.mode == SUP_MODE_EXEC)
 		f.traced = true;

@@ -213,7 +213,6 @@ int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup
 
 	memset(r, 0, sizeof(*r));
 	r->payload = payload;
-	r->map_base = 100000;
 	r->boot_timeout = 10;
 	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0)
 		if (parse_item(r, key, klen, value) < 0)

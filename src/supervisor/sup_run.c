@@ -31,6 +31,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
 	s->meter.cpu = -1;
 	s->stats = -1;
+	sup_gofer_init(&s->gofer);
 	s->dir = SUP_DIR_NONE;
 	s->slot.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.stat = s->meter.pidfd = -1;
@@ -354,6 +355,7 @@ void sup_run_teardown(struct sup_run *s)
 	if (s->stats >= 0)
 		(void)close(s->stats);
 	s->stats = -1;
+	sup_gofer_close(&s->gofer);
 	sup_tree_close(s->tree);
 	s->tree = s->trace.tree = NULL;
 }

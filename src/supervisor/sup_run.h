@@ -15,6 +15,7 @@
 #include "sup_exec.h"
 #include "sup_host.h"
 #include "sup_judge.h"
+#include "sup_gofer.h"
 #include "sup_meter.h"
 #include "sup_outer.h"
 #include "sup_place.h"
@@ -39,6 +40,7 @@ struct sup_run {
 	struct sup_dir dir;
 	struct sup_cgroup cgroup;
 	struct sup_outer outer;
+	struct sup_gofer gofer;
 	struct sup_place place;
 	struct sup_pump pump;
 	struct sup_trace trace;

@@ -4,6 +4,7 @@
 local core = require "sandbox.core"
 local runtime = require "sandbox.machine.runtime"
 local text_room = require "sandbox.text"
+local uids = require "sandbox.machine.uids"
 
 local M = {}
 
@@ -138,7 +139,7 @@ local function check_userns(report, works, uid, reader)
   for _, row in ipairs(forbidding) do
     if reader("/proc/sys/" .. row[1]) == row[2] and (uid ~= 0 or row[4]) then blocked[#blocked + 1] = row[1]:gsub("/", ".") .. "=" .. row[3] end
   end
-  local who = uid == 0 and "root: guests are mapped to host uids from 100000" or ("uid %d, in user namespaces"):format(uid)
+  local who = uid == 0 and "root" or ("uid %d, in user namespaces"):format(uid)
   local remedy = #blocked > 0 and "sysctl -w " .. table.concat(blocked, " ") or nil
   if works then
     add(report, "ok", "privilege", who .. (remedy and "; sysctl would forbid them, but lets this one" or ""))
@@ -147,6 +148,18 @@ local function check_userns(report, works, uid, reader)
   else
     add(report, "note", "privilege", who .. "; no setting is known that would forbid them")
   end
+end
+
+-- Whoever has one of the guests' ids can end their sandboxes, and is let at what they leave.
+local function check_ids(report, sb, uid, reader)
+  if uid ~= 0 or sb.options.rootless == true then return end
+  local base, message = sb.options.map_base, nil
+  if not base then base, message = uids.choose(nil, reader) end
+  if not base then return add(report, "fail", "ids", message, "take a range out of /etc/subuid and /etc/subgid, or rootless = true") end
+  local range, text = uids.owner(base, uids.taken(reader)), ("guests are host uids %.0f to %.0f"):format(base, base + uids.SIZE - 1)
+  if not range then return add(report, "ok", "ids", text .. ", which nobody has") end
+  add(report, "warn", "ids", ("%s; %s has %.0f to %.0f of them (%s)"):format(text, text_room.line(range.who), range.first, range.last, range.path),
+    "another map_base, or none: one that is free is chosen")
 end
 
 local function check_kernel(report)
@@ -206,6 +219,7 @@ function M.examine(sb, reader)
   check_supervisor(report, sb)
   local found, version = check_runsc(report, sb)
   check_userns(report, version ~= nil, core.getuid(), reader or read)
+  check_ids(report, sb, core.getuid(), reader)
   if version then check_run(report, sb) end
   if found then check_platforms(report, sb, version and version.platform) end
   if version then check_networks(report, sb) end

@@ -264,11 +264,38 @@ function M.get(env)
     trace = known.flags["pod-init-config"] or false, boot_timeout = options.boot_timeout,
     cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform,
   }
+  rt.map_base, message, code = M.map_base(env, rt, cache)
+  if not rootless and not rt.map_base then return nil, message, code end
   if rt.platform == "auto" then
     rt.platform, message, code = M.platform(env, rt, known)
     if not rt.platform then return nil, message, code end
   end
   return rt
+end
+
+local IDS = { "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group" }
+
+--- The first of the host's ids that guests get as root: the option, or what was chosen once for this state directory, as long as the
+-- files in which ids are given away are the same.
+-- @tparam table env
+-- @tparam table rt
+-- @tparam table cache
+-- @treturn integer or nil, message, code
+function M.map_base(env, rt, cache)
+  if env.options.map_base or rt.rootless then return env.options.map_base end
+  local seen = {}
+  for i, path in ipairs(IDS) do
+    local st = env.core.stat(path)
+    seen[i] = st and ("%.0f:%.0f:%.9g:%.0f"):format(st.ino, st.size, st.mtime, st.dev) or "-"
+  end
+  seen = table.concat(seen, " ")
+  local known = type(cache.map_base) == "table" and cache.map_base or {}
+  if known.seen == seen and tonumber(known.base) then return tonumber(known.base) end
+  local base, message = require("sandbox.machine.uids").choose(tonumber(known.base))
+  if not base then return nil, message, "not_supported" end
+  cache.map_base = { base = base, seen = seen }
+  save_cache(env.core, rt.state_dir)
+  return base
 end
 
 local boot_id -- of the machine: the same as long as this process lives

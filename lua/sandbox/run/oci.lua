@@ -5,9 +5,8 @@ local M = {}
 
 local MIB = 1024 * 1024
 
---- Ids of the guest as root: 0 is this one on the host, and so on.
-M.MAP_BASE = 100000
-M.MAP_SIZE = 65536
+-- Ids of the guest as root: 0 is rt.map_base on the host, and so on.
+local MAP_SIZE = require("sandbox.machine.uids").SIZE
 
 --- Where our helper is in a box, and what runsc calls the sandbox.
 M.HELPER = "/.sandbox-guest"
@@ -137,17 +136,17 @@ local function capability_sets(names)
   return sets
 end
 
-local function add_user_namespace(linux)
+local function add_user_namespace(linux, rt)
   linux.namespaces[#linux.namespaces + 1] = { type = "user" }
-  linux.uidMappings = { { containerID = 0, hostID = M.MAP_BASE, size = M.MAP_SIZE } }
-  linux.gidMappings = { { containerID = 0, hostID = M.MAP_BASE, size = M.MAP_SIZE } }
+  linux.uidMappings = { { containerID = 0, hostID = rt.map_base, size = MAP_SIZE } }
+  linux.gidMappings = { { containerID = 0, hostID = rt.map_base, size = MAP_SIZE } }
 end
 
 local function namespaces(plan, rt)
   local linux = { namespaces = { { type = "pid" }, { type = "mount" }, { type = "ipc" }, { type = "uts" } } }
   -- With a network namespace listed, "host" would silently be an empty one.
   if plan.network == "none" then linux.namespaces[#linux.namespaces + 1] = { type = "network" } end
-  if not rt.rootless then add_user_namespace(linux) end
+  if not rt.rootless then add_user_namespace(linux, rt) end
   return linux
 end
 

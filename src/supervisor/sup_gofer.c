@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_gofer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sbx_io.h"
+#include "sup_meter.h"
+
+void sup_gofer_init(struct sup_gofer *g)
+{
+	*g = (struct sup_gofer){ .fd = -1 };
+}
+
+static void look(pid_t pid, void *arg)
+{
+	struct sup_gofer *g = arg;
+	char path[48], name[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	if (!g->pid && sbx_io_read_at(AT_FDCWD, path, name, sizeof(name)) > 0 && !strcmp(name, "runsc-gofer"))
+		g->pid = pid;
+}
+
+void sup_gofer_find(struct sup_gofer *g, pid_t runsc)
+{
+	sup_meter_walk(runsc, look, g);
+	if (g->pid)
+		g->fd = (int)syscall(SYS_pidfd_open, g->pid, 0);
+}
+
+/* Of the kernel's own header (linux/pidfd.h), which is newer than most. */
+struct info {
+	uint64_t mask, cgroup;
+	uint32_t ids[11];
+	int32_t status;
+};
+#define GET_INFO _IOWR(0xFF, 11, struct info)
+#define INFO_EXIT 8u
+
+/* Of one that was waited for, since Linux 6.15. -1: it cannot be told. */
+static int status_of_gone(const struct sup_gofer *g)
+{
+	struct info i = { .mask = INFO_EXIT };
+
+	return ioctl(g->fd, GET_INFO, &i) == 0 && i.mask & INFO_EXIT ? i.status : -1;
+}
+
+/* Of one that nobody has waited for yet: proc_pid_stat(5), the last field. */
+static int status_of(const struct sup_gofer *g)
+{
+	char path[48], text[1024];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)g->pid);
+	ssize_t n = sbx_io_read_at(AT_FDCWD, path, text, sizeof(text));
+	const char *last = n > 0 ? strrchr(text, ' ') : NULL;
+
+	return last && syscall(SYS_pidfd_send_signal, g->fd, 0, NULL, 0) == 0 ? atoi(last) : status_of_gone(g);
+}
+
+void sup_gofer_ended(struct sup_gofer *g, int sentry, bool ended)
+{
+	struct pollfd p = { .fd = sentry, .events = POLLIN };
+	int status = status_of(g);
+
+	/* By itself it ends well, and after the guest; runsc kills it when the sentry is dead. */
+	g->killed = sentry >= 0 && poll(&p, 1, 0) == 0 && (status < 0 ? !ended : WIFSIGNALED(status));
+	sup_gofer_close(g);
+}
+
+void sup_gofer_close(struct sup_gofer *g)
+{
+	if (g->fd >= 0)
+		(void)close(g->fd);
+	g->fd = -1;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup_gofer: runsc's file server of a sandbox. Where it is killed from outside, the sentry kills the guest, and tells of an end by
+ * SIGKILL that looks like the program's own.
+ */
+#ifndef SUP_GOFER_H
+#define SUP_GOFER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct sup_gofer {
+	pid_t pid;
+	int fd;			/* a pidfd; -1: none is known, or what it tells has been told */
+	bool killed;		/* from outside, and the guest with it */
+};
+
+void sup_gofer_init(struct sup_gofer *g);
+/* Finds the gofer below this runsc. */
+void sup_gofer_find(struct sup_gofer *g, pid_t runsc);
+/* When its pidfd is ready: whether it was killed. `sentry`: a pidfd; `ended`: the guest had told of its end by then. */
+void sup_gofer_ended(struct sup_gofer *g, int sentry, bool ended);
+void sup_gofer_close(struct sup_gofer *g);
+
+#endif
