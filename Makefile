@@ -31,7 +31,7 @@ endif
 # Two binaries serve all: the 5.1 ABI (LuaJIT too) and the 5.4 ABI. No liblua is linked: the host brings it.
 TREE_ENV := LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='build/5.4/?.so;;'
 ifdef LUA_INCDIR
-LUA_ABI  := $(shell sed -n 's/^.define LUA_VERSION_NUM[^0-9]*\([0-9]\)0\([0-9]\).*/\1.\2/p' $(LUA_INCDIR)/lua.h)
+LUA_ABI  := $(filter 5.1 5.2 5.3 5.4,$(shell sed -n 's/^.define LUA_VERSION_NUM[^0-9]*\([0-9]\)0\([0-9]\).*/\1.\2/p' $(LUA_INCDIR)/lua.h))
 ABIS     := $(LUA_ABI)
 else
 FLAGS_5.4 := $(shell $(PKG_CONFIG) --cflags-only-I lua5.4 2>/dev/null || $(PKG_CONFIG) --cflags-only-I lua-5.4 2>/dev/null)
@@ -40,6 +40,8 @@ ABIS      := $(if $(FLAGS_5.4),5.4) $(if $(FLAGS_5.1),5.1)
 endif
 LIBDIR ?=
 LUADIR ?=
+# The installed command is run by a Lua that it was built for.
+COMMAND_LUA ?= $(firstword $(foreach l,lua$(firstword $(ABIS)) $(if $(filter 5.1,$(firstword $(ABIS))),luajit),$(shell command -v $(l) >/dev/null && echo $(l))) lua)
 
 # A folder a layer (src/README.md); each is compiled with the headers that it may use, and no others.
 SBX_SRC  := $(wildcard src/shared/sbx_*.c)
@@ -58,7 +60,7 @@ LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.l
 .PHONY: all core supervisor install install-abi demo test check-quick bench hits fuzz serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
-	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found: make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
+	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
 supervisor: $(SUP) $(GUEST)
 
 $(GUEST): $(GUEST_SRC) $(wildcard src/guest/*.h) src/shared/sbx_wire.h
@@ -97,10 +99,13 @@ $(BUILD)/libsup.a: $(filter-out %/sup_main.o,$(SUP_OBJ)) $(SBX_OBJ)
 # Copies only, and never builds: LuaRocks calls it without CFLAGS, distributions as another user.
 install:
 	@test -n "$(strip $(ABIS))" || { echo "nothing to install: run make first" >&2; exit 1; }
+	@test -z "$(LIBDIR)" || test "$(words $(ABIS))" = 1 || \
+	  { echo "one LIBDIR for Lua $(ABIS): each needs its own; name one with LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
 	@for a in $(ABIS); do $(MAKE) --no-print-directory install-abi A=$$a \
 	  LIBDIR="$(if $(LIBDIR),$(LIBDIR),$(PREFIX)/lib/lua/$$a)" LUADIR="$(if $(LUADIR),$(LUADIR),$(PREFIX)/share/lua/$$a)" || exit 1; done
 	install -d $(DESTDIR)$(BINDIR)
-	install -m 755 bin/sandbox $(DESTDIR)$(BINDIR)/sandbox
+	sed '1s|/env lua$$|/env $(COMMAND_LUA)|' bin/sandbox >$(DESTDIR)$(BINDIR)/sandbox
+	chmod 755 $(DESTDIR)$(BINDIR)/sandbox
 	install -d $(DESTDIR)$(MANDIR)/man1
 	install -m 644 doc/sandbox.1 $(DESTDIR)$(MANDIR)/man1/sandbox.1
 install-abi:

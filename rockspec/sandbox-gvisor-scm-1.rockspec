@@ -13,7 +13,7 @@ description = {
   labels = { "sandbox", "gvisor", "security", "process" },
 }
 supported_platforms = { "linux" }
-dependencies = { "lua >= 5.1", "lua-cjson" }
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson" }
 build = {
   type = "make",
   build_target = "all",
