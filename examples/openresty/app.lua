@@ -3,20 +3,27 @@
 -- output as server-sent events while it comes, /health, /metrics.
 local cjson = require "cjson.safe"
 local sandbox = require "sandbox"
+local semver = require "semver"
 
 local M = {}
 
+-- Of each stage; a client may ask for less, and for no more than the ceiling.
 local CEILING = { run_timeout = 10000, compile_timeout = 15000, memory = 512 * 1024 * 1024 }
-local DEFAULT = { run_timeout = 3000, compile_timeout = 10000, memory = 256 * 1024 * 1024 }
-local MAX_FILES = 64
+local DEFAULT = { run_timeout = 3000, compile_timeout = 10000, run_memory = 256 * 1024 * 1024, compile_memory = 512 * 1024 * 1024 }
+local MAX_FILES, MAX_NAME, MAX_PATH = 64, 255, 1024
+-- The names by which this service is called. Another in Host is a name of somebody's that leads here, so that a browser takes our
+-- answers for that site's (DNS rebinding). Behind a name of its own, put that name here.
+local HOSTS = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
--- `sources` in argv stands for the first file's name and what follows it.
+-- What runs is the first file, and for what is compiled what became of all that end so.
 local catalogue = {
   { language = "python", aliases = { "py", "py3", "python3" }, binary = "/usr/bin/python3", flag = "--version", name = "main.py", run = { "python3" } },
   { language = "lua", aliases = { "lua5.4" }, binary = "/usr/bin/lua5.4", flag = "-v", name = "main.lua", run = { "lua5.4" } },
   { language = "perl", aliases = { "pl" }, binary = "/usr/bin/perl", flag = "-e 'printf q(%vd), $^V'", name = "main.pl", run = { "perl" } },
   { language = "javascript", aliases = { "js", "node" }, binary = "/usr/bin/node", flag = "--version", name = "main.js", run = { "node" } },
   { language = "bash", aliases = { "sh" }, binary = "/usr/bin/bash", flag = "--version", name = "main.sh", run = { "bash" } },
+  { language = "c", aliases = { "gcc" }, binary = "/usr/bin/gcc", flag = "-dumpfullversion", name = "main.c", ending = "%.c$",
+    compile = { "gcc", "-O1", "-o", "a.out", "-x", "c" }, run = { "./a.out" } },
   { language = "awk", aliases = {}, binary = "/usr/bin/awk", flag = "-W version", name = "main.awk", run = { "awk", "-f" } },
 }
 
@@ -49,7 +56,7 @@ end
 -- In each worker, at its first request: limits that hold for all, and a queue, so that a rush waits instead of thrashing.
 local function instance()
   if not sb then
-    sb = sandbox.new{ max_concurrent = 4, queue = 32, queue_timeout = 10, limits = { pids = 64, output = "64K", open_files = 256 } }
+    sb = sandbox.new{ max_concurrent = 4, queue = 32, queue_timeout = 10, limits = { pids = 64, output = "64K", output_kill = true, open_files = 256 } }
   end
   return sb
 end
@@ -70,18 +77,13 @@ local function refuse(status, form, ...)
   return answer(status, { message = form:format(...) })
 end
 
--- "*", "3", "3.x", "3.11", "3.11.2", with an optional ^, ~ or =: a selector that the one version here must meet.
-local function version_matches(have, want)
-  want = want:gsub("^[%^~=v]+", "")
-  if want == "*" or want == "" or want == "x" then return true end
-  local from = 1
-  for part in want:gmatch("[^.]+") do
-    local number = have:match("^%d+", from)
-    if part == "x" or part == "*" then return true end
-    if number ~= part then return false end
-    from = from + #number + 1
+-- A page elsewhere, or one that a foreign name brought here, gets nothing: neither what runs here nor what ran.
+function M.guard()
+  local host, origin = (ngx.var.http_host or ""):lower(), ngx.var.http_origin
+  if not HOSTS[(host:gsub(":%d+$", ""))] then return refuse(403, "this service is not called %q", host:sub(1, 80)) end
+  if origin and origin:lower() ~= "http://" .. host and origin:lower() ~= "https://" .. host then
+    return refuse(403, "pages of another origin may not use this service")
   end
-  return true
 end
 
 local function number_in(body, key, default, ceiling)
@@ -101,99 +103,160 @@ local decoders = {
   end,
 }
 
+-- A name that every file system takes, below the working directory.
+local function is_name(name)
+  if name == "" or #name > MAX_PATH or name:sub(1, 1) == "/" or name:sub(1, 1) == "-" or name:find "%z" then return false end
+  for part in (name .. "/"):gmatch "([^/]*)/" do
+    if part == ".." or #part > MAX_NAME then return false end
+  end
+  return true
+end
+
+-- The files by name, and the names of those that are source, in order: what came as utf8.
 local function files_of(body, entry)
   if type(body.files) ~= "table" or #body.files == 0 then return nil, "files is required as an array" end
   if #body.files > MAX_FILES then return nil, ("there may be at most %d files"):format(MAX_FILES) end
-  local files, first = {}, nil
+  local files, sources = {}, {}
   for i, file in ipairs(body.files) do
     if type(file) ~= "table" or type(file.content) ~= "string" then return nil, ("files[%d].content is required as a string"):format(i - 1) end
-    local name = type(file.name) == "string" and file.name or i == 1 and entry.name or "file" .. (i - 1)
-    if name:sub(1, 1) == "/" or ("/" .. name .. "/"):find("/../", 1, true) or name == "" or name:sub(1, 1) == "-" then
-      return nil, ("files[%d].name must be a relative path"):format(i - 1)
+    local name = type(file.name) == "string" and file.name or i == 1 and entry.name or "file" .. (i - 1) .. ".code"
+    if not is_name(name) then
+      return nil, ("files[%d].name must be a relative path of at most %d bytes, %d in each part"):format(i - 1, MAX_PATH, MAX_NAME)
     end
-    local decode = decoders[type(file.encoding) == "string" and file.encoding or "utf8"]
-    local content = decode and decode(file.content)
+    local encoding = type(file.encoding) == "string" and file.encoding or "utf8"
+    local content = decoders[encoding] and decoders[encoding](file.content)
     if not content then return nil, ("files[%d].encoding must be utf8, base64 or hex, and the content fit it"):format(i - 1) end
     files[name] = content
-    first = first or name
+    if encoding == "utf8" then sources[#sources + 1] = name end
   end
-  return files, first
+  if not sources[1] then return nil, "files must include at least one utf8 encoded file" end
+  return files, sources
 end
 
--- The request as options of sandbox.run; or nil and words for the client.
+local function strings_of(body, key)
+  local list = body[key]
+  if list == nil or list == cjson.null then return {} end
+  if type(list) ~= "table" then return nil, key .. " must be an array of strings" end
+  for _, word in ipairs(list) do
+    if type(word) ~= "string" then return nil, key .. " must be an array of strings" end
+  end
+  return list
+end
+
+local function limits_of(body, stage)
+  local timeout, cpu_time, memory, why
+  timeout, why = number_in(body, stage .. "_timeout", DEFAULT[stage .. "_timeout"], CEILING[stage .. "_timeout"])
+  if not timeout then return nil, why end
+  cpu_time, why = number_in(body, stage .. "_cpu_time", timeout, CEILING[stage .. "_timeout"])
+  if not cpu_time then return nil, why end
+  memory, why = number_in(body, stage .. "_memory_limit", DEFAULT[stage .. "_memory"], CEILING.memory)
+  if not memory then return nil, why end
+  return { timeout = timeout / 1000, cpu_time = cpu_time / 1000, memory = math.max(1, math.floor(memory)) }
+end
+
+local function append(list, words)
+  for _, word in ipairs(words) do list[#list + 1] = word end
+  return list
+end
+
+-- What is to be run of a request: stages, as sandbox.stages takes them; or nil and words for the client.
+local function stages_of(body, entry)
+  local files, sources = files_of(body, entry)
+  if not files then return nil, sources end
+  local args, why = strings_of(body, "args")
+  if not args then return nil, why end
+  if body.stdin ~= nil and body.stdin ~= cjson.null and type(body.stdin) ~= "string" then return nil, "stdin must be a string" end
+  local run, compile = append({ name = "run", stdin = type(body.stdin) == "string" and body.stdin or "" }, entry.run), nil
+  run.limits, why = limits_of(body, "run")
+  if not run.limits then return nil, why end
+  if not entry.compile then
+    append(run, { sources[1] })
+    run.files = files
+  else
+    compile = append({ name = "compile", files = files }, entry.compile)
+    compile.limits, why = limits_of(body, "compile")
+    if not compile.limits then return nil, why end
+    local words = #compile
+    for _, name in ipairs(sources) do
+      if name == sources[1] or name:find(entry.ending) then compile[#compile + 1] = name end
+    end
+    if #compile == words then return nil, "files must include a source" end
+  end
+  append(run, args)
+  return compile and { compile, run } or { run }
+end
+
+-- The request as stages and what runs them; or nil and words for the client.
 local function options_of(body)
   if type(body.language) ~= "string" then return nil, "language is required as a string" end
   if type(body.version) ~= "string" then return nil, "version is required as a string" end
   local entry = by_name[body.language]
-  if not entry or not version_matches(entry.version, body.version) then
-    return nil, ("%s-%s runtime is unknown"):format(body.language, body.version)
+  if not entry or not semver.satisfies(entry.version, body.version) then
+    return nil, ("%s-%s runtime is unknown"):format(body.language:sub(1, 80), body.version:sub(1, 80))
   end
-  local files, first = files_of(body, entry)
-  if not files then return nil, first end
-  local timeout, why = number_in(body, "run_timeout", DEFAULT.run_timeout, CEILING.run_timeout)
-  if not timeout then return nil, why end
-  local cpu_time
-  cpu_time, why = number_in(body, "run_cpu_time", timeout, CEILING.run_timeout)
-  if not cpu_time then return nil, why end
-  local memory
-  memory, why = number_in(body, "run_memory_limit", DEFAULT.memory, CEILING.memory)
-  if not memory then return nil, why end
-  local stdin = body.stdin
-  if stdin ~= nil and stdin ~= cjson.null and type(stdin) ~= "string" then return nil, "stdin must be a string" end
-  local options = {
-    files = files, stdin = type(stdin) == "string" and stdin or "",
-    limits = { timeout = timeout / 1000, cpu_time = cpu_time / 1000, memory = math.floor(memory) },
-  }
-  for _, word in ipairs(entry.run) do options[#options + 1] = word end
-  options[#options + 1] = first
-  if body.args ~= nil and body.args ~= cjson.null then
-    if type(body.args) ~= "table" then return nil, "args must be an array of strings" end
-    for _, word in ipairs(body.args) do
-      if type(word) ~= "string" then return nil, "args must be an array of strings" end
-      options[#options + 1] = word
-    end
+  local stages, why = stages_of(body, entry)
+  if not stages then return nil, why end
+  for _, stage in ipairs(stages) do
+    local name = stage.name
+    stage.name = nil
+    local ok, message = instance():check(stage, { client = true })
+    stage.name = name
+    if not ok then return nil, message end
   end
-  local ok, message = instance():check(options)
-  if not ok then return nil, message end
-  return options, entry
+  return stages, entry
 end
 
-local function request_body()
+local function request_of()
   if ngx.req.get_method() ~= "POST" then
     ngx.header["Allow"] = "POST"
     return refuse(405, "use POST")
   end
-  -- Clients of Node's fetch send their JSON as text/plain. A browser does that for any page without asking us first, and
-  -- says so with Origin: no page elsewhere may run something here.
+  -- Clients of Node's fetch send their JSON as text/plain.
   local kind = (ngx.var.http_content_type or ""):lower()
-  if not kind:find("^application/json") and (ngx.var.http_origin or not kind:find("^text/plain")) then
+  if not kind:find("^application/json") and not kind:find("^text/plain") then
     return refuse(415, "requests must be of type application/json")
   end
   ngx.req.read_body()
   local text = ngx.req.get_body_data()
   local body = text and cjson.decode(text)
   if type(body) ~= "table" then return refuse(400, "the body must be a JSON object") end
-  local options, entry = options_of(body)
-  if not options then return refuse(400, "%s", entry) end
-  return options, entry
+  local stages, entry = options_of(body)
+  if not stages then return refuse(400, "%s", entry) end
+  return stages, entry
 end
 
--- Piston's words for what became of it.
-local statuses = { timed_out = "TO", cpu_exceeded = "TO", oom_killed = "RE", output_exceeded = "OL", killed = "SG" }
+-- Piston's words for what became of it. Memory used up is a kill like another there, and a stream that is too long has words of its own.
+local statuses = { timed_out = "TO", cpu_exceeded = "TO", oom_killed = "SG", killed = "SG", signaled = "SG" }
 
-local function stage(r, out)
-  local status = statuses[r.status]
-  if r.status == "signaled" then status = "SG" elseif r.status == "exited" and r.exit_code ~= 0 then status = "RE" end
-  if not status and r.stdout_truncated then status = "OL" end
-  if not status and r.stderr_truncated then status = "EL" end
+local function stage_answer(r, out)
+  local status, message = statuses[r.status], r.message
+  if r.status == "exited" and r.exit_code ~= 0 then status = "RE" end
+  if r.status == "output_exceeded" then
+    status = r.stdout_truncated and "OL" or "EL"
+    message = (r.stdout_truncated and "stdout" or "stderr") .. " length exceeded"
+  end
   local signal
   if r.status == "signaled" then signal = "SIG" .. r.signal_name elseif r.status ~= "exited" then signal = "SIGKILL" end
   return {
     stdout = out.stdout, stderr = out.stderr, output = out.output, code = r.exit_code or cjson.null, signal = signal or cjson.null,
-    message = not r.ok and r.message or cjson.null, status = status or cjson.null,
+    message = not r.ok and message or cjson.null, status = status or cjson.null,
     cpu_time = r.cpu_time and math.floor(r.cpu_time * 1000 + 0.5) or cjson.null, wall_time = math.floor(r.duration * 1000 + 0.5),
     memory = r.peak_memory or cjson.null,
   }
+end
+
+-- Runs what was asked for; on_output(stage, stream, chunk) hears it as it comes. A result for each stage that ran, by name.
+local function run(stages, on_output)
+  for _, stage in ipairs(stages) do
+    local name = stage.name
+    for _, stream in ipairs{ "stdout", "stderr" } do
+      stage["on_" .. stream] = function(chunk) return on_output(name, stream, chunk) end
+    end
+  end
+  if stages[2] then return instance():stages(stages) end
+  stages[1].name = nil
+  local r, message, code = instance():run(stages[1])
+  return r and { run = r, last = r, ok = r.ok }, message, code
 end
 
 local failures = { busy = 429, limit_unavailable = 400, bad_command = 400, not_supported = 400 }
@@ -206,7 +269,8 @@ local function failed(message, code)
   return refuse(status, "%s", status == 500 and "the sandbox could not be started" or message)
 end
 
-local function finished(r, entry)
+local function finished(out, entry)
+  local r = out.last
   count('runs_total{language="' .. entry.language .. '",status="' .. r.status .. '"}')
   count("run_seconds_total", r.total_duration)
 end
@@ -226,50 +290,54 @@ function M.runtimes()
 end
 
 function M.execute()
-  local options, entry = request_body()
-  if not options then return end
-  local streams, all = { stdout = {}, stderr = {} }, {}
-  for name, chunks in pairs(streams) do
-    options["on_" .. name] = function(chunk)
-      chunks[#chunks + 1] = chunk
-      all[#all + 1] = chunk -- `output` is both, in the order in which they came
-    end
+  local stages, entry = request_of()
+  if not stages then return end
+  local said = {}
+  local function of(name)
+    said[name] = said[name] or { stdout = {}, stderr = {}, output = {} } -- `output` is both, in the order in which they came
+    return said[name]
   end
-  local r, message, code = instance():run(options)
-  if not r then return failed(message, code) end
-  finished(r, entry)
-  return answer(200, { language = entry.language, version = entry.version,
-    run = stage(r, { stdout = table.concat(streams.stdout), stderr = table.concat(streams.stderr), output = table.concat(all) }) })
+  local out, message, code = run(stages, function(name, stream, chunk)
+    table.insert(of(name)[stream], chunk)
+    table.insert(of(name).output, chunk)
+  end)
+  if not out then return failed(message, code) end
+  if not out.last then return refuse(400, "%s", out.message) end
+  finished(out, entry)
+  local body = { language = entry.language, version = entry.version }
+  for _, name in ipairs{ "compile", "run" } do
+    local texts = {}
+    for stream, chunks in pairs(of(name)) do texts[stream] = table.concat(chunks) end
+    if out[name] then body[name] = stage_answer(out[name], texts) end
+  end
+  if not out.ok and out.last.ok then body.compile.status, body.compile.message = "XX", out.message end -- what was compiled does not fit
+  return answer(200, body)
 end
 
 function M.stream()
-  local options, entry = request_body()
-  if not options then return end
-  local job, message, code = instance():spawn(options)
-  if not job then return failed(message, code) end
-  ngx.header["Content-Type"] = "text/event-stream"
-  ngx.header["Cache-Control"] = "no-cache"
+  local stages, entry = request_of()
+  if not stages then return end
   local function event(name, data)
-    ngx.print("event: ", name, "\ndata: ", cjson.encode(data), "\n\n")
-    return ngx.flush(true)
+    if not ngx.headers_sent then
+      ngx.header["Content-Type"] = "text/event-stream"
+      ngx.header["Cache-Control"] = "no-cache"
+    end
+    local ok = ngx.print("event: ", name, "\ndata: ", cjson.encode(data), "\n\n")
+    return ok and ngx.flush()
   end
-  while true do
-    local stream, chunk = job:read()
-    if not stream then break end -- the end, or a start error, which wait tells again
-    -- A client that is gone: closing the job ends the program.
-    if not event(stream, { data = chunk }) then return job:close() end
+  local out, message, code = run(stages, function(name, stream, chunk)
+    -- A client that is gone: false ends the program.
+    return event(stream, { data = chunk, stage = stages[2] and name or nil }) and true or false
+  end)
+  if out and out.last then
+    finished(out, entry)
+    return event("end", stage_answer(out.last, {}))
   end
-  local r
-  r, message, code = job:wait()
-  job:close()
-  if r then
-    finished(r, entry)
-    event("end", stage(r, {}))
-  else
-    ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
-    count('failures_total{code="' .. tostring(code) .. '"}')
-    event("error", { message = message, code = code })
-  end
+  message, code = message or out.message, code or "not_supported"
+  if not ngx.headers_sent then return failed(message, code) end
+  ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
+  count('failures_total{code="' .. tostring(code) .. '"}')
+  return event("error", { message = message, code = code })
 end
 
 function M.health()

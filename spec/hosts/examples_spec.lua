@@ -27,6 +27,18 @@ describe("the example", function()
     pipe:close()
     assert.truthy(out:find("passed\n", 1, true), out)
   end)
+  it("openresty, whose ranges of versions are npm's", function()
+    local semver = dofile "examples/openresty/semver.lua"
+    for have, ranges in pairs{
+      ["3.11.2"] = { yes = { "*", "", "x", "3", "3.x", "3.11.X", "v3.11.2", "^3", "^3.11.1", "~3.11", ">=3.0.0 <4", "> 3.11.1", "<=3", "3.10 - 3.11", "2 || 3", ">=3.11.2-rc1", "=3.11.2+b" },
+                     no = { "2", "3.12", "^4", "^3.11.3", "~3.10", ">3", ">3.11", "<3.11.2", "3.0 - 3.10", "2 || 4", "3.11.2-rc1", "latest", "^^3", "3..11", "3.11.2.1", ("3 || "):rep(100) } },
+      ["0.2.5"] = { yes = { "^0.2.3", "~0.2", "^0", "<1" }, no = { "^0.1", "^0.0.3", "^0.2.6", ">=1" } },
+      ["0.0.3"] = { yes = { "^0.0.3", "~0.0.1", "^0.0" }, no = { "^0.0.2", "0.0.4" } },
+    } do
+      for _, range in ipairs(ranges.yes) do assert.is_true(semver.satisfies(have, range), have .. " meets " .. range) end
+      for _, range in ipairs(ranges.no) do assert.is_false(semver.satisfies(have, range), have .. " does not meet " .. range) end
+    end
+  end)
   it("openresty, asked by curl and by a Piston client", function()
     local tree = os.getenv "SANDBOX_TEST_TREE"
     local dir, remove = env.tmpdir()

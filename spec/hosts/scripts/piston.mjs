@@ -24,6 +24,27 @@ assert.deepEqual([r.run.stdout, r.run.code, r.run.status], ["from stdin ['a', 'b
 r = await client.execute("python", "while True: pass", { runTimeout: 500 });
 assert.deepEqual([r.run.signal, r.run.status], ["SIGKILL", "TO"]);
 
+r = await client.execute({ language: "python", version: ">=3.0.0 <4", files: [{ encoding: "base64", content: "eA==", name: "data" }, { content: "print(open('data').read())" , name: "m.py" }] });
+assert.deepEqual([r.run.stdout, r.run.status], ["x\n", null]);
+
+r = await client.execute("python", "x = []\nwhile True: x.append(bytearray(1 << 20))", { runMemoryLimit: 64 << 20 });
+assert.deepEqual([r.run.signal, r.run.status, r.run.code], ["SIGKILL", "SG", null]);
+assert.match(r.run.message, /64 MiB of memory used up/);
+r = await client.execute("python", "while True: print('spam')");
+assert.deepEqual([r.run.signal, r.run.status, r.run.message, r.run.stdout.length], ["SIGKILL", "OL", "stdout length exceeded", 65536]);
+r = await client.execute("python", "import sys\nwhile True: sys.stderr.write('spam')");
+assert.deepEqual([r.run.status, r.run.message], ["EL", "stderr length exceeded"]);
+
+const c = (main, more) => client.execute({ language: "c", version: "*", files: [{ name: "main.c", content: main }, { name: "f.h", content: "int f(void);" }, { name: "f.c", content: "int f(void) { return 7; }" }], ...more });
+r = await c('#include <stdio.h>\n#include "f.h"\nint main(int n, char **v) { printf("%d %s\\n", f(), v[n - 1]); return 2; }', { args: ["last"] });
+assert.deepEqual([r.compile.code, r.compile.status, r.run.stdout, r.run.code, r.run.status], [0, null, "7 last\n", 2, "RE"]);
+r = await c("int main(void) { return }");
+assert.deepEqual([r.compile.code, r.compile.status, r.run], [1, "RE", undefined]);
+assert.match(r.compile.stderr, /error/);
+r = await c("int main(void) { return 0; }", { compileMemoryLimit: 4 << 20 });
+assert.notEqual(r.compile.status, null);
+assert.equal(r.run, undefined);
+
 r = await client.execute("cobol", "STOP RUN.", { version: "*" });
 assert.match(r.message, /cobol-\* runtime is unknown/);
 console.log("client passed");

@@ -42,6 +42,12 @@ json 400 'cobol-* runtime is unknown' '{"language":"cobol","version":"*","files"
 json 400 'python-2.x runtime is unknown' '{"language":"python","version":"2.x","files":[{"content":""}]}'
 json 400 'files is required' "{$py}"
 json 400 'files[0].content is required' "{$py,\"files\":[{}]}"
+long=$(printf 'x%.0s' {1..256})
+json 400 'relative path' "{$py,\"files\":[{\"name\":\"$long\",\"content\":\"\"}]}"
+json 400 'relative path' "{$py,\"files\":[{\"name\":\"a/$(printf 'x/%.0s' {1..600})b\",\"content\":\"\"}]}"
+json 400 'at least one utf8' "{$py,\"files\":[{\"encoding\":\"base64\",\"content\":\"\"}]}"
+json 400 'compile_timeout cannot exceed' '{"language":"c","version":"*","files":[{"content":""}],"compile_timeout":1e9}'
+json 400 'python-^2 || <3 runtime is unknown' '{"language":"python","version":"^2 || <3","files":[{"content":""}]}'
 json 400 'relative path' "{$py,\"files\":[{\"name\":\"../x\",\"content\":\"\"}]}"
 json 400 'encoding must be' "{$py,\"files\":[{\"encoding\":\"hex\",\"content\":\"xyz\"}]}"
 json 400 'run_timeout cannot exceed' "{$py,\"files\":[{\"content\":\"\"}],\"run_timeout\":1e9}"
@@ -49,12 +55,16 @@ json 400 'run_timeout must be a positive number' "{$py,\"files\":[{\"content\":\
 json 400 'args must be' "{$py,\"files\":[{\"content\":\"\"}],\"args\":[1]}"
 json 400 'stdin must be' "{$py,\"files\":[{\"content\":\"\"}],\"stdin\":1}"
 wrong 415 'application/json' -d '{}' "$api/execute"
-wrong 415 'application/json' -H 'Content-Type: text/plain' -H 'Origin: http://elsewhere' -d '{}' "$api/execute"
+wrong 403 'another origin' -H 'Content-Type: text/plain' -H 'Origin: http://elsewhere' -d '{}' "$api/execute"
+wrong 403 'another origin' -H "Origin: http://127.0.0.1:1" "$api/runtimes"
+wrong 403 'another origin' -H "Origin: null" "$api/runtimes"
+wrong 403 'is not called' -H "Host: rebound.example:$port" "$api/runtimes"
+[ "$(ask -o /dev/null -w '%{http_code}' -H "Host: LOCALHOST:$port" -H "Origin: http://localhost:$port" "$api/runtimes")" = 200 ] || fail "its own origin is refused"
 wrong 405 'use POST' "$api/execute"
 wrong 405 'use GET' -X DELETE "$api/runtimes"
 wrong 404 'no /nowhere here' "http://127.0.0.1:$port/nowhere"
 
-got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"encoding\":\"base64\",\"content\":\"cHJpbnQoJ8OkJyk=\"}]}" "$api/execute/stream")
+got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"content\":\"print('ä')\"}]}" "$api/execute/stream")
 [ "$(grep -c '^event: ' <<<"$got")" = 2 ] && grep -q '^data: {"data":"ä\\n"}' <<<"$got" && grep -q '^event: end' <<<"$got" || fail "stream: $got"
 got=$(ask "http://127.0.0.1:$port/health")
 grep -q '"status":"ok"' <<<"$got" || fail "health: $got"
