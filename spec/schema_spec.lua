@@ -84,6 +84,15 @@ describe("schema", function()
     for _, form in ipairs{ "18014398509481985K", "17592186044417M", ("9"):rep(30), ("9"):rep(400) .. "K" } do refused({ "a", limits = { memory = form } }, "limits.memory") end
   end)
 
+  it("shows nothing of what is in env, and cuts a key", function()
+    for _, e in ipairs{ "s3cr3t", { A = "s3cr3t\255" }, { A = "s3cr3t\0" }, { "A=s3cr3t" }, { ["A=s3cr3t"] = "x" }, { A = { "s3cr3t" } }, { [("k"):rep(1e5)] = "s3cr3t\0" } } do
+      local plan, message = plans.try("run", { "a", env = e })
+      assert.is_nil(plan)
+      assert.is_true(#message < 300)
+      assert.is_nil(message:find("s3cr3t", 1, true), message)
+    end
+  end)
+
   it("refuses bad names in env", function()
     refused({ "a", env = { ["A=B"] = "x" } }, "env", "'='")
     refused({ "a", env = { [""] = "x" } }, "env")

@@ -203,6 +203,7 @@ end
 
 -- What is in a variable does not go into a message, nor what follows a "=" in the wrong place.
 function M.env(where, v)
+  if type(v) ~= "table" then bad(where, "expected a map of names to strings, got " .. errors.kind(v)) end
   values.table(where, v, "a map of names to strings")
   local out = {}
   for name, value in next, v do
