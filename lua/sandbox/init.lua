@@ -12,14 +12,16 @@ if type(twin) == "table" then return twin end
 
 local errors = require "sandbox.errors"
 local instance = require "sandbox.instance"
+local loop = require "sandbox.hosts.loop"
+local wait = require "sandbox.hosts.wait"
 
 local M = { _VERSION = "sandbox " .. instance.VERSION .. " (gVisor)", _NAME = "sandbox" }
 
 local default
 
--- Made at the first use, so that `require` touches nothing.
+-- Made at the first use, so that `require` touches nothing; a new one once it is closed, but not while it shuts down.
 local function get()
-  if not default or default.closed and not default.stopping then default = instance.new{} end
+  if not default or default.closed and not (default.stopping and default.stops:held()) then default = instance.new{} end
   return default
 end
 
@@ -71,11 +73,13 @@ for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics",
   end
 end
 
--- The own loop is loaded when it is asked for.
-for _, name in ipairs{ "loop", "go", "sleep", "map" } do
-  M[name] = function(...)
-    return require("sandbox.hosts.loop")[name](...)
-  end
+M.loop, M.go, M.map = loop.loop, loop.go, wait.map
+
+--- Lets others go on for a while, in the way of the host.
+-- @number seconds
+function M.sleep(seconds)
+  if type(seconds) ~= "number" or not (seconds >= 0) then errors.argument(1, "sleep", "seconds", seconds) end
+  wait.sleep(math.min(seconds, 1e9)) -- as long as can be waited
 end
 
 --- Loaders for `prepared` pools: python, lua, node, sh.

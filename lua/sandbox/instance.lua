@@ -8,9 +8,11 @@ local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
 local queue = require "sandbox.run.queue"
+local lock = require "sandbox.hosts.lock"
 local metrics = require "sandbox.machine.metrics"
 local result = require "sandbox.run.result"
 local job_room = require "sandbox.run.job"
+local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local box_room = require "sandbox.box"
 
@@ -27,7 +29,7 @@ function M.new(options)
   local checked = options_plan.instance(options == nil and {} or options)
   local self = {
     options = checked, given = options == nil and {} or options, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
-    queue = queue.new(checked, core.now), counts = metrics.new(),
+    queue = queue.new(checked, core.now), counts = metrics.new(), stops = lock.new(),
   }
   return setmetatable(self, Instance)
 end
@@ -39,25 +41,20 @@ local function log(self, level, message, fields)
 end
 
 local function sleep(self, seconds)
-  if self.options.wait then
-    self.options.wait(-1, "r", seconds)
-  elseif wait.sleep then
-    wait.sleep(seconds)
-  else
-    wait.wait(-1, "r", seconds)
-  end
+  if self.options.wait then self.options.wait(-1, "r", seconds) else wait.sleep(seconds) end
 end
 
 -- Starts a job for a request that is ready; `armed`: over a connection that is there.
 local function start(self, plan, req, plain, armed)
   local conn, message, code = armed, nil, nil
-  if conn and not plain and wait.owns_connections() then
+  if conn and not plain and transport.owns_connections() then
     conn:close()
     conn = nil
   end
-  if not conn then conn, message, code = wait.connect(plain) end
+  if not conn then conn, message, code = transport.connect(plain) end
   if not conn then return nil, message, code or "system" end
   plan.wait = self.options.wait
+  plan.complain = function(err) log(self, "error", "a callback failed: " .. tostring(err), { id = plan.id }) end
   local job
   job, message, code = job_room.start(conn, plan, req)
   return job, message, code
@@ -240,13 +237,16 @@ local function launch(self, options, spawning)
   return job
 end
 
+local PUMP = 0.01 -- seconds between two looks
+
 --- Lets the jobs that nobody waits for see their own end, where that can be done from outside.
 -- @tparam Instance self
 function M.pump(self)
   if rawget(_G, "ngx") then return end -- a cosocket belongs to its request
-  for job in pairs(self.jobs) do
-    if job.step then pcall(job.step, job) end
-  end
+  local now = core.now()
+  if now - (self.pumped or 0) < PUMP then return end
+  self.pumped = now
+  for job in pairs(self.jobs) do pcall(job.take, job) end
 end
 
 --- Runs a program to its end.
@@ -360,6 +360,7 @@ function Instance:shutdown(grace)
     errors.argument(1, "shutdown", "seconds", grace)
   end
   self.closed, self.stopping = true, true
+  local token = self.stops:take() -- whoever is killed over it stops nothing
   if grace and grace > 0 then
     local deadline = core.now() + grace
     -- A box is no program, and ends with the last of its own.
@@ -367,11 +368,11 @@ function Instance:shutdown(grace)
     each_job(self, function(job) if not job.plan.box then job:wait_gone(math.max(0, deadline - core.now())) end end)
   end
   each_job(self, function(job) job:kill() end)
-  each_job(self, function(job)
-    job:wait_gone()
-    if job.ended then job:close() end -- else another request's, in nginx, which takes the result
-  end)
-  self.kept, self.stopping = {}, nil
+  each_job(self, function(job) job:wait_gone() end)
+  if next(self.jobs) then sleep(self, 0.001) end -- those that are told of an end are told by now
+  self.kept = {}
+  self.stopping = nil
+  if token then self.stops:release(token) end
   return true
 end
 
@@ -407,12 +408,12 @@ local function doors(self)
       local prepared, rt, code = prepare(self, plan)
       return prepared, rt, code
     end,
-    connect = function() return (wait.connect(true)) end,
+    connect = function() return (transport.connect(true)) end,
     in_turn = function(f)
       local a, b, c, d = in_turn(self, f)
       return a, b, c, d
     end,
-    owns_connections = wait.owns_connections, later = wait.later, map = require("sandbox.hosts.loop").map,
+    owns_connections = transport.owns_connections, later = wait.later, map = wait.map,
     fail = function(message, code)
       fail(self, message, code)
       return nil, message, code

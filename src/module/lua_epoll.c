@@ -91,6 +91,13 @@ static int epoll_close(lua_State *L)
 	return 0;
 }
 
+/* ep:fd(): readable while a descriptor that was asked for is ready. */
+static int epoll_fd(lua_State *L)
+{
+	lua_pushinteger(L, check_epoll(L)->fd);
+	return 1;
+}
+
 /* ep:want(fd, events): tell once when the descriptor is ready. */
 static int epoll_want(lua_State *L)
 {
@@ -147,7 +154,7 @@ static int core_epoll(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-	{ "want", epoll_want }, { "forget", epoll_forget }, { "wait", epoll_poll }, { "close", epoll_close },
+	{ "fd", epoll_fd }, { "want", epoll_want }, { "forget", epoll_forget }, { "wait", epoll_poll }, { "close", epoll_close },
 	{ "__gc", epoll_close }, { NULL, NULL },
 };
 

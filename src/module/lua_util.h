@@ -24,5 +24,6 @@ void lua_conn_register(lua_State *L);
 void lua_spawn_register(lua_State *L);
 void lua_sys_register(lua_State *L);
 void lua_epoll_register(lua_State *L);
+void lua_resumer_register(lua_State *L);
 
 #endif

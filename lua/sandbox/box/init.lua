@@ -119,7 +119,7 @@ end
 
 -- The connection of a box is another's to wait for; a word to it never waits.
 local function tell(self, busy)
-  if not self.job.closed then self.job.transport:send("B", busy and "\1" or "\0") end
+  if not self.job.ended then self.job.transport:send("B", busy and "\1" or "\0") end
 end
 
 -- The supervisor that waits for a program, if it still does.
@@ -208,7 +208,7 @@ local function lease_box(self, plan)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.cpus = true
   end
-  self.job.transport:send("L", exec.lease_box(plan, pids and helper and pids + 1 or pids))
+  if not self.job.ended then self.job.transport:send("L", exec.lease_box(plan, pids and helper and pids + 1 or pids)) end
   return true
 end
 

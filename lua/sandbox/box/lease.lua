@@ -12,7 +12,7 @@ function Lease:lend(back)
   local lent = setmetatable({}, getmetatable(self))
   for k, v in pairs(self) do lent[k] = v end
   lent.single, lent.back, lent.running, self.armed = nil, back, 0, nil
-  if self.plan.cpus_later then self.job.transport:send("L", request.lease_box(self.plan)) end -- it was not throttled while it was made ready
+  if self.plan.cpus_later and not self.job.ended then self.job.transport:send("L", request.lease_box(self.plan)) end -- it was not throttled while it was made ready
   return lent
 end
 

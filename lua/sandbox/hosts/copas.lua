@@ -6,9 +6,11 @@ local core = require "sandbox.core"
 
 local M = { name = "copas" }
 
---- A coroutine, with copas loaded: the dispatcher is what resumes it.
+--- Whether the dispatcher is what goes on with the caller; through coxpcall, which passes on what is yielded in it.
 function M.running()
-  return copas.running ~= false
+  if copas.running == false then return false end
+  local _, source = core.resumer()
+  return source ~= nil and (source:find "copas%.lua$" or source:find "coxpcall%.lua$") ~= nil
 end
 
 -- What copas takes for a socket that can be written to: it polls getfd, then calls send again, and goes on from the third value.

@@ -5,6 +5,7 @@
 -- @module sandbox.hosts.nginx
 local ngx = rawget(_G, "ngx")
 local core = require "sandbox.core"
+local lock = require "sandbox.hosts.lock"
 
 local M = { name = "nginx", cosockets = true }
 
@@ -40,14 +41,14 @@ function Cosocket:send(kind, payload, more)
   if kind == "K" then return self.line:send(payload:byte()) end
   self.conn:send(kind, payload)
   if more then return true end
-  if self.sending then return true end -- another light thread is at it, and takes ours along
-  self.sending = true
+  local token = self.sending:take()
+  if not token then return true end -- another light thread is at it, and takes ours along
   local bytes, ok, sent, err = self.conn:take(), true, true, nil
   while ok and sent and bytes ~= "" do
     ok, sent, err = pcall(self.sock.send, self.sock, bytes) -- another request's cosocket raises
     bytes = ok and sent and self.conn:take() or ""
   end
-  self.sending = false
+  self.sending:release(token)
   if ok and sent then return true end
   -- A program may end before all of its stdin is on its way: the result is there, and still to be read.
   if ok then self.mute = true end
@@ -61,10 +62,9 @@ local function receive(sock, seconds)
 end
 
 -- One light thread reads; what it reads may be what another waits for.
-local function read(self, seconds)
-  self.reading = true
+local function read(self, token, seconds)
   local ours, bytes, err = pcall(receive, self.sock, seconds)
-  self.reading = false
+  self.reading:release(token)
   if self.closed then pcall(self.sock.close, self.sock) end -- which could not be done while it was read
   if not ours then -- another request's: that one reads
     ngx.sleep(math.min(seconds or NAP, NAP))
@@ -80,8 +80,10 @@ end
 
 function Cosocket:wait(seconds)
   if self.ended then return true end
-  if not self.reading then return read(self, seconds) end
+  local token = self.reading:take()
+  if token then return read(self, token, seconds) end
   ngx.sleep(math.min(seconds or NAP, NAP))
+  lock.collect(core.now())
   return true
 end
 
@@ -135,7 +137,7 @@ function M.connect(supervisor, zygote)
     sock:close()
     return nil, message, "system"
   end
-  return setmetatable({ sock = sock, line = line, conn = core.frames() }, Cosocket)
+  return setmetatable({ sock = sock, line = line, conn = core.frames(), reading = lock.new(), sending = lock.new() }, Cosocket)
 end
 
 return M

@@ -2,98 +2,126 @@
 --- Where are we, and how does one wait here? The one place that asks. What decides is what is running, not what is installed.
 --
 -- A host is a module of sandbox.hosts with `running()`, `wait(fd, events, seconds) -> ready`, and, where the host needs it,
--- `forget(fd)` before a descriptor is closed, `connect()` for a transport of its own, `watch(fd, f, events) -> stop` to
--- call f whenever the descriptor is ready for events(), `call(f)` for callbacks of the user, `later(f)` to call f with nobody waiting.
+-- `forget(fd)` before a descriptor is closed and when what it had was read, `go(f)` for a coroutine of its own, `connect()` for a
+-- transport of its own, `driver(set)` for what goes on in the background, `later(f)` to call f with nobody waiting. It is asked to
+-- wait only where it is certain that the coroutine can yield, and that it is the host which goes on with it: else the call blocks.
 -- @module sandbox.hosts.wait
 local core = require "sandbox.core"
 local loop = require "sandbox.hosts.loop"
+local tasks = require "sandbox.hosts.task"
 
 local M = {}
 
-local plain = { name = "plain" }
-local watched = {} -- by descriptor: what is looked after while anything else is waited for
-
-local function serve(ready, at)
-  local served = false
-  for i = at, #ready, 2 do
-    local row = ready[i + 1] ~= "" and watched[ready[i]]
-    if row then
-      served = true
-      row.f()
-    end
+-- Lua 5.1 and 5.2 do not tell whether a coroutine can yield: not with a C function (pcall, gsub, sort) on its stack.
+local function no_c_function()
+  local level = 2
+  while true do
+    local info = debug.getinfo(level, "S")
+    if not info then return true end
+    if info.what == "C" then return false end
+    level = level + 1
   end
-  return served
+end
+local yieldable = coroutine.isyieldable or no_c_function -- luacheck: ignore
+
+local function can_yield()
+  local co, main = coroutine.running()
+  return co ~= nil and not main and yieldable()
 end
 
---- Blocks in poll. May say true for nothing: whoever waits looks again.
+-- The background ---------------------------------------------------------------------------------------------------------
+
+-- What is looked after in hosts without tasks: by libuv's loop where there is one, and whenever something blocks.
+local background, look = nil, nil
+
+local function driver()
+  if look == nil then
+    local host = rawget(_G, "vim") and require "sandbox.hosts.nvim" or package.loaded.luv and require "sandbox.hosts.luv"
+    look = host and host.driver and host.driver(background) or false
+  end
+  return look
+end
+
+local function settle()
+  if driver() then look() end
+end
+background = tasks.new(settle)
+
+local plain = { name = "plain" }
+local forgotten = {} -- by descriptor: how often
+
+-- Blocks in poll; the background goes on meanwhile. May say true for nothing: whoever waits looks again.
 function plain.wait(fd, events, seconds)
-  local limit = seconds and core.now() + seconds
+  local limit, before = seconds and core.now() + seconds, forgotten[fd]
   repeat
     local left = limit and math.max(0, limit - core.now())
-    if next(watched) == nil then
+    if background.live == 0 then
       if core.poll(fd, events, left) then return true end
     else
-      local list = fd >= 0 and { fd, events } or {}
-      local mine = #list
-      for other, row in pairs(watched) do
-        if other ~= fd then list[#list + 1], list[#list + 2] = other, row.events() end
-      end
-      local ready = core.pollv(list, left)
-      local served = serve(ready, mine + 1)
-      if served or mine > 0 and ready[2] ~= "" then return true end
+      background:turn()
+      settle()
+      if forgotten[fd] ~= before then return true end
+      local soonest, list = background:timeout(), fd >= 0 and { fd, events } or {}
+      local others = background:fd()
+      if others then list[#list + 1], list[#list + 2] = others, "r" end
+      local ready = core.pollv(list, soonest and math.min(soonest, left or soonest) or left)
+      if fd >= 0 and ready and ready[2] ~= "" then return true end
     end
     -- A signal ends poll early, so that Lua's own handling of it (^C) comes to its turn: here.
   until limit and core.now() >= limit
   return false
 end
 
--- The loop of a luv that is loaded, also where nothing runs in a coroutine of it.
-local function luv()
-  return package.loaded.luv and not rawget(_G, "vim") and require "sandbox.hosts.luv" or nil
+function plain.forget(fd) forgotten[fd] = (forgotten[fd] or 0) + 1 end
+
+local own = { name = "loop", wait = tasks.wait }
+function own.forget(fd)
+  loop.forget(fd)
+  background:forget(fd)
+end
+function own.set() return tasks.current().set end
+function own.go(f) own.set():go(f) end
+
+local main_of_nvim -- outside of coroutines that can yield
+
+local function nvim_main()
+  local nvim = require "sandbox.hosts.nvim"
+  main_of_nvim = main_of_nvim or {
+    name = "nvim", forget = plain.forget,
+    wait = function(fd, events, seconds)
+      local before = forgotten[fd]
+      settle()
+      return nvim.block(fd, events, seconds, function() return forgotten[fd] ~= before end)
+    end,
+  }
+  return main_of_nvim
 end
 
---- Calls f when the descriptor is ready for what events() says, while something else waits; or while luv's loop runs.
-function plain.watch(fd, f, events)
-  local row, uv = { f = f, events = events }, luv()
-  local stop = uv and uv.watch(fd, f, events)
-  watched[fd] = row
-  return function()
-    if watched[fd] == row then watched[fd] = nil end
-    if stop then stop() end
-  end
-end
-
-function plain.forget(fd)
-  local uv = luv()
-  if uv then uv.forget(fd) end
-end
-
-local own = { name = "loop", wait = loop.wait, forget = loop.forget, go = loop.go }
-
-local function in_coroutine()
-  local co, main = coroutine.running()
-  return co ~= nil and not main
-end
-
--- The first whose condition holds. `loaded`: a loop that nobody has loaded does not run.
+-- Where a coroutine can yield: the first that runs it. `loaded`: a loop that nobody has loaded does not run.
 local hosts = {
-  { module = "nginx", when = function() return rawget(_G, "ngx") ~= nil end },
-  { module = "nvim", when = function() return rawget(_G, "vim") ~= nil end },
   { module = "cqueues", loaded = "cqueues" },
-  { module = "copas", loaded = "copas", when = in_coroutine },
-  { module = "luv", loaded = "luv", when = in_coroutine },
+  { module = "copas", loaded = "copas" },
+  { module = "nvim", global = "vim" },
+  { module = "luv", loaded = "luv" },
 }
 
 --- The host that the caller runs in.
 -- @treturn table
 function M.host()
-  if loop.running() then return own end
-  for _, row in ipairs(hosts) do
-    if (not row.loaded or package.loaded[row.loaded]) and (not row.when or row.when()) then
-      local host = require("sandbox.hosts." .. row.module)
-      if host.running() then return host end
+  if rawget(_G, "ngx") then
+    local nginx = require "sandbox.hosts.nginx"
+    if nginx.running() then return nginx end
+  end
+  if can_yield() then
+    if tasks.current() then return own end
+    for _, row in ipairs(hosts) do
+      if (not row.loaded or package.loaded[row.loaded]) and (not row.global or rawget(_G, row.global)) then
+        local host = require("sandbox.hosts." .. row.module)
+        if host.running() then return host end
+      end
     end
   end
+  if rawget(_G, "vim") then return nvim_main() end
   return plain
 end
 
@@ -118,11 +146,27 @@ function M.sleep(seconds)
   until left <= 0
 end
 
+local NAP = 0.02
+
+--- Waits until a condition holds that nobody wakes for: looks again, at first soon.
+-- @func condition
+-- @func[opt] sleep function(seconds)
+function M.until_true(condition, sleep)
+  local nap = 0.001
+  while not condition() do
+    (sleep or M.sleep)(nap)
+    nap = math.min(nap * 1.5, NAP)
+  end
+end
+
 --- Whether the caller is where it can wait: true, or nil, message, code.
 -- @treturn boolean
 function M.may_wait()
   local host = M.host()
   if not host.may_wait then return true end
+  if host.cosockets and not can_yield() then
+    return nil, "nothing can be waited for inside of a C function (gsub, sort, a module's loading): call it before or after", "wrong_phase"
+  end
   local ok, message, code = host.may_wait()
   return ok, message, code
 end
@@ -134,113 +178,100 @@ function M.later(f)
   if host.later then host.later(f) end
 end
 
---- Calls f whenever a transport has something, with nobody waiting: in the host's own way, or in a coroutine of its own.
--- @tparam table transport
--- @func f
--- @treturn function stops it; or nil where the host cannot
-function M.watch(transport, f)
-  local host, fd = M.host(), transport:fd()
-  if fd and host.watch then
-    transport.forget = host.forget
-    return host.watch(fd, f, function() return transport:events() end)
-  end
-  if not host.go then return nil end
-  local stopped = false
-  host.go(function()
-    while not stopped do
-      transport:wait(nil, nil)
-      if not stopped then f() end
-    end
-  end)
-  return function() stopped = true end
-end
-
--- The usual transport: a descriptor of our own.
-local Descriptor = {}
-Descriptor.__index = Descriptor
-
-function Descriptor:fd() return self.conn:fd() end
-function Descriptor:send(kind, payload, more)
-  self.nap = nil -- an answer may come soon
-  return self.conn:send(kind, payload, more)
-end
-function Descriptor:next() return self.conn:next() end
---- Takes what has come: true, false when nothing has, nil at the end.
-function Descriptor:recv()
-  if self.conn:closed() then return nil end
-  self.conn:flush()
-  local got = self.conn:recv()
-  return got
-end
-function Descriptor:events() return self.conn:queued() > 0 and "rw" or "r" end
---- Waits for something to happen; false when the time is over.
-function Descriptor:wait(seconds, wait)
-  local fd = self.conn:fd()
-  if not fd then return true end
-  local ready
-  if wait then
-    ready = wait(fd, self:events(), seconds)
-  else
-    local host = M.host()
-    self.forget = host.forget
-    self.waiting = (self.waiting or 0) + 1
-    if host.cosockets then -- it can only look again after a while, at first a short one
-      self.nap = math.min((self.nap or 0.0008) * 1.2, 0.005)
-      host.wait(-1, "r", math.min(seconds or self.nap, self.nap))
-    else
-      ready = host.wait(fd, self:events(), seconds)
-    end
-    self.waiting = self.waiting - 1
-  end
-  return ready ~= false
-end
---- Lets the others that wait look again.
-function Descriptor:wake()
-  local fd = self.conn:fd()
-  if fd and self.forget and (self.waiting or 0) > 0 then self.forget(fd) end
-end
-function Descriptor:close()
-  local fd = self.conn:fd()
-  if fd and self.forget and self.conn:owned() then self.forget(fd) end
-  self.conn:close()
-end
-
--- One for all that this Lua state starts; it ends with it.
-local zygote, zygote_path
-
--- A start by vfork and exec holds up the whole host until the new process has got a processor. nil: each is started so, then.
-local function get_zygote(path)
-  if not zygote or zygote_path ~= path or zygote:closed() then
-    if zygote then zygote:close() end
-    zygote, zygote_path = core.zygote(path) or nil, path
-  end
-  return zygote
-end
-
---- The zygote is not trusted any more: the next start makes another.
-function M.renew()
-  if zygote then zygote:close() end
-end
-
---- Starts a supervisor and gives the transport to it.
--- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
--- @treturn table, or nil, message, code
-function M.connect(plain_descriptor)
-  local path, message, code = core.supervisor()
-  if not path then return nil, message, code end
+--- Lets f go on by itself: it may wait, and nobody waits for it. In a host that has tasks it is one of them; elsewhere it goes on while
+-- something waits, and in libuv's loop.
+-- @func f function(protect); protect: an error in it must not come out, else it ends f, which was only for that
+-- @func failed function(err): f has ended so
+function M.attend(f, failed)
   local host = M.host()
-  if host.connect and not plain_descriptor then
-    local transport, why, kind = host.connect(path, get_zygote(path))
-    return transport, why, kind
+  local set = host.set and host.set() or background
+  if host.go and host.attends ~= false and not host.set then
+    host.go(function() f(true) end)
+    return
   end
-  local conn
-  conn, message, code = core.spawn(path, get_zygote(path))
-  if not conn then return nil, message, code end
-  return setmetatable({ conn = conn }, Descriptor)
+  local state = set:go(f, false)
+  state.on_end = function()
+    if state.failed then failed(state.err, state.traceback) end
+  end
+  if set == background then settle() end
 end
 
---- Whether a connection here belongs to the request that made it, and another cannot be waited for as well.
--- @treturn boolean
-function M.owns_connections() return M.host().connect ~= nil end
+-- Many at once -----------------------------------------------------------------------------------------------------------
+
+-- What f has said of an item: its value, or where that is nil its words.
+local function outcome(value, message, code)
+  if value == nil and message ~= nil then return nil, { ok = false, message = message, code = code } end
+  return value
+end
+
+local function map(list, n, f, go)
+  local results, failures, at, working, raised = {}, {}, 0, 0, nil
+  local function work()
+    while at < #list and not raised do
+      at = at + 1
+      local i = at
+      local value, failure = outcome(f(list[i], i))
+      results[i], failures[i] = value, failure
+      if failure then results[i] = failure end
+    end
+  end
+  local function ended(failed, err)
+    if failed and not raised then raised = { value = err } end
+    working = working - 1
+  end
+  local joins = {}
+  for i = 1, math.min(n, #list) do
+    working = working + 1
+    joins[i] = go(work, ended) or nil
+  end
+  for _, join in ipairs(joins) do join() end
+  M.until_true(function() return working == 0 end)
+  if raised then error(raised.value, 0) end
+  return results, failures
+end
+
+-- On 5.1 nothing can be waited for in a pcall: there an error is the host's.
+local across = coroutine.isyieldable ~= nil -- luacheck: ignore
+
+-- How a host starts a worker: go(f, ended) -> a function that waits for its end, where the host has one.
+local function go_in(host)
+  if host.set or host == plain or host == main_of_nvim then
+    local set = host.set and host.set() or background
+    return function(f, ended)
+      local state = set:go(f)
+      state.on_end = function() ended(state.failed, state.err) end
+      return host.set and function()
+        if not state.done then tasks.join(state) end
+      end
+    end
+  end
+  return function(f, ended)
+    host.go(function()
+      if not across then
+        f()
+        return ended(false)
+      end
+      local ok, err = pcall(f)
+      ended(not ok, err)
+    end)
+  end
+end
+
+--- Calls f for each item, n at a time, in the way of the host.
+-- @tparam table list
+-- @int n
+-- @func f function(item, index)
+-- @treturn table the results, in the order of the list; where f gave nil and a message: { ok = false, message=, code= }
+-- @treturn table those alone, by index
+function M.map(list, n, f)
+  if type(list) ~= "table" then error("bad argument #1 to 'map' (table expected, got " .. type(list) .. ")", 2) end
+  if type(n) ~= "number" or not (n >= 1) then error("bad argument #2 to 'map' (expected a number of at least 1)", 2) end
+  if type(f) ~= "function" then error("bad argument #3 to 'map' (function expected, got " .. type(f) .. ")", 2) end
+  local host = M.host()
+  if host == plain and not loop.active() then
+    return loop.loop(function() return map(list, n, f, go_in(own)) end)
+  end
+  return map(list, n, f, go_in(host))
+end
 
 return M

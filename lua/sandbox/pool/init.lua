@@ -8,6 +8,7 @@ local box_room = require "sandbox.box"
 local errors = require "sandbox.errors"
 local options_plan = require "sandbox.options.plan"
 local oci = require "sandbox.run.oci"
+local lock = require "sandbox.hosts.lock"
 local queue = require "sandbox.run.queue"
 
 local M = {}
@@ -107,7 +108,7 @@ function Pool:grow(delay)
     if code ~= "wrong_phase" then self.failed, self.failed_code, self.failed_at = message, code, core.now() end
     return nil, message, code
   end
-  local entry = { box = box, state = "booting", began = core.now() }
+  local entry = { box = box, state = "booting", began = core.now(), lock = lock.new() }
   self.boxes[#self.boxes + 1] = entry
   prepare_ahead(self, entry)
   return true
@@ -211,24 +212,19 @@ end
 
 function steps.ready() return true end
 
-local WEAK = { __mode = "v" }
-
--- Whether somebody is at it, and has not been killed over it.
-local function is_stepped(entry) return entry.stepping and entry.stepping[1] ~= nil end
-
 -- Takes a box on as far as it goes at the moment; it may have died meanwhile. A step may wait in some hosts (nginx), and others who
 -- look at the pool meanwhile leave that box alone.
 local function advance(self, entry)
-  if is_stepped(entry) or entry.leased or entry.destroyed then return true end
-  local mark = {}
-  entry.stepping = setmetatable({ mark }, WEAK)
+  if entry.leased or entry.destroyed then return true end
+  local token = entry.lock:take()
+  if not token then return true end
   local before, alive, message, code
   repeat
     alive, message, code = has_booted(self, entry)
     before = entry.state
     if alive ~= nil then alive, message, code = steps[before](self, entry) end
   until entry.state == before or not alive
-  entry.stepping, mark.done = nil, true
+  entry.lock:release(token)
   return alive, message, code
 end
 
@@ -276,7 +272,7 @@ end
 
 local function take_ready(self)
   for i, entry in ipairs(self.boxes) do
-    if entry.state == "ready" and not is_stepped(entry) then
+    if entry.state == "ready" and not entry.lock:held() then
       entry.leased, entry.uses = true, (entry.uses or 0) + 1
       entry.returns = entry.uses < self.options.max_uses -- unless it dies of it: so it is not replaced yet
       self.leases[entry] = true
@@ -308,7 +304,7 @@ function Pool:acquire()
   local token, message, code = self.turns:acquire(look_again, function() return self.closed end)
   if not token then return nil, code == "closed" and CLOSED or message, code end
   self.peak = math.max(self.peak, self.turns:active())
-  local waited, looked = false, began
+  local waited = false
   while true do
     if self.closed then
       self.turns:release(token)
@@ -336,10 +332,7 @@ function Pool:acquire()
       self.turns:release(token)
       return nil, ("no sandbox was ready within %g s"):format(self.options.queue_timeout), "busy"
     end
-    if not waited or core.now() - looked > 1 then -- what was killed over a box may hold it
-      looked = core.now()
-      if waited then collectgarbage() end
-    end
+    if waited then lock.collect(core.now()) end -- what was killed over a box may hold it
     waited = true
     wait_for_one(self, 1)
   end

@@ -1,9 +1,16 @@
 -- SPDX-License-Identifier: MIT
 --- A program that runs in a sandbox: its streams, its end, and the waiting for both.
+--
+-- Frames are taken by whoever looks, and never run the caller's code: what a callback is to be told is put in line. Callbacks, and a
+-- function that gives stdin, are called by the job's own waiter, or by what attends to a job that has `on_exit`; by one at a time.
 -- @module sandbox.run.job
-local result = require "sandbox.run.result"
-local wire = require "sandbox.run.wire"
+local feeder = require "sandbox.run.feeder"
+local inbox = require "sandbox.run.inbox"
+local lock = require "sandbox.hosts.lock"
 local patience = require "sandbox.run.patience"
+local result = require "sandbox.run.result"
+local streams = require "sandbox.run.stream"
+local transports = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local core = require "sandbox.core"
 
@@ -14,106 +21,34 @@ Job.__index = Job
 
 local PIECE = 64 * 1024
 local WINDOW = 256 * 1024
+local BACKLOG = 1024 * 1024 -- bytes in line for callbacks, beyond which nothing more is taken
 local SLOW = 60 -- seconds, for requests that boot nothing
 local FOREVER = 1e9 -- seconds, the longest that every host can wait
-
-local function new_stream()
-  return { first = 1, last = 0, chunks = {}, seqs = {} }
-end
-
--- Callbacks and stdin functions are the caller's code: an error in one kills the run and is raised again after it.
-local function guarded(self, f, ...)
-  local ok, value = pcall(f, ...)
-  if ok then return value end
-  if not self.raised then self.raised = { value = value } end
-  if not self.gone then self.transport:send("K", "\0") end
-  return nil
-end
 
 local function u32(bytes)
   local a, b, c, d = bytes:byte(1, 4)
   return a + b * 256 + c * 65536 + d * 16777216
 end
 
--- stdin ---------------------------------------------------------------------------------------------------------------
-
-local function open_source(stdin)
-  if type(stdin) == "string" then
-    local at = 1
-    return function(n)
-      if at > #stdin then return nil end
-      local piece = stdin:sub(at, at + n - 1)
-      at = at + n
-      return piece
-    end
-  end
-  if type(stdin) == "table" and stdin.from then
-    -- A FIFO or a terminal would hold up the whole host, and a directory would read as nothing.
-    local file, why, name = core.reader(stdin.from)
-    if not file then
-      return nil, "stdin " .. (name == "EINVAL" and stdin.from .. " is no regular file" or why), "bad_rootfs"
-    end
-    return function(n)
-      local piece, message = file:read(n)
-      if message then error("stdin: " .. message, 0) end
-      if not piece then file:close() end
-      return piece
-    end
-  end
-  local rest = ""
-  return function(n) -- a function of the caller's, whose chunks may be of any size
-    while rest == "" do
-      rest = stdin()
-      if rest == nil then return nil end
-      if type(rest) ~= "string" then error("stdin: expected a string or nil from the function, got a " .. type(rest), 0) end
-    end
-    local piece = rest:sub(1, n)
-    rest = rest:sub(n + 1)
-    return piece
-  end
-end
-
-local function end_stdin(self)
-  self.source = nil
-  if not self.stdin_ended then
-    self.stdin_ended = true
-    self.transport:send("E", "")
-  end
-end
-
--- Sends of stdin what the window allows.
-local function feed(self)
-  while self.source and self.window > 0 and not self.x and not self.raised do
-    local n = math.min(self.window, PIECE)
-    local piece
-    piece = guarded(self, self.source, n)
-    if not piece then return end_stdin(self) end
-    self.window = self.window - #piece
-    self.transport:send("I", piece)
-  end
+-- Over: what its supervisor says is known, and it is not spoken to any more.
+local function send(self, kind, payload)
+  if not self.ended then self.transport:send(kind, payload) end
 end
 
 -- Frames --------------------------------------------------------------------------------------------------------------
 
-local function keep(self, name, chunk)
-  local stream = self.streams[name]
-  self.seq = self.seq + 1
-  stream.last = stream.last + 1
-  stream.chunks[stream.last], stream.seqs[stream.last] = chunk, self.seq
-end
-
 local function on_output(self, name, chunk)
   if chunk == "" then return end
   local callback = self.plan["on_" .. name]
-  if not callback then return keep(self, name, chunk) end
-  if self.raised then return end
-  if guarded(self, callback, chunk) == false then self.transport:send("K", "\0") end
+  if callback then return self.inbox:put({ f = callback, chunk = chunk }) end
+  self.seq = self.seq + 1
+  self.streams[name]:push(chunk, self.seq)
 end
 
 local function take_rest(self, name)
   local stream = self.streams[name]
   if self.plan["on_" .. name] or stream.read then return nil end
-  return table.concat(stream.chunks, "", stream.first, stream.last)
+  return stream:all()
 end
 
 -- The end, once: from a result, from the loss of the supervisor, from close.
@@ -123,8 +58,7 @@ local function conclude(self, r, message, code)
   self.source = nil
   self.result, self.message, self.code = r, message, code
   if self.plan.done then self.plan.done(r, message, code) end
-  if self.stop_watching then self.stop_watching() end
-  if self.plan.on_exit then guarded(self, self.plan.on_exit, r, message, code) end
+  if self.plan.on_exit then self.inbox:put({ f = self.plan.on_exit, r = r, message = message, code = code }) end
 end
 
 -- The result is made when it is asked for first: what was read until then is not in it.
@@ -148,33 +82,47 @@ local handlers = {
   X = on_result,
 }
 
-local MAIN = {}
-
-local function me()
-  return coroutine.running() or MAIN
-end
-
 local function lost(self, message)
   self.gone = true
   conclude(self, nil, message, "supervisor_lost")
 end
 
--- A supervisor that says nothing is asked whether it is there; one that says nothing then is given up. What has no descriptor is read
--- by waiting for it only, and its answer may be there unread.
-local function look_after(self, waited)
-  if self.gone or self.closed then return end
-  local due = self.patience:due(core.now())
-  if due == "ask" then
-    self.transport:send("P", "")
-  elseif due and (waited or self.transport:fd()) then
-    if not self.started then wait.renew() end -- who forked it may be what hangs
-    lost(self, "the supervisor does not answer: it is stopped, or hangs")
-    self.transport:close()
+-- An error in the caller's code kills the run and is raised again after it.
+local function blame(self, err)
+  if not self.raised then self.raised = { value = err } end
+  send(self, "K", "\0")
+end
+
+local function protected(self, f, ...)
+  local ok, value = pcall(f, ...)
+  if ok then return value end
+  blame(self, value)
+  return nil
+end
+
+local function end_stdin(self)
+  self.source = nil
+  if not self.stdin_ended then
+    self.stdin_ended = true
+    send(self, "E", "")
   end
 end
 
+-- Sends of stdin what the window allows. `call` asks the source for a piece.
+local function feed(self, call)
+  while self.source and self.window > 0 and not self.ended and not self.raised do
+    local source = self.source
+    local piece = call(self, source.next, source, math.min(self.window, PIECE))
+    if not piece then return end_stdin(self) end
+    self.window = self.window - #piece
+    send(self, "I", piece)
+  end
+end
+
+local function directly(_, f, ...) return f(...) end
+
 -- One helping: a guest that never stops writing must hold up neither other coroutines nor a deadline.
-local function take(self)
+local function take_frames(self)
   local transport = self.transport
   local more = transport:recv()
   local kind, payload = transport:next()
@@ -185,7 +133,7 @@ local function take(self)
     if handler then handler(self, payload) end
     kind, payload = transport:next()
   end
-  feed(self)
+  if self.source and not self.source.calls then feed(self, protected) end
   if more == nil and not self.gone then
     lost(self, "the supervisor ended without a result: it was killed, or could not start")
   end
@@ -193,60 +141,140 @@ local function take(self)
   if changed and transport.wake and not self.closed then transport:wake() end
 end
 
---- Takes what has come and sends what can be sent; never waits.
--- @treturn boolean whether the run has ended
-function Job:step()
-  if self.closed then return true end
-  if self.stepping then return self.ended end -- a callback that uses its own job
-  self.stepping = me()
-  local ok, err = pcall(take, self)
-  self.stepping = nil
-  if ok then
-    look_after(self)
-    return self.ended
+-- A supervisor that says nothing is asked whether it is there; one that says nothing then is given up. What has no descriptor is read
+-- by waiting for it only, and its answer may be there unread.
+local function look_after(self, waited)
+  if self.gone or self.closed or self.released then return end
+  local due = self.patience:due(core.now())
+  if due == "ask" then
+    self.transport:send("P", "")
+  elseif due and (waited or self.transport:fd()) then
+    if not self.started then transports.renew() end -- who forked it may be what hangs
+    lost(self, "the supervisor does not answer: it is stopped, or hangs")
   end
-  local conn = self.transport.conn
-  if not (conn and conn:closed()) then error(err, 0) end -- not ours: an interrupt, or no memory
-  lost(self, "the supervisor sent what is no frame")
+end
+
+-- Gives the connection back: its result is here, and nobody waits for what is left of the run to go.
+local function release(self)
+  if self.closed or self.released or not self.ended or self.lingers and not self.gone then return end
+  if self.transport.is_lent and self.transport:is_lent() then return end
+  self.released = true
+  self.transport:close()
+end
+
+--- Takes what has come and sends what can be sent; never waits, and never runs the caller's code.
+-- @bool[opt] waited something was waited for before
+-- @treturn boolean whether the run has ended
+function Job:take(waited)
+  if self.closed or self.released then return true end
+  if self.inbox.bytes > BACKLOG and not self.lingers then return self.ended end
+  local ok, err = pcall(take_frames, self)
+  if not ok then
+    local conn = self.transport.conn
+    if not (conn and conn:closed()) then error(err, 0) end -- not ours: an interrupt, or no memory
+    lost(self, "the supervisor sent what is no frame")
+  end
+  look_after(self, waited)
+  release(self)
+  return self.ended
+end
+
+-- Callbacks -----------------------------------------------------------------------------------------------------------
+
+local function wants_stdin(self) return self.source and self.source.calls and self.window > 0 and not self.raised and not self.ended end
+
+local function has_events(self) return not self.inbox:is_empty() or wants_stdin(self) end
+
+local function tell(self, event, call)
+  if not event.chunk then return call(self, event.f, event.r, event.message, event.code) end
+  if self.raised or self.closed then return end
+  if call(self, event.f, event.chunk) == false then send(self, "K", "\0") end
+end
+
+-- Tells the callbacks what is in line for them, and asks for stdin; false where somebody else is at it.
+local function deliver(self, call)
+  if not has_events(self) then return not self.lock:held() end
+  local token = self.lock:take()
+  if not token then return false end
+  local event = self.inbox:take()
+  while event do
+    tell(self, event, call)
+    event = self.inbox:take()
+  end
+  if wants_stdin(self) then feed(self, call) end
+  self.lock:release(token)
+  if self.transport.wake and not self.closed and not self.released then self.transport:wake() end
   return true
 end
 
--- Waits until condition(self) holds. true, or false when the deadline has passed.
-local function wait_until(self, condition, deadline)
-  self:step()
-  local looked = self.transport:fd() ~= nil -- what has no descriptor is read by waiting for it only
-  while not condition(self) do
+-- Waiting -------------------------------------------------------------------------------------------------------------
+
+local function is_over(self)
+  return self.ended and self.inbox:is_empty() and not self.lock:held()
+end
+
+local function pause(self, seconds)
+  if self.plan.wait then self.plan.wait(-1, "r", seconds) else wait.sleep(seconds) end
+  lock.collect(core.now())
+end
+
+-- Waits until condition(self) holds. true, or false when the deadline has passed. `call`: how callbacks are called; false: not by us.
+local function wait_until(self, condition, deadline, call)
+  if call == nil then call = protected end
+  local looked, nap, waited = self.transport:fd() ~= nil, 0.001, false -- what has no descriptor is read by waiting for it only
+  while true do
+    self:take(waited)
+    local mine = call and deliver(self, call)
+    if condition(self) then return true end
+    if condition == is_over and self.lock:is_mine() then error("a callback cannot wait for its own job", 0) end
     local now = core.now()
-    local left = deadline and deadline - now
-    if left and left <= 0 and looked then return false end
-    left = math.max(0, math.min(left or FOREVER, self.patience:left(now)))
+    local left = math.max(0, math.min(deadline and deadline - now or FOREVER, FOREVER))
+    if left <= 0 and looked then return false end
     looked = true
-    if self.stepping == me() then error("a callback cannot wait for its own job", 0) end
-    if self.stepping then -- another coroutine's callback waits for something else
-      local nap = math.min(left, 0.005)
-      if self.plan.wait then self.plan.wait(-1, "r", nap) else wait.sleep(nap) end
-    else
-      self.transport:wait(left, self.plan.wait)
+    if self.ended and not self.lingers or self.gone or self.inbox.bytes > BACKLOG then -- another one's callback is waited for
+      pause(self, math.min(left, nap))
+      nap = math.min(nap * 1.5, 0.02)
+    elseif not (mine and has_events(self)) then
+      self.transport:wait(math.min(left, self.patience:left(now)), self.plan.wait)
+      waited = true
     end
-    self:step()
-    look_after(self, true)
   end
-  return true
+end
+
+--- Takes what has come and tells the callbacks; never waits by itself. For event loops, when `pollfd` is ready.
+-- @treturn boolean whether the run has ended
+function Job:step()
+  self:take()
+  deliver(self, protected)
+  return self.ended
 end
 
 -- What a callback raised, once, when the run has ended.
-local function take_raised(self, at_once)
+local function take_raised(self)
   local raised = self.raised
   if not raised or not self.ended or raised.told then return nil end
   raised.told = true
-  if not at_once then self:wait_gone() end -- after the clean-up
+  self:wait_gone() -- after the clean-up
   return raised
 end
 
 -- It is raised again where somebody waits for the end.
-local function reraise(self, at_once)
-  local raised = take_raised(self, at_once)
+local function reraise(self)
+  local raised = take_raised(self)
   if raised then error(raised.value, 0) end
+end
+
+local attend
+
+-- Lets a job that nobody may wait for tell of its end.
+function attend(self)
+  wait.attend(function(protect)
+    wait_until(self, is_over, nil, protect and protected or directly)
+    if self.raised and not self.raised.told and self.plan.complain then self.plan.complain(self.raised.value) end
+  end, function(err)
+    blame(self, err)
+    attend(self)
+  end)
 end
 
 local function check_open(self, name)
@@ -254,8 +282,6 @@ local function check_open(self, name)
 end
 
 -- The methods of API.md ---------------------------------------------------------------------------------------------------
-
-local function has_ended(self) return self.ended end
 
 --- Waits for the end.
 -- @number[opt] seconds at most so long
@@ -270,13 +296,20 @@ function Job:wait(seconds)
   return r, message, code
 end
 
-local function is_gone(self) return self.gone or self.closed or self.transport.gone and self.transport:gone() end
+local function is_gone(self)
+  if self.gone or self.closed then return true end
+  if self.released then return not self.dir or core.lstat(self.dir) == nil end
+  return self.transport.gone and self.transport:gone()
+end
 
 --- Waits until nothing of the run is left: processes, cgroups, directories.
 -- @number[opt] seconds
 -- @treturn boolean
 function Job:wait_gone(seconds)
-  return wait_until(self, is_gone, seconds and core.now() + seconds)
+  self.lingers = not self.released
+  local gone = wait_until(self, is_gone, seconds and core.now() + seconds, false)
+  release(self)
+  return gone
 end
 
 local function can_write(self) return self.window > 0 or self.ended end
@@ -289,7 +322,7 @@ function Job:write(bytes)
   if type(bytes) == "number" then bytes = tostring(bytes) end
   if type(bytes) ~= "string" then error("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")", 2) end
   local at = 1
-  self:step()
+  self:take()
   while at <= #bytes do
     if self.stdin_ended or self.ended or not self.plan.stdin_open then return nil, "stdin is closed", "closed" end
     if self.window > 0 then
@@ -311,17 +344,10 @@ function Job:close_stdin()
   if not self.ended then end_stdin(self) end
 end
 
-local function head(self, name)
-  local stream = self.streams[name]
-  return stream.first <= stream.last and stream.seqs[stream.first] or nil
-end
+local function head(self, name) return self.streams[name]:head() end
 
 local function pop(self, name)
-  local stream = self.streams[name]
-  local chunk = stream.chunks[stream.first]
-  stream.chunks[stream.first], stream.seqs[stream.first] = nil, nil
-  stream.first = stream.first + 1
-  stream.read = true
+  local chunk = self.streams[name]:pop()
   if self.result then self.result[name] = nil end
   return chunk
 end
@@ -375,30 +401,7 @@ function Job:lines(name)
   check_open(self, "lines")
   name = name or "stdout"
   check_stream(name, 2)
-  local rest, from, parts = "", 1, {} -- from: where the next line starts; cutting rest each time would be quadratic
-  return function()
-    while true do
-      local at = rest:find("\n", from, true)
-      if at then
-        local piece = rest:sub(from, at - 1)
-        from = at + 1
-        if #parts == 0 then return piece end
-        parts[#parts + 1] = piece
-        local line = table.concat(parts)
-        parts = {}
-        return line
-      end
-      if from <= #rest then parts[#parts + 1] = rest:sub(from) end
-      rest, from = read_one(self, name), 1
-      if not rest then
-        rest = ""
-        if #parts == 0 then return nil end
-        local line = table.concat(parts)
-        parts = {}
-        return line
-      end
-    end
-  end
+  return streams.lines(function() return read_one(self, name) end)
 end
 
 --- Kills the run, or sends its program a signal.
@@ -418,8 +421,8 @@ function Job:close()
   if self.closed then return end
   self.closed, self.gone = true, true
   conclude(self, nil, "the job is closed", "closed") -- before whoever waits for it is woken, who would wait again
-  if self.stop_watching then self.stop_watching() end
-  self.transport:close()
+  if not self.released then self.transport:close() end
+  deliver(self, protected)
 end
 
 Job.__close = Job.close
@@ -435,7 +438,7 @@ end
 -- @number[opt] seconds
 -- @return result, message, code, and { value = what was raised }
 function Job:finish(seconds)
-  if not self.ended and not wait_until(self, has_ended, seconds and core.now() + seconds) then
+  if not is_over(self) and not wait_until(self, is_over, seconds and core.now() + seconds) then
     return nil, "the program still runs", "timeout"
   end
   local raised = take_raised(self)
@@ -446,10 +449,8 @@ end
 --- For pools: whether the program has said that it is ready, a line on stdout, which is taken away.
 -- @treturn boolean
 function Job:take_line()
-  local stream = self.streams.stdout
-  local text = table.concat(stream.chunks, "", stream.first, stream.last)
-  if not text:find("\n", 1, true) then return false end
-  self.streams.stdout = new_stream()
+  if not self.streams.stdout:all():find("\n", 1, true) then return false end
+  self.streams.stdout = streams.new()
   return true
 end
 
@@ -463,8 +464,8 @@ function Job:lease(plan, limits, code, input)
   self.plan = plan
   self.patience:begin(core.now(), plan.limits.timeout)
   self.transport:send("L", limits)
-  self.source = open_source(code .. (input or ""))
-  feed(self)
+  self.source = feeder.new(code .. (input or ""))
+  feed(self, protected)
 end
 
 --- One descriptor to poll, in the form that cqueues expects.
@@ -478,47 +479,31 @@ function Job:__tostring()
   return ("sandbox.job %s (%s)"):format(self.id or "?", self.closed and "closed" or self.ended and "ended" or "running")
 end
 
-local function send_files(transport, files)
-  for _, file in ipairs(files or {}) do
-    transport:send("F", wire.file(file), true)
-    local content = file.content or ""
-    for at = 1, #content, PIECE do transport:send("D", content:sub(at, at + PIECE - 1)) end
-  end
-end
-
 --- Starts a job over a transport. Takes the transport over in every case.
 -- @tparam table transport
 -- @tparam table plan what was asked, validated
 -- @tparam table request what the supervisor gets
 -- @treturn Job or nil, message, code
 function M.start(transport, plan, request)
+  local state_dir = plan.runtime and plan.runtime.state_dir
   local self = setmetatable({
-    transport = transport, plan = plan, id = request.id, window = WINDOW, seq = 0, ended = false,
-    streams = { stdout = new_stream(), stderr = new_stream() },
+    transport = transport, plan = plan, id = request.id, dir = state_dir and state_dir .. "/run-" .. request.id, window = WINDOW, seq = 0, ended = false,
+    streams = { stdout = streams.new(), stderr = streams.new() },
+    inbox = inbox.new(), lock = lock.new(),
     patience = patience.new(core.now(), request.boot_timeout or SLOW, plan.limits and plan.limits.timeout),
   }, Job)
   local source, message, code
   if plan.stdin ~= nil then
-    source, message, code = open_source(plan.stdin)
+    source, message, code = feeder.new(plan.stdin)
     if not source then
       transport:close()
       return nil, message, code
     end
   end
-  -- In one go, for the supervisor wakes up for each.
-  transport:send("R", request.r, true)
-  if request.config then transport:send("C", request.config, true) end
-  send_files(transport, request.files)
-  transport:send("G", "")
+  transports.send(transport, request)
   self.source = source
-  feed(self)
-  if plan.on_exit and not plan.wait then
-    self.stop_watching = wait.watch(transport, function()
-      self:step()
-      reraise(self, true) -- nobody else is there to be told, and nothing waits here
-    end)
-    if self.ended and self.stop_watching then self.stop_watching() end
-  end
+  if source and not source.calls then feed(self, protected) else deliver(self, protected) end
+  if plan.on_exit and not plan.wait then attend(self) end
   return self
 end
 

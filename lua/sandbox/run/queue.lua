@@ -1,17 +1,19 @@
 -- SPDX-License-Identifier: MIT
 --- Turns: at most so many runs at once, the others in the order of their coming.
 --
--- A turn is a token, held in a weak set: whoever is forgotten with its token gives the turn back. Nobody can be woken in
--- every host there is, so those who wait look again after a short sleep; only the first of the line may take a free turn,
--- and one that has not looked for a while (its coroutine was killed) loses its place.
+-- A turn is a token, and so is a place in the line; both are known weakly, so that whoever is forgotten with its own gives it back.
+-- Nobody can be woken in every host there is: those who wait look again after a short sleep, and the first that looks takes the turn.
+-- One that was killed does not look any more, and is passed over once the others have looked often.
 -- @module sandbox.run.queue
+local lock = require "sandbox.hosts.lock"
+
 local M = {}
 
 local Queue = {}
 Queue.__index = Queue
 
-local STALE = 2 -- seconds without a look
-local COLLECT = 1 -- seconds between two looks for turns that were forgotten
+local LOOKS = 20 -- looks of each of the others, without one of its own, after which a place is passed over
+local WEAK_KEYS, WEAK_VALUES = { __mode = "k" }, { __mode = "v" }
 
 --- Makes a queue.
 -- @tparam table options max_concurrent, queue, queue_timeout, as of an instance
@@ -20,7 +22,7 @@ local COLLECT = 1 -- seconds between two looks for turns that were forgotten
 function M.new(options, now)
   return setmetatable({
     max = options.max_concurrent, length = options.queue, timeout = options.queue_timeout, now = now,
-    held = setmetatable({}, { __mode = "k" }), line = {},
+    held = setmetatable({}, WEAK_KEYS), line = {}, looks = 0,
   }, Queue)
 end
 
@@ -32,22 +34,23 @@ function Queue:active()
   return n
 end
 
---- How many wait.
--- @treturn integer
-function Queue:waiting()
-  return #self.line
-end
-
-local function drop_stale(self)
-  local now = self.now()
+-- A place whose ticket nobody holds any more is none.
+local function drop_forgotten(self)
   for i = #self.line, 1, -1 do
-    if now - self.line[i].seen > STALE then table.remove(self.line, i) end
+    if not self.line[i][1] then table.remove(self.line, i) end
   end
 end
 
+--- How many wait.
+-- @treturn integer
+function Queue:waiting()
+  drop_forgotten(self)
+  return #self.line
+end
+
 local function leave(self, ticket)
-  for i, other in ipairs(self.line) do
-    if other == ticket then return table.remove(self.line, i) end
+  for i, place in ipairs(self.line) do
+    if place[1] == ticket then return table.remove(self.line, i) end
   end
 end
 
@@ -61,14 +64,17 @@ local function busy(self, why)
   return nil, ("%s (%d running, %d waiting)"):format(why, self:active(), #self.line), "busy"
 end
 
--- A turn that a killed coroutine held comes back when that is collected: where all are taken, every now and then it is seen to.
-local function is_free(self)
-  if not self.max or self:active() < self.max then return true end
-  local now = self.now()
-  if now - (self.collected or -COLLECT) < COLLECT then return false end
-  self.collected = now
-  collectgarbage()
-  return self:active() < self.max
+local function is_free(self) return not self.max or self:active() < self.max end
+
+-- Whether a ticket is the first of those that still look.
+local function is_first(self, ticket)
+  local patience = LOOKS * #self.line
+  for _, place in ipairs(self.line) do
+    local other = place[1]
+    if other == ticket then return true end
+    if other and self.looks - other.looked <= patience then return false end
+  end
+  return true
 end
 
 --- Waits for a turn.
@@ -76,28 +82,22 @@ end
 -- @func closed function(): true when the wait is in vain
 -- @treturn table the token, for `release`; or nil, message, code
 function Queue:acquire(sleep, closed)
-  drop_stale(self)
+  drop_forgotten(self)
   if #self.line == 0 and is_free(self) then return take(self) end
   if self.length == false then return busy(self, "all turns are taken, and queue is off") end
   if type(self.length) == "number" and #self.line >= self.length then return busy(self, "the queue is full") end
   local began, nap = self.now(), 0.001
-  local ticket = { seen = began }
-  self.line[#self.line + 1] = ticket
+  local ticket = { looked = self.looks }
+  self.line[#self.line + 1] = setmetatable({ ticket }, WEAK_VALUES)
   while true do
+    self.looks = self.looks + 1
+    ticket.looked = self.looks
     if closed() then
       leave(self, ticket)
       return nil, "the instance is closed", "closed"
     end
-    drop_stale(self)
-    local place
-    for i, other in ipairs(self.line) do
-      if other == ticket then place = i end
-    end
-    if not place then -- taken for dead: back to the end, but not to the beginning of the clock
-      self.line[#self.line + 1] = ticket
-      place = #self.line
-    end
-    if place == 1 and is_free(self) then
+    drop_forgotten(self)
+    if is_free(self) and is_first(self, ticket) then
       leave(self, ticket)
       return take(self)
     end
@@ -105,8 +105,8 @@ function Queue:acquire(sleep, closed)
       leave(self, ticket)
       return busy(self, ("no turn within %g s"):format(self.timeout))
     end
+    lock.collect(self.now())
     sleep(nap)
-    ticket.seen = self.now()
     nap = math.min(nap * 1.5, 0.02)
   end
 end
