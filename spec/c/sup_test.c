@@ -197,7 +197,7 @@ static int parse(struct sup_request *r, const char *text, size_t n)
 static void test_request(void)
 {
 	static const char good[] = "mode=run\0id=0123456789abcdef\0state_dir=/s\0runsc=/r\0platform=ptrace\0rootfs=host\0"
-				   "timeout=1.5\0memory=1024\0arg=a\0arg=b";
+				   "map_base=100000\0timeout=1.5\0memory=1024\0arg=a\0arg=b";
 #define ROW(text) { text, sizeof(text) }
 	static const struct { const char *text; size_t n; } bad[] = {
 		ROW("mode=run\0id=../x\0state_dir=/s\0runsc=/r\0platform=p\0rootfs=host"),

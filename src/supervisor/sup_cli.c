@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,30 +55,29 @@ pid_t sup_cli_start(const struct sup_spawn *s, const struct sup_dir *box, const 
 int sup_cli_pid(const struct sup_dir *box, const struct sup_request *r)
 {
 	char text[32];
+	long pid = sup_cli_read(box, r, "pid", text, sizeof(text)) ? strtol(text, NULL, 10) : 0;
 
-	return sup_cli_read(box, r, "pid", text, sizeof(text)) ? atoi(text) : 0;
+	return pid > 1 && pid <= INT32_MAX ? (int)pid : 0;
+}
+
+pid_t sup_cli_spawn(const struct sup_spawn *s, const char *verb, int pid, int signo)
+{
+	struct sup_spawn plain = { .request = s->request, .stdio = { -1, -1, -1 }, .nice = s->nice };
+	struct sup_error ignored = { .code = "" };
+	char root[400], which[32], number[16];
+	char *argv[] = { (char *)s->request->runsc, root, (char *)verb, which, (char *)s->request->container, number, NULL };
+
+	(void)snprintf(root, sizeof(root), "--root=%s/r", s->request->box);
+	(void)snprintf(which, sizeof(which), "--pid=%d", pid);
+	(void)snprintf(number, sizeof(number), "%d", signo);
+	return sup_spawn_argv(&plain, argv, &ignored);
 }
 
 int sup_cli_call(const struct sup_spawn *s, const char *verb, int pid, int signo, double seconds)
 {
-	struct sup_spawn plain = { .request = s->request, .stdio = { -1, -1, -1 }, .nice = s->nice };
-	struct sup_error ignored = { .code = "" };
 	double limit = sbx_time_now() + seconds;
-	char root[400], which[32], number[16];
-	char *argv[8] = { (char *)s->request->runsc, root, (char *)verb };
-	int n = 3, status;
-
-	(void)snprintf(root, sizeof(root), "--root=%s/r", s->request->box);
-	if (pid) {
-		(void)snprintf(which, sizeof(which), "--pid=%d", pid);
-		argv[n++] = which;
-	}
-	argv[n++] = (char *)s->request->container;
-	if (signo) {
-		(void)snprintf(number, sizeof(number), "%d", signo);
-		argv[n++] = number;
-	}
-	pid_t child = sup_spawn_argv(&plain, argv, &ignored);
+	pid_t child = sup_cli_spawn(s, verb, pid, signo);
+	int status;
 
 	while (child > 0) {
 		pid_t got = waitpid(child, &status, WNOHANG);

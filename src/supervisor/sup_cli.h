@@ -20,7 +20,9 @@ size_t sup_cli_read(const struct sup_dir *box, const struct sup_request *r, cons
 pid_t sup_cli_start(const struct sup_spawn *s, const struct sup_dir *box, const char *process, struct sup_error *e);
 /* The program's pid in the guest, once it has one; 0: not yet. */
 int sup_cli_pid(const struct sup_dir *box, const struct sup_request *r);
-/* `runsc VERB`, with a pid and a signal where they are not 0; waits for its end. -1: it failed, or took too long. */
+/* Starts `runsc VERB` for a process of the box and a signal; -1: it cannot be. */
+pid_t sup_cli_spawn(const struct sup_spawn *s, const char *verb, int pid, int signo);
+/* The same, and waits for its end. -1: it failed, or took too long. */
 int sup_cli_call(const struct sup_spawn *s, const char *verb, int pid, int signo, double seconds);
 /* Removes the program's files. */
 void sup_cli_remove(const struct sup_dir *box, const struct sup_request *r);

@@ -11,25 +11,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "sbx_buf.h"
 #include "sup_error.h"
 #include "sup_request.h"
 
 struct sup_control {
-	int fd;			/* -1: none */
+	int fd;			/* -1: none; never blocks */
+	struct sbx_buf out;	/* what of the request is not sent yet */
 	size_t got;		/* bytes of the reply that is coming */
 	struct json_tokener *tokener;
 };
 
+#define SUP_CONTROL_NONE ((struct sup_control){ .fd = -1 })
+
 /* Moves into the box's network namespace where its socket is an abstract one (the build of 2022), and into its user namespace
- * where that or `runsc exec` needs it. Once a process. */
-int sup_control_enter(const struct sup_request *r, struct sup_error *e);
-/* Connects to the box named by the request. */
-int sup_control_open(struct sup_control *c, const struct sup_request *r, struct sup_error *e);
+ * where that is so, or `user` asks for it. Once a process. */
+int sup_control_enter(const struct sup_request *r, bool user, struct sup_error *e);
+/* Connects to the box named by the request, waiting so long while too many others do; 0: not at all. */
+int sup_control_open(struct sup_control *c, const struct sup_request *r, double seconds, struct sup_error *e);
 void sup_control_close(struct sup_control *c);
 
-/* Sends a request; arg is a JSON value. The descriptors stay the caller's. -1: the box is gone, or does not take it. */
+/*
+ * Begins to send a request, never waiting; arg is a JSON value. The descriptors stay the caller's. -1: the box is gone, or the
+ * request before is still on its way. What is left of it goes with sup_control_receive.
+ */
 int sup_control_send(struct sup_control *c, const char *method, const char *arg, const int *fd, unsigned n);
-/* Reads what has come of a reply, never waiting. 1: whole, *reply is the caller's (json_object_put); 0: not yet; -1: none will. */
+/* What to poll the descriptor for. */
+short sup_control_events(const struct sup_control *c);
+/* Sends what is left, and reads what has come of a reply; never waits. 1: whole, *reply is the caller's (json_object_put);
+ * 0: not yet; -1: none will. */
 int sup_control_receive(struct sup_control *c, struct json_object **reply);
 /*
  * A whole call within a time. 0: *result (may be NULL: not wanted) is the caller's; -1: the error is set, with code `closed`
@@ -39,5 +49,7 @@ int sup_control_call(struct sup_control *c, const char *method, const char *arg,
 		     struct json_object **result, struct sup_error *e);
 /* Takes a whole reply apart, as `call` does. Puts the reply. */
 int sup_control_result(struct json_object *reply, struct json_object **result, struct sup_error *e);
+/* The whole number in a result, or -1 where it is none between 0 and max. Puts the result. */
+int sup_control_number(struct json_object *result, int max);
 
 #endif

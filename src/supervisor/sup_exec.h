@@ -7,6 +7,7 @@
 #ifndef SUP_EXEC_H
 #define SUP_EXEC_H
 
+#include <poll.h>
 #include <stdbool.h>
 
 #include "sup_control.h"
@@ -18,13 +19,26 @@
 #include "sup_trace.h"
 #include "sup_tree.h"
 
+struct sup_exec_way;
+
+/* What is polled for a program, beside its streams: the helper's words, the answer to a call, the answer to a signal. */
+#define SUP_EXEC_POLL 3
+/* More signals than this at once, and the last are dropped. */
+#define SUP_EXEC_SIGNALS 64
+
 struct sup_exec {
+	const struct sup_exec_way *way;
 	struct sup_dir box;		/* the box's, not ours */
-	struct sup_control wait;	/* on which WaitPID is answered */
+	struct sup_control wait;	/* on which ExecuteAsync and then WaitPID are answered */
+	struct sup_control signal;	/* on which a signal is */
+	unsigned char signals[SUP_EXEC_SIGNALS];	/* still to be sent, in this order */
+	unsigned signals_n;
+	double signal_limit;		/* when its answer is waited for no more */
 	int report;			/* the helper's words: that it becomes the program, and what failed */
 	unsigned said;			/* how many of them have come: two at most */
 	int stats, runsc, keeper;	/* RUN/stats, and pidfds of the box's runsc and its supervisor */
 	int pid;			/* in the guest; 0: none yet */
+	bool asked;			/* it has been asked for, and has none yet: it may appear at any moment */
 	bool gone;			/* the box is */
 	bool destroyed;			/* by us: the program could not be killed alone */
 	struct sup_stats before;	/* what the box had used at the program's start */
@@ -35,27 +49,59 @@ struct sup_exec {
 	int command_status;
 };
 
+/* What differs between the control socket (sup_exec_control.c) and runsc's commands (sup_exec_command.c). */
+struct sup_exec_way {
+	bool user_namespace;	/* of the box: needed */
+	bool connects;		/* to the control socket */
+	double kill_seconds;	/* within which all of a killed program must be gone, or the box goes */
+	/* Starts the program, or the helper that becomes it. Never waits. */
+	int (*start)(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
+	void (*serve)(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);
+	/* Sends a signal to a process of the box, not waiting for anything. */
+	void (*signal)(struct sup_exec *x, int pid, int signo);
+	/* Kills one process. -1: the box does not answer. */
+	int (*kill)(const struct sup_exec *x, struct sup_control *c, int pid);
+	/* Lets the box stand still, or go on. -1: it does not answer. */
+	int (*hold)(struct sup_exec *x, struct sup_control *c, bool still);
+};
+
+extern const struct sup_exec_way sup_exec_control, sup_exec_command;
+
+/* Within which the box answers to one call. */
+#define SUP_EXEC_CALL_SECONDS 2.0
+
 /* Whether the box's supervisor lives. */
 bool sup_exec_kept(const struct sup_exec *x);
 
 void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct sup_spawn *s);
 /* Gets hold of the box and, where it is used, of its control socket; once more does nothing. */
-int sup_exec_attach(struct sup_exec *x, struct sup_error *e);
+int sup_exec_attach(struct sup_exec *x, const struct sup_exec_way *way, struct sup_error *e);
 /* Runs a program of ours to its end, without streams: the next finds the sandbox warm. arg: ExecArgs. */
 int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e);
-/* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs. stdio: the guest's ends of the pipes. */
-int sup_exec_start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
+/* Starts the program, or the helper that becomes it; arg: the JSON of gVisor's ExecArgs, or of OCI's process.
+ * stdio: the guest's ends of the pipes. */
+int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const char *arg, const int stdio[3], struct sup_error *e);
 /* Reads what has come: the program's start and end go to t, a program that could not be started to e. */
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);
-/* One call, and its result as JSON; NULL: the error is set. The text is the caller's (free). */
-char *sup_exec_call(struct sup_exec *x, const char *arg, struct sup_error *e);
+/* Begins one call, its argument as JSON. */
+int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e);
+/* What it gave, as JSON, the caller's (free); NULL: nothing yet, or the error is set. */
+char *sup_exec_answer(struct sup_exec *x, struct sup_error *e);
+/* What to poll. */
+void sup_exec_poll(const struct sup_exec *x, struct pollfd p[SUP_EXEC_POLL]);
 /* What the box used until now was not the program's. */
 void sup_exec_restart(struct sup_exec *x);
 /* After the program's end: what the box's supervisor measured then; waits for it a little. */
 struct sup_stats sup_exec_measure(const struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);
+/* Whom a signal is for: the program itself, or our helper, which passes it on. */
+int sup_exec_target(const struct sup_exec *x, int signo);
 /* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);
+/* Turns what runsc said into the caller's error: some of it is the caller's mistake, and of a dying box all is its death. */
+void sup_exec_explain(const struct sup_exec *x, struct sup_error *e);
+/* Whether the box ends within so many milliseconds: that is seen a moment after what ran in it has ended. */
+bool sup_exec_box_ends(const struct sup_exec *x, int ms);
 void sup_exec_destroy(struct sup_exec *x);
 
 #endif

@@ -9,33 +9,13 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
-#include "sup_cli.h"
-
-#define CALL_SECONDS 2.0
-/* Within which all of a killed program must be gone, or the box goes. */
-#define KILL_SECONDS 1.0
-
-/* Over the control socket, or by runsc's command. -1: no answer. A process that ended in this moment is none, which is no matter. */
-static int signal_one(const struct sup_exec *x, struct sup_control *c, int pid, int signo)
-{
-	struct sup_error e = { .code = "" };
-	char arg[160];
-
-	if (x->request->cli) {
-		(void)sup_cli_call(x->spawn, "kill", pid, signo, CALL_SECONDS);
-		return 0;
-	}
-	(void)snprintf(arg, sizeof(arg), "{\"CID\":\"%.64s\",\"Signo\":%d,\"PID\":%d,\"Mode\":0}", x->request->container, signo, pid);
-	(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, CALL_SECONDS, NULL, &e);
-	return strcmp(e.code, "closed") ? 0 : -1;
-}
 
 /* -1: the box cannot be reached. Commands need no connection. */
 static int connect_to(const struct sup_exec *x, struct sup_control *c)
 {
 	struct sup_error ignored = { .code = "" };
 
-	return x->request->cli ? 0 : sup_control_open(c, x->request, &ignored);
+	return x->way->connects ? sup_control_open(c, x->request, SUP_EXEC_CALL_SECONDS, &ignored) : 0;
 }
 
 /* The program itself: our helper, which stays its parent, passes on all but this. */
@@ -49,13 +29,15 @@ static int below_helper(const struct sup_exec *x)
 	return first ? first : x->pid;
 }
 
+int sup_exec_target(const struct sup_exec *x, int signo)
+{
+	return signo == SIGSTOP ? below_helper(x) : x->pid;
+}
+
 void sup_exec_signal(struct sup_exec *x, int signo)
 {
-	struct sup_control c = { .fd = -1 };
-
-	if (x->pid && connect_to(x, &c) == 0)
-		(void)signal_one(x, &c, signo == SIGSTOP ? below_helper(x) : x->pid, signo);
-	sup_control_close(&c);
+	if (x->pid)
+		x->way->signal(x, sup_exec_target(x, signo), signo);
 }
 
 /* --- the whole tree ------------------------------------------------------------------------------------------------------- */
@@ -87,34 +69,20 @@ static bool settle(const struct sup_exec *x)
 	return true;
 }
 
-/*
- * Lets the box stand still, so that nobody forks away, or go on. runsc's commands signal nothing in a box that stands still:
- * there who forks faster than they start outlives them.
- */
-static int hold(struct sup_exec *x, struct sup_control *c, bool still)
-{
-	struct sup_error ignored = { .code = "" };
-	/* The build whose control socket is an abstract one has them elsewhere. */
-	const char *method = x->request->abstract ? still ? "Lifecycle.Pause" : "Lifecycle.Resume"
-						  : still ? "containerManager.Pause" : "containerManager.Resume";
-
-	return x->request->cli ? 0 : sup_control_call(c, method, "null", NULL, 0, CALL_SECONDS, NULL, &ignored);
-}
-
-/* Kills what there is at the moment; -1: the box does not answer, or not in time. */
+/* Kills what there is at the moment, in a box that stands still, so that nobody forks away; -1: the box does not answer, or not in time. */
 static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives, double limit)
 {
 	size_t at = 0;
 	int pid;
 
-	if (hold(x, c, true) < 0 || !settle(x))
+	if (x->way->hold(x, c, true) < 0 || !settle(x))
 		return -1;
-	if (program_lives && signal_one(x, c, x->pid, SIGKILL) < 0)
+	if (program_lives && x->way->kill(x, c, x->pid) < 0)
 		return -1;
 	while ((pid = sup_tree_next(x->tree, x->pid, &at)))
-		if (sbx_time_now() > limit || signal_one(x, c, pid, SIGKILL) < 0)
+		if (sbx_time_now() > limit || x->way->kill(x, c, pid) < 0)
 			return -1;
-	return hold(x, c, false);
+	return x->way->hold(x, c, false);
 }
 
 static bool tree_is_empty(const struct sup_exec *x)
@@ -128,7 +96,7 @@ static bool tree_is_empty(const struct sup_exec *x)
 static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control *c)
 {
 	struct sup_error ignored = { .code = "" };
-	double limit = sbx_time_now() + (x->request->cli ? 3 * KILL_SECONDS : KILL_SECONDS);
+	double limit = sbx_time_now() + x->way->kill_seconds;
 
 	while (!x->gone && sbx_time_now() < limit) {
 		if (kill_round(x, c, !t->ended, limit) < 0)
@@ -148,16 +116,16 @@ static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
 {
 	struct sup_error ignored = { .code = "" };
-	struct sup_control c = { .fd = -1 };
+	struct sup_control c = SUP_CONTROL_NONE;
 
-	/* A program that `runsc exec` is just starting must be there before it can be killed. */
-	for (double limit = sbx_time_now() + CALL_SECONDS; x->request->cli && !x->pid && x->command > 0 && sbx_time_now() < limit;) {
+	/* A program that has been asked for must be there before it can be killed. */
+	for (double limit = sbx_time_now() + SUP_EXEC_CALL_SECONDS; x->asked && !x->gone && !t->ended && sbx_time_now() < limit;) {
 		sup_exec_serve(x, t, &ignored);
-		(void)poll(NULL, 0, 2);
+		(void)poll(NULL, 0, 1);
 	}
-	if (!x->pid || t->ended || x->gone)
+	if (t->ended || x->gone || (!x->pid && !x->asked))
 		return;
-	if (!x->tree || connect_to(x, &c) < 0 || !kill_all(x, t, &c))
+	if (!x->pid || connect_to(x, &c) < 0 || !kill_all(x, t, &c))
 		destroy_box(x);
 	sup_control_close(&c);
 }

@@ -75,7 +75,7 @@ const char *sup_judge_status(enum sup_outcome o)
 		[SUP_EXITED] = "exited", [SUP_SIGNALED] = "signaled", [SUP_TIMED_OUT] = "timed_out",
 		[SUP_OOM_KILLED] = "oom_killed", [SUP_CPU_EXCEEDED] = "cpu_exceeded",
 		[SUP_OUTPUT_EXCEEDED] = "output_exceeded", [SUP_KILLED] = "killed",
-		[SUP_PIDS_EXCEEDED] = "killed",
+		[SUP_PIDS_EXCEEDED] = "killed", [SUP_IDLE] = "timed_out",
 	};
 
 	return (size_t)o < sizeof(words) / sizeof(words[0]) ? words[o] : NULL;

@@ -12,6 +12,7 @@
 enum sup_outcome {
 	SUP_EXITED, SUP_SIGNALED, SUP_TIMED_OUT, SUP_OOM_KILLED, SUP_CPU_EXCEEDED, SUP_OUTPUT_EXCEEDED, SUP_KILLED,
 	SUP_PIDS_EXCEEDED,	/* more tasks than RLIMIT_NPROC should have let be */
+	SUP_IDLE,		/* a box that was not used: timed_out, too */
 	SUP_BOOT_TIMEOUT,	/* and what follows: no result but an error */
 	SUP_NOT_STARTED, SUP_CRASHED,
 };

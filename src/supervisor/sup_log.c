@@ -5,20 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A member that is a string; NULL: there is none, or it is something else. Valid as long as the object. */
+static const char *text_of(json_object *o, const char *key)
+{
+	json_object *value = NULL;
+
+	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, &value) &&
+	       json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
 int sup_log_first_error(const char *log, size_t n, char *out, size_t size)
 {
 	json_tokener *t = json_tokener_new();
 	int found = 0;
 
 	while (t && n && !found) {
-		json_object *o = json_tokener_parse_ex(t, log, (int)n), *level, *msg;
+		json_object *o = json_tokener_parse_ex(t, log, (int)n);
+		const char *level = text_of(o, "level"), *msg = text_of(o, "msg");
 		size_t used = json_tokener_get_parse_end(t);
 
 		if (json_tokener_get_error(t) != json_tokener_success)
 			break;
-		if (json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "level", &level) &&
-		    json_object_object_get_ex(o, "msg", &msg) && strcmp(json_object_get_string(level), "error") == 0) {
-			(void)snprintf(out, size, "%s", json_object_get_string(msg));
+		if (level && msg && !strcmp(level, "error")) {
+			(void)snprintf(out, size, "%s", msg);
 			found = 1;
 		}
 		json_object_put(o);

@@ -15,17 +15,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "sbx_fd.h"
 #include "sbx_launch.h"
-#include "sbx_time.h"
 #include "sup_run.h"
-#include "sup_sweep.h"
 #include "sup_zygote.h"
 
 /* Before anything else: what was inherited from an arbitrary host. */
@@ -46,61 +42,16 @@ static void reset_process(void)
 		_exit(111);
 }
 
-/* Tools boot nothing. */
-static bool take_turn(struct sup_run *s)
-{
-	return s->request.mode != SUP_MODE_RUN || sup_loop_turn(s);
-}
-
-/* The answer of one call goes out as if a program had printed it. */
-static void answer(struct sup_run *s)
-{
-	char *text = sup_exec_call(&s->exec, s->exec_arg ? s->exec_arg : "null", &s->error);
-	size_t n = text ? strlen(text) : 0;
-
-	s->start = s->end = sbx_time_now();
-	s->started = s->trace.started = s->trace.ended = text != NULL;
-	for (size_t at = 0; at < n && !s->host_gone;) {
-		uint32_t piece = n - at < SBX_WIRE_DATA_MAX ? (uint32_t)(n - at) : SBX_WIRE_DATA_MAX;
-
-		if (sup_host_put(s->host, SBX_WIRE_STDOUT, text + at, piece))
-			at += piece;
-		else
-			s->host_gone = sup_host_drain(s->host) < 0;
-	}
-	free(text);
-}
-
 static void live(struct sup_run *s)
 {
 	bool queued = false;
 
-	if (sup_run_prepare(s) == 0) {
-		if (s->request.mode == SUP_MODE_SWEEP) {
-			int n = sup_sweep(s->request.state_dir, &s->error);
-
-			s->removed = n > 0 ? (unsigned)n : 0;
-		} else if (s->request.call) {
-			answer(s);
-		} else if (sup_run_pipes(s) == 0 && take_turn(s) && sup_run_start(s) == 0) {
-			sup_loop_run(s);
-			if (s->stats >= 0)	/* before the kill: its programs' supervisors read it */
-				sup_report_stats(s, true);
-			if (s->request.mode == SUP_MODE_EXEC)
-				sup_exec_kill(&s->exec, &s->trace);
-			if (s->started && s->request.mode == SUP_MODE_RUN) {
-				sup_meter_memory(&s->meter);
-				sup_meter_cpu(&s->meter);
-			}
-			/* A guest that ended by itself is quiet, and its caller need not wait for our kill; any other must
-			 * be stopped before its output can be called whole. */
-			if (s->request.mode != SUP_MODE_EXEC && s->child > 0 && !s->trace.ended) {
-				(void)kill(s->child, SIGKILL);
-				if (s->reason == SUP_OOM_KILLED)	/* at full speed each ms is some MB more */
-					sup_meter_kill(&s->meter);
-			}
-		}
+	if (sup_run_prepare(s) == 0 && sup_run_pipes(s) == 0 && (!s->kind->boots || sup_loop_turn(s)) && sup_run_start(s) == 0) {
+		sup_loop_run(s);
+		if (s->kind->stop)
+			s->kind->stop(s);
 	}
+	sup_loop_end(s);
 	sup_report_judge(s);
 	if (!s->host_gone) {
 		queued = sup_loop_drain(s) && sup_report(s);

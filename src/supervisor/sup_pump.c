@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -57,13 +58,50 @@ int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3])
 	return child[2] < 0 ? -1 : 0;
 }
 
-void sup_pump_restart(struct sup_pump *p, const struct sup_request *r)
+static void drop_ring(struct sup_stream *s)
 {
+	if (s->ring)
+		(void)munmap(s->ring, s->limit);
+	s->ring = NULL;
+}
+
+int sup_pump_restart(struct sup_pump *p, const struct sup_request *r)
+{
+	int rc = 0;
+
 	for (unsigned i = 0; i < 2; i++) {
+		drop_ring(&p->out[i]);
 		p->out[i].bytes = 0;
 		p->out[i].truncated = false;
-		p->out[i].limit = r->output;
+		rc |= init_stream(&p->out[i], r);
 	}
+	return rc;
+}
+
+void sup_pump_end(struct sup_pump *p)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sup_stream *s = &p->out[i];
+		int n = 0;
+
+		if (s->ending)
+			continue;
+		s->ending = true;
+		s->left = s->fd >= 0 && ioctl(s->fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+	}
+}
+
+int sup_pump_answer(struct sup_pump *p, const void *bytes, size_t n)
+{
+	struct sup_stream *s = &p->out[0];
+	struct sup_request whole = { .output = n, .output_tail = true };
+
+	s->type = SBX_WIRE_STDOUT;
+	if (init_stream(s, &whole) < 0)
+		return -1;
+	memcpy(s->ring, bytes, n);
+	s->bytes = n;
+	return 0;
 }
 
 void sup_pump_destroy(struct sup_pump *p)
@@ -75,11 +113,8 @@ void sup_pump_destroy(struct sup_pump *p)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		if (p->out[i].ring)
-			(void)munmap(p->out[i].ring, p->out[i].limit);
-		p->out[i].ring = NULL;
-	}
+	for (unsigned i = 0; i < 2; i++)
+		drop_ring(&p->out[i]);
 	free(p->in);
 	p->in = NULL;
 }
@@ -175,9 +210,9 @@ int sup_pump_read(struct sup_stream *s, struct sup_host *h)
 		return -1;
 	if (!to)
 		return 0;
-	ssize_t n = read(s->fd, to, SBX_WIRE_DATA_MAX);
+	ssize_t n = read(s->fd, to, s->ending && s->left < SBX_WIRE_DATA_MAX ? s->left : SBX_WIRE_DATA_MAX);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && !s->ending && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
 		close(s->fd);
@@ -186,6 +221,7 @@ int sup_pump_read(struct sup_stream *s, struct sup_host *h)
 	}
 	uint64_t before = s->bytes, count = (uint64_t)n;
 
+	s->left -= s->ending ? count : 0;
 	if (s->tail)
 		keep_in_ring(s, scratch, count);
 	s->bytes += count;

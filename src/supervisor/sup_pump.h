@@ -24,6 +24,8 @@ struct sup_stream {
 	bool tail, truncated;
 	unsigned char *ring;	/* tail: limit bytes */
 	uint64_t sent;		/* tail, at the end: how much of the ring has been sent */
+	bool ending;		/* only `left` bytes of what is in the pipe are the guest's */
+	uint64_t left;
 };
 
 struct sup_pump {
@@ -36,8 +38,8 @@ struct sup_pump {
 
 /* Makes the pipes; child[0..2] are the guest's ends, the caller closes them. */
 int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3]);
-/* What was written until now was not the program's: counts from here, up to this request's limit. */
-void sup_pump_restart(struct sup_pump *p, const struct sup_request *r);
+/* What was written until now was not the program's: counts from here, up to this request's limit. -1: no memory for the tail. */
+int sup_pump_restart(struct sup_pump *p, const struct sup_request *r);
 void sup_pump_destroy(struct sup_pump *p);
 
 /* Takes stdin bytes from the host. -1: more than the window. */
@@ -50,6 +52,10 @@ void sup_pump_stdin(struct sup_pump *p, struct sup_host *h);
 bool sup_pump_wants(const struct sup_stream *s, struct sup_host *h);
 /* Reads one piece. 1: some bytes; 0: nothing now or no room; -1: the stream has ended. */
 int sup_pump_read(struct sup_stream *s, struct sup_host *h);
+/* The guest has ended: what is in the pipes now is read, and nothing that is written later. Once more does nothing. */
+void sup_pump_end(struct sup_pump *p);
+/* Without a guest: these bytes are what stdout gave. -1: no memory. */
+int sup_pump_answer(struct sup_pump *p, const void *bytes, size_t n);
 /* After the guest's end: sends of the tail what fits; true when all of it went. */
 bool sup_pump_tail(struct sup_stream *s, struct sup_host *h);
 

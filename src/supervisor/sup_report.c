@@ -86,34 +86,6 @@ static double boot_duration(const struct sup_run *s)
 	return (s->started ? s->start : sbx_time_now()) - s->born - s->queued;
 }
 
-/* What the run's own groups and readings tell now. */
-static struct sup_stats measured(const struct sup_run *s)
-{
-	int throttled = sup_cgroup_throttled(&s->cgroup);
-
-	return (struct sup_stats){
-		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
-		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
-		.cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
-	};
-}
-
-/* Of a program in a box: what the box alone knows. Memory and CPU time only where the box was all its own. */
-static struct sup_stats borrowed(struct sup_run *s)
-{
-	struct sup_stats before = s->exec.before, u = sup_exec_measure(&s->exec);
-
-	u.disk_full -= before.disk_full;
-	u.throttled -= before.throttled;
-	s->trace.failed_forks = u.failed_forks - before.failed_forks;
-	if (s->request.whole_box) {
-		s->meter.baseline = true;
-		s->meter.memory_peak = u.memory_peak;
-		s->meter.cpu = u.cpu > before.cpu ? u.cpu - before.cpu : 0;
-	}
-	return u;
-}
-
 static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 {
 	add(l, "boot_duration=%.6f", boot_duration(s));
@@ -137,6 +109,8 @@ static void add_outcome(struct list *l, struct sup_verdict v)
 		add(l, "signal=%d", v.code);
 	if (v.outcome == SUP_PIDS_EXCEEDED)
 		add(l, "killed_for=pids");
+	if (v.outcome == SUP_IDLE)
+		add(l, "killed_for=idle_timeout");
 }
 
 static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *logged)
@@ -160,72 +134,12 @@ static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *l
 				WEXITSTATUS(st));
 }
 
-static struct sup_verdict judge(struct sup_run *s, char *logged, size_t size)
-{
-	char log[16384];
-	struct sup_facts f = {
-		.reason = s->reason, .started = s->started, .traced = s->request.trace, .guest_ended = s->trace.ended, .guest_told = s->trace.told, .lossy = s->trace.lossy,
-		.guest_status = s->trace.status, .runsc_ended = s->child < 0, .runsc_status = s->child_status,
-	};
-
-	logged[0] = '\0';
-	if (s->request.mode == SUP_MODE_TOOL) {
-		int st = s->child_status;
-
-		if (s->reason != SUP_EXITED)
-			return (struct sup_verdict){ s->reason, 0 };
-		return WIFSIGNALED(st) ? (struct sup_verdict){ SUP_SIGNALED, WTERMSIG(st) }
-				       : (struct sup_verdict){ SUP_EXITED, WEXITSTATUS(st) };
-	}
-	if (s->gofer.killed && s->reason == SUP_EXITED)
-		return (struct sup_verdict){ SUP_CRASHED, 0 };
-	f.oom_kills = sup_cgroup_full(&s->cgroup) ? sup_cgroup_oom_kills(&s->cgroup) : 0;
-	if (s->request.mode == SUP_MODE_EXEC)
-		f.traced = true;
-	else if (!f.guest_ended && f.reason == SUP_EXITED) {
-		size_t n = sup_dir_read(&s->dir, "log", log, sizeof(log));
-
-		f.runsc_failed = sup_log_panicked(&s->dir, logged, size) || sup_log_first_error(log, n, logged, size);
-	}
-	return sup_judge(&f);
-}
-
-#define BOX_END_MS 100
-
-/* A program whose box has gone: out of memory together with it, or an error that says what the box died of. */
-static void judge_box(struct sup_run *s)
-{
-	static const char *const words[] = {
-		[SUP_TIMED_OUT] = "its lifetime or idle_timeout is over", [SUP_CPU_EXCEEDED] = "its cpu_time is used up",
-		[SUP_KILLED] = "it was stopped",
-	};
-
-	if (!s->exec.gone || s->reason != SUP_EXITED)
-		return;
-	struct sup_stats now = sup_stats_read(s->exec.stats);
-
-	/* Its end is seen here and by its own supervisor at once: that one, if it lives, knows of what. */
-	for (unsigned i = 0; i < BOX_END_MS && !now.ended && sup_exec_kept(&s->exec); i++) {
-		(void)poll(NULL, 0, 1);
-		now = sup_stats_read(s->exec.stats);
-	}
-	unsigned end = now.ended ? now.ended - 1 : SUP_CRASHED;
-
-	if (end == SUP_OOM_KILLED || end == SUP_PIDS_EXCEEDED) {
-		s->reason = (enum sup_outcome)end;
-		s->started = true;
-		return;
-	}
-	(void)sup_error(&s->error, "closed", "the box has died: %s", end < sizeof(words) / sizeof(words[0]) && words[end] ?
-			words[end] : "it crashed, or was killed from outside");
-}
-
 /* Whether a sandbox that died without a word was the prey of the machine's own limits; then it was killed, by them. */
 static bool struck(struct sup_run *s, struct sup_verdict *v, const char *logged, char *who, size_t size)
 {
 	bool told = v->outcome == SUP_SIGNALED || (v->outcome == SUP_EXITED && v->code != 0);
 
-	if (s->request.mode != SUP_MODE_RUN || (!told && v->outcome != SUP_CRASHED && v->outcome != SUP_NOT_STARTED))
+	if (!s->kind->boots || (!told && v->outcome != SUP_CRASHED && v->outcome != SUP_NOT_STARTED))
 		return false;
 	if (!sup_outer_killed(&s->outer, &s->cgroup, told, who, size) && (told || !sup_outer_refused(&s->cgroup, logged, who, size)))
 		return false;
@@ -241,28 +155,31 @@ static struct list result;
 
 void sup_report_judge(struct sup_run *s)
 {
-	char logged[900], who[320];
+	char said[SUP_KIND_SAID] = "", who[320];
+	struct sup_facts f = {
+		.reason = s->reason, .started = s->started, .guest_ended = s->trace.ended, .guest_told = s->trace.told, .lossy = s->trace.lossy,
+		.guest_status = s->trace.status, .runsc_ended = s->child < 0, .runsc_status = s->child_status,
+	};
 
 	result.n = 0;
-	if (sup_error_set(&s->error))
+	if (sup_error_set(&s->error) || !s->kind)
 		return;
-	if (s->request.mode == SUP_MODE_SWEEP) {
-		add(&result, "removed=%u", s->removed);
+	if (s->removed >= 0) {
+		add(&result, "removed=%d", s->removed);
 		return;
 	}
-	if (s->request.mode == SUP_MODE_EXEC)
-		judge_box(s);
+	s->kind->facts(s, &f, said);
 	if (sup_error_set(&s->error))
 		return;
-	struct sup_verdict v = judge(s, logged, sizeof(logged));
+	struct sup_verdict v = sup_judge(&f);
 
-	if (struck(s, &v, logged, who, sizeof(who)))
+	if (struck(s, &v, said, who, sizeof(who)))
 		add(&result, "killed_by=%s", who);
 	if (!sup_judge_status(v.outcome) || (v.outcome != SUP_KILLED && !s->started)) {
-		explain_failure(s, v.outcome, logged);
+		explain_failure(s, v.outcome, said);
 		return;
 	}
-	struct sup_stats u = s->request.mode == SUP_MODE_EXEC ? borrowed(s) : measured(s);
+	struct sup_stats u = s->kind->usage(s);
 
 	add_outcome(&result, v);
 	add_usage(&result, s, v);
@@ -295,7 +212,7 @@ bool sup_report(struct sup_run *s)
 		l.n = 0;
 		add(&l, "error=%s", s->error.code);
 		add(&l, "message=%s", s->error.message);
-	} else if (s->request.mode != SUP_MODE_SWEEP) {
+	} else if (s->removed < 0) {
 		add_streams(&l, s);
 	}
 	return sup_host_put(s->host, SBX_WIRE_RESULT, l.text, (uint32_t)l.n);
@@ -310,10 +227,11 @@ void sup_report_stats(struct sup_run *s, bool ended)
 		s->next_cpu = now + (s->cgroup.cpuacct >= 0 ? 0.01 : 0.05);
 		sup_meter_cpu(&s->meter);
 	}
-	struct sup_stats u = measured(s);
+	struct sup_stats u = s->kind->usage(s);
 
 	/* The kernel's kill may have come before a reading of ours. */
-	enum sup_outcome end = s->reason != SUP_EXITED ? s->reason : sup_cgroup_oom_kills(&s->cgroup) ? SUP_OOM_KILLED : SUP_CRASHED;
+	enum sup_outcome end = s->reason != SUP_EXITED ? s->reason : sup_cgroup_oom_kills(&s->cgroup) ? SUP_OOM_KILLED :
+			       s->trace.ended ? SUP_EXITED : SUP_CRASHED;
 
 	u.ended = ended ? (uint32_t)end + 1 : 0;
 	sup_stats_write(s->stats, &u);

@@ -8,87 +8,100 @@
 
 #include "sbx_wire.h"
 
-enum kind { TEXT, LIST, FLAG, WORD, SIZE, ID, SECONDS };
+enum type { TEXT, LIST, FLAG, SIZE, ID, SECONDS };
 
-/* One row a key: what it is and where it goes. A FLAG is true for the one word given, false for the other. */
+/* Sets of kinds of run. */
+#define OF(mode) (1u << SUP_MODE_##mode)
+#define SANDBOX (OF(RUN) | OF(BOX))
+#define PROGRAM (OF(EXEC) | OF(COMMAND))
+#define INSIDE (PROGRAM | OF(CALL))
+
+/* One row a key: who may have it and who must, what it is and where it goes. A FLAG is true for the one word given, false for the other. */
 static const struct field {
 	const char *key;
-	enum kind kind;
+	unsigned may, must;
+	unsigned lease;		/* whose lease may change it */
+	enum type type;
 	size_t offset;
 	const char *yes, *no;
 } fields[] = {
 #define AT(member) offsetof(struct sup_request, member)
-	{ "id", TEXT, AT(id), 0, 0 },
-	{ "state_dir", TEXT, AT(state_dir), 0, 0 },
-	{ "runsc", TEXT, AT(runsc), 0, 0 },
-	{ "platform", TEXT, AT(platform), 0, 0 },
-	{ "rootfs", TEXT, AT(rootfs), 0, 0 },
-	{ "rootfs_path", TEXT, AT(rootfs_path), 0, 0 },
-	{ "bundle", TEXT, AT(bundle), 0, 0 },
-	{ "cwd", TEXT, AT(cwd), 0, 0 },
-	{ "container", TEXT, AT(container), 0, 0 },
-	{ "guest", TEXT, AT(guest), 0, 0 },
-	{ "box", TEXT, AT(box), 0, 0 },
-	{ "call", TEXT, AT(call), 0, 0 },
-	{ "first", TEXT, AT(first), 0, 0 },
-	{ "await", FLAG, AT(await), "1", "0" },
-	{ "box_pid", ID, AT(box_pid), 0, 0 },
-	{ "whole_box", FLAG, AT(whole_box), "1", "0" },
-	{ "cli", FLAG, AT(cli), "1", "0" },
-	{ "cpus_later", FLAG, AT(cpus_later), "1", "0" },
-	{ "direct", FLAG, AT(direct), "1", "0" },
-	{ "alone", FLAG, AT(alone), "1", "0" },
-	{ "abstract", FLAG, AT(abstract), "1", "0" },
-	{ "boot_delay", SECONDS, AT(boot_delay), 0, 0 },
-	{ "idle_timeout", SECONDS, AT(idle_timeout), 0, 0 },
-	{ "disk_by", TEXT, AT(disk_by), 0, 0 },
-	{ "cgroup_parent", TEXT, AT(cgroup_parent), 0, 0 },
-	{ "arg", LIST, AT(args), 0, 0 },
-	{ "bind", LIST, AT(binds), 0, 0 },
-	{ "symlink", LIST, AT(symlinks), 0, 0 },
-	{ "etc", LIST, AT(etc), 0, 0 },
-	{ "mkdir", LIST, AT(dirs), 0, 0 },
-	{ "mkfile", LIST, AT(files), 0, 0 },
-	{ "source", LIST, AT(sources), 0, 0 },
-	{ "place", LIST, AT(places), 0, 0 },
-	{ "rootless", FLAG, AT(rootless), "1", "0" },
-	{ "network", FLAG, AT(host_network), "host", "none" },
-	{ "work", FLAG, AT(work), "1", "0" },
-	{ "tmp", FLAG, AT(tmp_host), "host", "guest" },
-	{ "inside", FLAG, AT(inside), "1", "0" },
-	{ "writable", FLAG, AT(writable), "1", "0" },
-	{ "store_root", FLAG, AT(store_root), "1", "0" },
-	{ "trace", FLAG, AT(trace), "1", "0" },
-	{ "nodev", FLAG, AT(nodev), "1", "0" },
-	{ "best_effort", FLAG, AT(best_effort), "1", "0" },
-	{ "output_keep", FLAG, AT(output_tail), "tail", "head" },
-	{ "output_kill", FLAG, AT(output_kill), "1", "0" },
-	{ "stderr", FLAG, AT(stderr_to_stdout), "stdout", "pipe" },
-	{ "stdin", FLAG, AT(stdin_open), "open", "closed" },
-	{ "uid", ID, AT(uid), 0, 0 },
-	{ "gid", ID, AT(gid), 0, 0 },
-	{ "map_base", ID, AT(map_base), 0, 0 },
-	{ "timeout", SECONDS, AT(timeout), 0, 0 },
-	{ "boot_timeout", SECONDS, AT(boot_timeout), 0, 0 },
-	{ "cpu_time", SECONDS, AT(cpu_time), 0, 0 },
-	{ "cpus", SECONDS, AT(cpus), 0, 0 },
-	{ "memory", SIZE, AT(memory), 0, 0 },
-	{ "pids", SIZE, AT(pids), 0, 0 },
-	{ "output", SIZE, AT(output), 0, 0 },
-	{ "disk", SIZE, AT(disk), 0, 0 },
-	{ "file_size", SIZE, AT(file_size), 0, 0 },
-	{ "stack", SIZE, AT(stack), 0, 0 },
-	{ "address_space", SIZE, AT(address_space), 0, 0 },
-	{ "open_files", SIZE, AT(open_files), 0, 0 },
+#define BIT(member) FLAG, AT(member), "1", "0"
+	{ "id", SANDBOX | INSIDE, SANDBOX, 0, TEXT, AT(id), 0, 0 },
+	{ "state_dir", SANDBOX | OF(SWEEP), SANDBOX | OF(SWEEP), 0, TEXT, AT(state_dir), 0, 0 },
+	{ "runsc", SANDBOX | INSIDE | OF(TOOL), SANDBOX | OF(COMMAND) | OF(TOOL), 0, TEXT, AT(runsc), 0, 0 },
+	{ "platform", SANDBOX | INSIDE, SANDBOX, 0, TEXT, AT(platform), 0, 0 },
+	{ "rootfs", SANDBOX, SANDBOX, 0, TEXT, AT(rootfs), 0, 0 },
+	{ "rootfs_path", SANDBOX, 0, 0, TEXT, AT(rootfs_path), 0, 0 },
+	{ "bundle", SANDBOX, 0, 0, TEXT, AT(bundle), 0, 0 },
+	{ "cwd", SANDBOX, 0, 0, TEXT, AT(cwd), 0, 0 },
+	{ "container", SANDBOX | INSIDE, OF(BOX) | INSIDE, 0, TEXT, AT(container), 0, 0 },
+	{ "guest", OF(BOX), OF(BOX), 0, TEXT, AT(guest), 0, 0 },
+	{ "box", INSIDE, INSIDE, 0, TEXT, AT(box), 0, 0 },
+	{ "call", OF(CALL), OF(CALL), 0, TEXT, AT(call), 0, 0 },
+	{ "first", OF(EXEC), 0, 0, TEXT, AT(first), 0, 0 },
+	{ "await", INSIDE, 0, 0, BIT(await) },
+	{ "box_pid", INSIDE, 0, 0, ID, AT(box_pid), 0, 0 },
+	{ "whole_box", PROGRAM, 0, 0, BIT(whole_box) },
+	{ "cpus_later", OF(BOX), 0, 0, BIT(cpus_later) },
+	{ "direct", OF(EXEC), 0, 0, BIT(direct) },
+	{ "alone", PROGRAM, 0, 0, BIT(alone) },
+	{ "abstract", INSIDE, 0, 0, BIT(abstract) },
+	{ "boot_delay", SANDBOX, 0, 0, SECONDS, AT(boot_delay), 0, 0 },
+	{ "idle_timeout", OF(BOX), 0, 0, SECONDS, AT(idle_timeout), 0, 0 },
+	{ "disk_by", SANDBOX | PROGRAM, 0, 0, TEXT, AT(disk_by), 0, 0 },
+	{ "cgroup_parent", SANDBOX, 0, 0, TEXT, AT(cgroup_parent), 0, 0 },
+	{ "arg", SANDBOX | OF(TOOL), 0, 0, LIST, AT(args), 0, 0 },
+	{ "bind", SANDBOX, 0, 0, LIST, AT(binds), 0, 0 },
+	{ "symlink", SANDBOX, 0, 0, LIST, AT(symlinks), 0, 0 },
+	{ "etc", SANDBOX, 0, 0, LIST, AT(etc), 0, 0 },
+	{ "mkdir", SANDBOX, 0, 0, LIST, AT(dirs), 0, 0 },
+	{ "mkfile", SANDBOX, 0, 0, LIST, AT(files), 0, 0 },
+	{ "source", SANDBOX, 0, 0, LIST, AT(sources), 0, 0 },
+	{ "place", SANDBOX, 0, 0, LIST, AT(places), 0, 0 },
+	{ "rootless", SANDBOX | INSIDE, 0, 0, BIT(rootless) },
+	{ "network", SANDBOX, 0, 0, FLAG, AT(host_network), "host", "none" },
+	{ "work", SANDBOX, 0, 0, BIT(work) },
+	{ "tmp", SANDBOX, 0, 0, FLAG, AT(tmp_host), "host", "guest" },
+	{ "inside", SANDBOX, 0, 0, BIT(inside) },
+	{ "writable", SANDBOX, 0, 0, BIT(writable) },
+	{ "store_root", SANDBOX, 0, 0, BIT(store_root) },
+	{ "trace", SANDBOX, 0, 0, BIT(trace) },
+	{ "nodev", SANDBOX, 0, 0, BIT(nodev) },
+	{ "best_effort", SANDBOX | PROGRAM, 0, 0, BIT(best_effort) },
+	{ "output_keep", SANDBOX | PROGRAM, 0, 0, FLAG, AT(output_tail), "tail", "head" },
+	{ "output_kill", SANDBOX | PROGRAM, 0, PROGRAM, BIT(output_kill) },
+	{ "stderr", SANDBOX | PROGRAM, 0, 0, FLAG, AT(stderr_to_stdout), "stdout", "pipe" },
+	{ "stdin", SANDBOX | PROGRAM | OF(TOOL), 0, 0, FLAG, AT(stdin_open), "open", "closed" },
+	{ "uid", SANDBOX, 0, 0, ID, AT(uid), 0, 0 },
+	{ "gid", SANDBOX, 0, 0, ID, AT(gid), 0, 0 },
+	{ "map_base", SANDBOX, 0, 0, ID, AT(map_base), 0, 0 },
+	{ "timeout", SANDBOX | PROGRAM | OF(TOOL), 0, PROGRAM, SECONDS, AT(timeout), 0, 0 },
+	{ "boot_timeout", SANDBOX | INSIDE, 0, 0, SECONDS, AT(boot_timeout), 0, 0 },
+	{ "cpu_time", SANDBOX | PROGRAM, 0, PROGRAM, SECONDS, AT(cpu_time), 0, 0 },
+	{ "cpus", SANDBOX | PROGRAM, 0, OF(BOX), SECONDS, AT(cpus), 0, 0 },
+	{ "memory", SANDBOX | PROGRAM, 0, OF(BOX), SIZE, AT(memory), 0, 0 },
+	{ "pids", SANDBOX | PROGRAM, 0, OF(BOX), SIZE, AT(pids), 0, 0 },
+	{ "output", SANDBOX | PROGRAM | OF(TOOL), 0, PROGRAM, SIZE, AT(output), 0, 0 },
+	{ "disk", SANDBOX | PROGRAM, 0, 0, SIZE, AT(disk), 0, 0 },
+	{ "file_size", SANDBOX | PROGRAM, 0, 0, SIZE, AT(file_size), 0, 0 },
+	{ "open_files", SANDBOX | PROGRAM, 0, 0, SIZE, AT(open_files), 0, 0 },
+	{ "stack", SANDBOX | PROGRAM, 0, 0, SIZE, AT(stack), 0, 0 },
+	{ "address_space", SANDBOX | PROGRAM, 0, 0, SIZE, AT(address_space), 0, 0 },
 #undef AT
+#undef BIT
 };
+
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static const char *const modes[SUP_MODES] = { "run", "box", "exec", "command", "call", "tool", "sweep" };
 
 static int parse_number(const struct field *f, const char *value, void *out)
 {
 	char *end;
 
 	errno = 0;
-	if (f->kind == SECONDS) {
+	if (f->type == SECONDS) {
 		double d = strtod(value, &end);
 
 		if (end == value || *end || !isfinite(d) || d < 0)
@@ -100,7 +113,7 @@ static int parse_number(const struct field *f, const char *value, void *out)
 
 	if (end == value || *end || *value == '-' || errno)
 		return -1;
-	if (f->kind == SIZE)
+	if (f->type == SIZE)
 		*(uint64_t *)out = u;
 	else if (u > UINT32_MAX)
 		return -1;
@@ -109,19 +122,29 @@ static int parse_number(const struct field *f, const char *value, void *out)
 	return 0;
 }
 
+static int add(struct sup_list *list, const char *value)
+{
+	if (list->n == list->room) {
+		size_t room = list->room ? 2 * list->room : 32;
+		const char **item = reallocarray(list->item, room, sizeof(*item));
+
+		if (!item)
+			return -1;
+		list->item = item;
+		list->room = room;
+	}
+	list->item[list->n++] = value;
+	return 0;
+}
+
 static int parse_value(const struct field *f, const char *value, void *out)
 {
-	struct sup_list *list = out;
-
-	switch (f->kind) {
+	switch (f->type) {
 	case TEXT:
 		*(const char **)out = value;
 		return 0;
 	case LIST:
-		if (list->n == SUP_LIST_MAX)
-			return -1;
-		list->item[list->n++] = value;
-		return 0;
+		return add(out, value);
 	case FLAG:
 		if (strcmp(value, f->yes) != 0 && strcmp(value, f->no) != 0)
 			return -1;
@@ -132,39 +155,67 @@ static int parse_value(const struct field *f, const char *value, void *out)
 	}
 }
 
-static int parse_mode(struct sup_request *r, const char *value)
+static bool is(const char *word, const char *key, size_t klen)
 {
-	static const char *const names[] = { "run", "tool", "sweep", "exec" };
-
-	for (unsigned i = 0; i < 4; i++)
-		if (!strcmp(value, names[i])) {
-			r->mode = (enum sup_mode)i;
-			return 0;
-		}
-	return -1;
+	return strlen(word) == klen && !memcmp(key, word, klen);
 }
 
-static int parse_item(struct sup_request *r, const char *key, size_t klen, const char *value)
+/* The row of a key; FIELDS: none. */
+static size_t find(const char *key, size_t klen)
 {
-	if (klen == 4 && !memcmp(key, "mode", 4))
-		return parse_mode(r, value);
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (strlen(fields[i].key) == klen && !memcmp(key, fields[i].key, klen))
-			return parse_value(&fields[i], value, (char *)r + fields[i].offset);
-	return -1;
+	size_t i = 0;
+
+	while (i < FIELDS && !is(fields[i].key, key, klen))
+		i++;
+	return i;
+}
+
+static int refuse(struct sup_error *e, const char *why, const char *key, size_t klen)
+{
+	return sup_error(e, "system", "the supervisor refuses the request: %s %.*s", why, klen > 40 ? 40 : (int)klen, key);
+}
+
+/* Everything depends on the kind of run: it comes first, and once. */
+static int parse_mode(struct sup_request *r, const char *payload, size_t n, size_t *pos, struct sup_error *e)
+{
+	size_t klen;
+	const char *key, *value;
+
+	if (sbx_wire_next_item(payload, n, pos, &key, &klen, &value) > 0 && is("mode", key, klen))
+		for (unsigned i = 0; i < SUP_MODES; i++)
+			if (!strcmp(value, modes[i])) {
+				r->mode = (enum sup_mode)i;
+				return 0;
+			}
+	return refuse(e, "it does not begin with a known", "mode", 4);
+}
+
+static int parse_items(struct sup_request *r, const char *payload, size_t n, size_t pos, bool seen[FIELDS], struct sup_error *e)
+{
+	size_t klen;
+	const char *key, *value;
+	int rc;
+
+	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0) {
+		size_t i = find(key, klen);
+
+		if (i == FIELDS || !(fields[i].may & 1u << r->mode))
+			return refuse(e, i == FIELDS ? "unknown key" : "not a key of this kind of run:", key, klen);
+		if (seen[i] && fields[i].type != LIST)
+			return refuse(e, "there twice:", key, klen);
+		seen[i] = true;
+		if (parse_value(&fields[i], value, (char *)r + fields[i].offset) < 0)
+			return refuse(e, "not a value of", key, klen);
+	}
+	return rc < 0 ? refuse(e, "not a list of", "key=value", 9) : 0;
 }
 
 /* The id becomes part of paths and of a container's name. */
 static bool good_id(const char *id)
 {
-	size_t n = id ? strspn(id, "0123456789abcdef") : 0;
+	size_t n = strspn(id, "0123456789abcdef");
 
 	return n >= 8 && n <= 64 && !id[n];
-}
-
-static bool absolute(const char *path)
-{
-	return path && path[0] == '/';
 }
 
 /* It becomes part of a path and of JSON. */
@@ -173,6 +224,11 @@ static bool good_container(const char *name)
 	size_t n = strspn(name, "0123456789abcdefghijklmnopqrstuvwxyz");
 
 	return n >= 1 && n <= 64 && !name[n];
+}
+
+static bool absolute(const char *path)
+{
+	return !path || path[0] == '/';
 }
 
 static bool good_sources(const struct sup_request *r)
@@ -190,56 +246,89 @@ static bool good_sources(const struct sup_request *r)
 	return true;
 }
 
-static bool complete(const struct sup_request *r)
+/* The key whose value cannot be; NULL: none. What is missing was found before. */
+static const char *wrong(const struct sup_request *r)
 {
-	if (r->mode == SUP_MODE_TOOL)
-		return absolute(r->runsc);
-	if (r->mode == SUP_MODE_SWEEP)
-		return absolute(r->state_dir);
-	if (!good_container(r->container))
-		return false;
-	if (r->mode == SUP_MODE_EXEC)
-		return absolute(r->box) && (r->await || (r->box_pid > 1 && r->box_pid <= INT32_MAX));
-	if (r->bundle ? !absolute(r->bundle) || !r->rootfs_path : r->rootfs && strcmp(r->rootfs, "host") && !absolute(r->rootfs_path))
-		return false;
-	return absolute(r->runsc) && absolute(r->state_dir) && good_id(r->id) && r->rootfs && r->platform && good_sources(r);
+	unsigned of = 1u << r->mode;
+
+	if (r->id && !good_id(r->id))
+		return "id";
+	if (r->container && !good_container(r->container))
+		return "container";
+	if (!absolute(r->state_dir))
+		return "state_dir";
+	if (!absolute(r->runsc))
+		return "runsc";
+	if (!absolute(r->box))
+		return "box";
+	if ((of & INSIDE) && !r->await && (r->box_pid <= 1 || r->box_pid > INT32_MAX))
+		return "box_pid";
+	if (!absolute(r->bundle))
+		return "bundle";
+	if ((of & SANDBOX) && (r->bundle || strcmp(r->rootfs, "host") != 0) && (!r->rootfs_path || (!r->bundle && !absolute(r->rootfs_path))))
+		return "rootfs_path";
+	if (!good_sources(r))
+		return "source";
+	/* The guest's ids are those above map_base on the host: never one of the host's own. */
+	if ((of & SANDBOX) && !r->rootless && !r->map_base)
+		return "map_base";
+	if (r->uid >= UINT32_MAX - r->map_base)
+		return "uid";
+	return r->gid >= UINT32_MAX - r->map_base ? "gid" : NULL;
 }
 
 int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup_error *e)
 {
-	size_t pos = 0, klen;
-	const char *key, *value;
-	int rc;
+	bool seen[FIELDS] = { false };
+	size_t pos = 0;
 
 	memset(r, 0, sizeof(*r));
 	r->payload = payload;
 	r->boot_timeout = 10;
-	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0)
-		if (parse_item(r, key, klen, value) < 0)
-			return sup_error(e, "system", "the supervisor does not understand %.*s=%s", (int)klen, key, value);
+	if (parse_mode(r, payload, n, &pos, e) < 0 || parse_items(r, payload, n, pos, seen, e) < 0)
+		return -1;
+	for (size_t i = 0; i < FIELDS; i++)
+		if (!seen[i] && fields[i].must & 1u << r->mode)
+			return refuse(e, "missing:", fields[i].key, strlen(fields[i].key));
+	const char *key = wrong(r);
+
+	if (key)
+		return refuse(e, "not a value of", key, strlen(key));
 	if (!r->container)
 		r->container = r->id ? r->id : "";
-	if (rc < 0 || !complete(r))
-		return sup_error(e, "system", "the supervisor got an incomplete request");
 	return 0;
 }
 
 int sup_request_update(struct sup_request *r, const char *payload, size_t n, struct sup_error *e)
 {
+	bool seen[FIELDS] = { false };
+	struct sup_request new = *r;
 	size_t pos = 0, klen;
 	const char *key, *value;
 	int rc;
 
-	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0)
-		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-			if ((fields[i].kind == SIZE || fields[i].kind == SECONDS || fields[i].kind == FLAG) &&
-			    strlen(fields[i].key) == klen && !memcmp(key, fields[i].key, klen))
-				(void)parse_value(&fields[i], value, (char *)r + fields[i].offset);
-	return rc < 0 ? sup_error(e, "system", "a malformed lease") : 0;
+	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0) {
+		size_t i = find(key, klen);
+
+		if (i == FIELDS || !(fields[i].lease & 1u << r->mode) || seen[i] ||
+		    parse_value(&fields[i], value, (char *)&new + fields[i].offset) < 0)
+			return refuse(e, "not for a lease:", key, klen);
+		seen[i] = true;
+	}
+	if (rc < 0)
+		return refuse(e, "not a list of", "key=value", 9);
+	*r = new;
+	return 0;
 }
 
 void sup_request_destroy(struct sup_request *r)
 {
+	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->dirs, &r->files, &r->sources, &r->places };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		free(lists[i]->item);
+		*lists[i] = (struct sup_list){ 0 };
+	}
 	free(r->payload);
 	r->payload = NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * sup_request: what a host asks for, read from the R frame. Strings point into the payload, which the request owns.
+ * The keys, the kinds of run that may have each and those that must are one table (sup_request.c).
  */
 #ifndef SUP_REQUEST_H
 #define SUP_REQUEST_H
@@ -12,13 +13,21 @@
 
 #include "sup_error.h"
 
-enum sup_mode { SUP_MODE_RUN, SUP_MODE_TOOL, SUP_MODE_SWEEP, SUP_MODE_EXEC };
-
-#define SUP_LIST_MAX 256
+/* The kinds of run, by the request's first key, `mode`. What each does is in sup_kind.h. */
+enum sup_mode {
+	SUP_MODE_RUN,
+	SUP_MODE_BOX,		/* a run whose first process is our helper: others' programs run in it */
+	SUP_MODE_EXEC,		/* a program in a box, over the sentry's control socket */
+	SUP_MODE_COMMAND,	/* the same by `runsc exec` */
+	SUP_MODE_CALL,		/* one call of the sentry's control protocol, answered on stdout */
+	SUP_MODE_TOOL,		/* runsc on the host, as for its version */
+	SUP_MODE_SWEEP,		/* removes what the dead left */
+	SUP_MODES
+};
 
 struct sup_list {
-	const char *item[SUP_LIST_MAX];
-	size_t n;
+	const char **item;
+	size_t n, room;
 };
 
 struct sup_request {
@@ -28,9 +37,9 @@ struct sup_request {
 	const char *bundle;		/* whose directory a rootfs_path and sources are relative to, that do not begin with / */
 	const char *container;		/* runsc's name of the sandbox; the id where none is given */
 	const char *guest;		/* a box: our helper on the host, which is its first process */
-	const char *box;		/* exec: the box's directory */
+	const char *box;		/* in a box: its directory */
 	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */
-	const char *call;		/* exec: not a program but one call of the sentry's control protocol, answered on stdout */
+	const char *call;		/* call: the method, or "stats" */
 	struct sup_list args, binds, symlinks, etc, dirs, files;
 	struct sup_list sources, places;	/* of binds, one for one: "ro PATH" or "rw PATH" of the host, and where in the guest */
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
@@ -38,12 +47,11 @@ struct sup_request {
 	bool writable;			/* the guest may write to its root */
 	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
-	bool whole_box;			/* exec: the only program that this box will ever run: what the box used is its own */
-	bool cli;			/* exec: by `runsc exec`, not over the control socket */
+	bool whole_box;			/* in a box: the only program that it will ever run: what the box used is its own */
 	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
-	bool alone;			/* exec: the helper becomes the program; else it stays its parent */
-	bool await;			/* exec: the box may still boot; its pid is not known yet */
+	bool alone;			/* in a box: the helper becomes the program; else it stays its parent */
+	bool await;			/* in a box: it may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */
 	uint32_t uid, gid, map_base, box_pid;
 	/* limits; 0 = off */
@@ -53,12 +61,12 @@ struct sup_request {
 };
 
 /*
- * Reads a payload, which is taken over in every case. -1 and the error where a key is unknown, a value is no such thing,
- * or what a mode needs is absent.
+ * Reads a payload, which is taken over in every case. -1 and the error where a key is unknown, is none of this kind of run, comes
+ * twice and is no list, or is missing, and where a value is no such thing. No value is part of a message.
  */
 int sup_request_parse(struct sup_request *r, char *payload, size_t n, struct sup_error *e);
 
-/* Takes over limits from another list of items; nothing that would have to point into it. -1: e is set. */
+/* Takes over what a lease may change from another list of items. -1: e is set, and nothing that points into it was kept. */
 int sup_request_update(struct sup_request *r, const char *payload, size_t n, struct sup_error *e);
 void sup_request_destroy(struct sup_request *r);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sup_run: one run from its request to the last trace of it. sup_run.c sets it up and tears it down, sup_loop.c waits
- * while it lives, sup_report.c writes its result. Everything here is owned by the run.
+ * sup_run: one run from its request to the last trace of it. sup_run.c sets it up and tears it down, sup_frame.c takes what its
+ * host says, sup_loop.c waits while it lives, sup_report.c writes its result; what depends on its kind is in sup_kind.h. Everything here is owned by the run.
  */
 #ifndef SUP_RUN_H
 #define SUP_RUN_H
@@ -13,9 +13,10 @@
 #include "sup_dir.h"
 #include "sup_error.h"
 #include "sup_exec.h"
+#include "sup_gofer.h"
 #include "sup_host.h"
 #include "sup_judge.h"
-#include "sup_gofer.h"
+#include "sup_kind.h"
 #include "sup_meter.h"
 #include "sup_outer.h"
 #include "sup_place.h"
@@ -33,8 +34,22 @@ struct sup_pace {
 	unsigned wakes;
 };
 
+/* What a run is in; which frames may come then is a table in sup_frame.c. */
+enum sup_phase {
+	SUP_PHASE_NEW,		/* nothing has come */
+	SUP_PHASE_ATTACHED,	/* to a box, for a program that is to come */
+	SUP_PHASE_REQUEST,	/* R has come, its configuration and files are coming */
+	SUP_PHASE_TURN,		/* G has come: waits for a turn to boot */
+	SUP_PHASE_BOOT,
+	SUP_PHASE_RUN,		/* the guest has begun */
+	SUP_PHASE_DRAIN,	/* it has ended, or never began: what is in its pipes goes out */
+	SUP_PHASE_LINGER,	/* all of the result is queued */
+};
+
 struct sup_run {
 	struct sup_host *host;
+	enum sup_phase phase;
+	const struct sup_kind *kind;	/* NULL until the request is known */
 	struct sup_request request;
 	struct sup_error error;
 	struct sup_dir dir;
@@ -47,7 +62,7 @@ struct sup_run {
 	struct sup_meter meter;
 	struct sup_spawn spawn;
 	struct sup_exec exec;
-	char *exec_arg;			/* exec: the JSON of gVisor's ExecArgs */
+	char *exec_arg;			/* in a box: the configuration */
 	int stats;			/* a box: RUN/stats, -1: no box */
 	pid_t tool[SUP_RUN_TOOLS];	/* the last of runsc's commands that we started beside it */
 	unsigned tools;
@@ -62,12 +77,11 @@ struct sup_run {
 	struct sup_pace pace_trace, pace_output;
 	double metered;			/* when the last reading was */
 	uint32_t metered_ends;		/* a box: of how many programs it knew */
-	bool started, host_gone;
-	bool attached;			/* exec: the request so far only names the box */
+	bool started, host_gone, configured;
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
 	double born, queued, spawned, start, end, next_cpu;	/* queued: seconds of waiting for a turn to boot */
 	struct sup_slot slot;		/* the turn to boot */
-	unsigned removed;		/* sweep */
+	int removed;			/* sweep; -1: another kind */
 };
 
 void sup_run_init(struct sup_run *s, struct sup_host *host);
@@ -75,8 +89,10 @@ void sup_run_init(struct sup_run *s, struct sup_host *host);
 int sup_run_prepare(struct sup_run *s);
 /* Makes the guest's stdin, stdout and stderr. */
 int sup_run_pipes(struct sup_run *s);
-/* Starts runsc. */
+/* Starts what the kind starts. */
 int sup_run_start(struct sup_run *s);
+/* Notes why we end it; the first reason is the one. */
+void sup_run_end(struct sup_run *s, enum sup_outcome reason);
 /* Ends all of it, removes all of it. Every step is bounded. */
 void sup_run_teardown(struct sup_run *s);
 void sup_run_destroy(struct sup_run *s);
@@ -87,6 +103,8 @@ bool sup_run_reap(struct sup_run *s);
 bool sup_loop_turn(struct sup_run *s);
 /* Serves the run until the guest has ended, runsc has, a limit was hit or the host is gone. */
 void sup_loop_run(struct sup_run *s);
+/* It is over, and nothing of it goes on: what its pipes hold now is all there is. */
+void sup_loop_end(struct sup_run *s);
 /* Moves what the pipes still hold to the host; true when all of it is queued. Never waits. */
 bool sup_loop_drain(struct sup_run *s);
 /* After the end: the rest of the output and the result go out, for as long as the host lives. */

@@ -31,8 +31,6 @@
 /* The last of the first 512. */
 #define TABLE 511
 
-#define ARGV_MAX (SUP_LIST_MAX + 16)
-
 static void deny_membarrier(void)
 {
 	struct sock_filter code[] = {
@@ -131,48 +129,55 @@ pid_t sup_spawn_argv(const struct sup_spawn *s, char *const argv[], struct sup_e
 	return pid;
 }
 
+/* runsc, the request's arguments, and these; NULL: no memory. The caller frees the list. */
+static char **argv_with(const struct sup_request *r, char *const more[], size_t n)
+{
+	char **argv = calloc(1 + r->args.n + n + 1, sizeof(*argv));
+
+	if (!argv)
+		return NULL;
+	argv[0] = (char *)r->runsc;
+	for (size_t i = 0; i < r->args.n; i++)
+		argv[1 + i] = (char *)r->args.item[i];
+	for (size_t i = 0; i < n; i++)
+		argv[1 + r->args.n + i] = more[i];
+	return argv;
+}
+
+static pid_t spawn_with(const struct sup_spawn *s, char *const more[], size_t n, struct sup_error *e)
+{
+	char **argv = argv_with(s->request, more, n);
+	pid_t pid = argv ? sup_spawn_argv(s, argv, e) : sup_error(e, "system", "no memory for runsc's arguments");
+
+	free(argv);
+	return pid;
+}
+
 pid_t sup_spawn_run(const struct sup_spawn *s, const struct sup_dir *d, struct sup_error *e)
 {
-	const struct sup_request *r = s->request;
-	char text[6][400];
-	char *argv[ARGV_MAX];
+	static const char *const flags[] = { "--root=", "--log=", "--panic-log=", "--bundle=", "--pod-init-config=" };
+	static const char *const names[] = { "r", "log", "panic", "b", "b/trace.json" };
+	enum { ROOT, LOG, PANIC, BUNDLE, TRACE, TEXTS };
+	char text[TEXTS][320], path[300], *more[TEXTS + 3];
 	size_t n = 0;
-	static const struct { const char *format; bool trace; } own[] = {
-		{ "--root=%s/r", false }, { "--log=%s/log", false }, { "--panic-log=%s/panic", false },
-		{ "--pod-init-config=%s/b/trace.json", true },
-	};
 
-	argv[n++] = (char *)r->runsc;
-	for (size_t i = 0; i < r->args.n; i++)
-		argv[n++] = (char *)r->args.item[i];
-	for (size_t i = 0; i < 4; i++)
-		if (!own[i].trace || r->trace) {
-			int len = snprintf(text[i], sizeof(text[i]), "%.*s%s%s", (int)(strchr(own[i].format, '%') - own[i].format),
-					   own[i].format, d->path, strchr(own[i].format, '%') + 2);
-
-			if (len >= (int)sizeof(text[i]))
-				return sup_error(e, "system", "state_dir is too long");
-			argv[n++] = text[i];
-		}
-	argv[n++] = (char *)"--log-format=json";
-	argv[n++] = (char *)"run";
-	(void)snprintf(text[4], sizeof(text[4]), "--bundle=%s/b", d->path);
-	argv[n++] = text[4];
-	argv[n++] = (char *)r->container;
-	argv[n] = NULL;
-	return sup_spawn_argv(s, argv, e);
+	for (unsigned i = 0; i < TEXTS; i++)
+		(void)snprintf(text[i], sizeof(text[i]), "%s%s", flags[i], sup_dir_at(d, names[i], path, sizeof(path)));
+	more[n++] = text[ROOT];
+	more[n++] = text[LOG];
+	more[n++] = text[PANIC];
+	if (s->request->trace)
+		more[n++] = text[TRACE];
+	more[n++] = (char *)"--log-format=json";
+	more[n++] = (char *)"run";
+	more[n++] = text[BUNDLE];
+	more[n++] = (char *)s->request->container;
+	return spawn_with(s, more, n, e);
 }
 
 pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e)
 {
-	char *argv[ARGV_MAX];
-	size_t n = 0;
-
-	argv[n++] = (char *)s->request->runsc;
-	for (size_t i = 0; i < s->request->args.n; i++)
-		argv[n++] = (char *)s->request->args.item[i];
-	argv[n] = NULL;
-	return sup_spawn_argv(s, argv, e);
+	return spawn_with(s, NULL, 0, e);
 }
 
 pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int signo, struct sup_error *e)

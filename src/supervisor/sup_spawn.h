@@ -23,9 +23,9 @@ struct sup_spawn {
 
 /* runsc's pid or -1. */
 pid_t sup_spawn_run(const struct sup_spawn *s, const struct sup_dir *d, struct sup_error *e);
-/* `runsc ARG...` itself. */
 /* Starts any command line. */
 pid_t sup_spawn_argv(const struct sup_spawn *s, char *const argv[], struct sup_error *e);
+/* `runsc ARG...` itself. */
 pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e);
 /* `runsc kill ID SIGNAL`: the one way to send any signal to the guest's first process. */
 pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int signo, struct sup_error *e);

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sup_json.h"
+
 /* points/common.proto, MessageType */
 enum { CONTAINER_START = 1, SENTRY_CLONE = 2, TASK_EXIT = 5, SYSCALL_RAW = 6 };
 
@@ -26,10 +28,60 @@ static const int forks[] = {
 #endif
 };
 
+static void point(struct sup_json *j, const char *name, const char *const fields[], unsigned n)
+{
+	sup_json_open(j, '{');
+	sup_json_key(j, "name");
+	sup_json_string(j, name);
+	sup_json_key(j, "context_fields");
+	sup_json_open(j, '[');
+	for (unsigned i = 0; i < n; i++)
+		sup_json_string(j, fields[i]);
+	sup_json_close(j, ']');
+	sup_json_close(j, '}');
+}
+
+/* The session that runsc opens (pkg/sentry/seccheck/config.go); NULL: the endpoint is no UTF-8. */
+static const char *session(struct sup_json *j, const char *endpoint)
+{
+	static const char *const ids[] = { "group_id", "thread_id" };
+	char name[48];
+
+	sup_json_open(j, '{');
+	sup_json_key(j, "trace_session");
+	sup_json_open(j, '{');
+	sup_json_key(j, "name");
+	sup_json_string(j, "Default");
+	sup_json_key(j, "points");
+	sup_json_open(j, '[');
+	point(j, "container/start", NULL, 0);
+	point(j, "sentry/clone", ids, 1);
+	point(j, "sentry/task_exit", ids, 2);
+	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++) {
+		(void)snprintf(name, sizeof(name), "syscall/sysno/%d/exit", forks[i]);
+		point(j, name, NULL, 0);
+	}
+	sup_json_close(j, ']');
+	sup_json_key(j, "sinks");
+	sup_json_open(j, '[');
+	sup_json_open(j, '{');
+	sup_json_key(j, "name");
+	sup_json_string(j, "remote");
+	sup_json_key(j, "config");
+	sup_json_open(j, '{');
+	sup_json_key(j, "endpoint");
+	sup_json_string(j, endpoint);
+	/* A task that makes events faster than we read waits, up to a second, instead of dropping them after a fifth of a ms (remote.go). */
+	sup_json_key(j, "retries");
+	sup_json_int(j, 100);
+	for (const char *close = "}}]}}"; *close; close++)
+		sup_json_close(j, *close);
+	return sup_json_text(j);
+}
+
 int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	char json[1024];
 
 	memset(t, 0, sizeof(*t));
 	t->conn = -1;
@@ -37,15 +89,14 @@ int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_erro
 	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.90s/trace.sock", d->path);
 	if (t->listener < 0 || bind(t->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(t->listener, 2) < 0)
 		return sup_error(e, "system", "cannot listen at %s: %s", a.sun_path, strerror(errno));
-	int n = snprintf(json, sizeof(json),
-		"{\"trace_session\":{\"name\":\"Default\",\"points\":[{\"name\":\"container/start\"},"
-		"{\"name\":\"sentry/clone\",\"context_fields\":[\"group_id\"]},{\"name\":\"sentry/task_exit\",\"context_fields\":[\"thread_id\",\"group_id\"]}");
+	struct sup_json j = { .failed = false };
+	const char *json = session(&j, a.sun_path);
+	int rc = json ? sup_dir_write(d, "b/trace.json", json, strlen(json)) : -1;
 
-	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++)
-		n += snprintf(json + n, sizeof(json) - (size_t)n, ",{\"name\":\"syscall/sysno/%d/exit\"}", forks[i]);
-	/* A task that makes events faster than we read waits, up to a second, instead of dropping them after a fifth of a ms (remote.go). */
-	n += snprintf(json + n, sizeof(json) - (size_t)n, "],\"sinks\":[{\"name\":\"remote\",\"config\":{\"endpoint\":\"%s\",\"retries\":100}}]}}", a.sun_path);
-	if (sup_dir_write(d, "b/trace.json", json, (size_t)n) < 0)
+	sup_json_destroy(&j);
+	if (!json)
+		return sup_error(e, "system", "state_dir is no UTF-8: runsc takes its paths as JSON");
+	if (rc < 0)
 		return sup_error(e, "system", "cannot write below %s: %s", d->path, strerror(errno));
 	return 0;
 }

@@ -11,9 +11,9 @@ local M = {}
 
 local CONFIG_MAX = 16 * 1024 * 1024 -- of what stands for config.json
 
-local function of_box(plan, box, pid)
+local function of_box(mode, plan, box, pid)
   local p = wire.new()
-  p:add("mode", "exec")
+  p:add("mode", mode)
   p:add("id", plan.id)
   p:add("runsc", box.rt.runsc)
   p:add("platform", box.rt.platform)
@@ -71,13 +71,12 @@ end
 -- @bool alone the helper becomes the program
 -- @treturn table or nil, message, code
 function M.exec(plan, box, argv, pid, direct, alone)
-  local p = of_box(plan, box, pid)
+  local p = of_box(box.cli and "command" or "exec", plan, box, pid)
   limits.add(p, plan)
   p:add("disk_by", limits.disk_word(box.plan, box.rt))
   p:add("whole_box", box.single)
   p:add("direct", direct and not box.cli)
   p:add("alone", alone)
-  p:add("cli", box.cli)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
@@ -91,7 +90,7 @@ end
 -- @bool[opt] warm our helper is run first
 -- @treturn string
 function M.attach(box, pid, warm)
-  local p = of_box({ id = box.id }, box, pid)
+  local p = of_box("exec", { id = box.id }, box, pid)
   if warm then
     local first = { env = {}, cwd = "/", user = box.plan.user, capabilities = {} }
     p:add("first", exec_args(first, { oci.HELPER, "true" }, true))
@@ -131,7 +130,7 @@ end
 -- @int pid of the box's runsc
 -- @treturn table
 function M.call(plan, box, method, argument, pid)
-  local p = of_box(plan, box, pid)
+  local p = of_box("call", plan, box, pid)
   p:add("call", method)
   return { r = p:bytes(), config = argument, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end

@@ -239,7 +239,7 @@ function M.build(plan, rt, id, core)
   local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}
   local user = type(process.user) == "table" and process.user or {}
-  p:add("mode", "run")
+  p:add("mode", plan.box and "box" or "run")
   p:add("id", id)
   p:add("state_dir", rt.state_dir)
   p:add("runsc", rt.runsc)

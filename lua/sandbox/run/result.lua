@@ -93,7 +93,10 @@ end
 local words = {}
 function words.exited(r) return r.exit_code ~= 0 and ("exited with %d"):format(r.exit_code) or nil end
 function words.signaled(r) return ("ended by signal %d (%s)"):format(r.signal, r.signal_name) end
-function words.timed_out(_, l) return l.timeout and ("killed: not done after %s"):format(seconds(l.timeout)) or "killed: out of time" end
+function words.timed_out(_, l, why)
+  if why == "idle_timeout" then return "closed: not used for its idle_timeout" end
+  return l.timeout and ("killed: not done after %s"):format(seconds(l.timeout)) or "killed: out of time"
+end
 function words.oom_killed(_, l) return l.memory and ("killed: %s of memory used up"):format(text.bytes(l.memory)) or "killed: the machine ran out of memory" end
 function words.cpu_exceeded(_, l) return l.cpu_time and ("killed: %s of CPU time used up"):format(seconds(l.cpu_time)) or "killed: out of CPU time" end
 function words.output_exceeded(_, l) return l.output and ("killed: more than %s of output"):format(text.bytes(l.output)) or "killed: too much output" end

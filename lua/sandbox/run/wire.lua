@@ -15,7 +15,7 @@ M.keys = {}
 for kind, names in pairs{
   text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent]],
   list = [[arg bind symlink etc mkdir mkfile source place]],
-  flag = [[await whole_box cli cpus_later direct alone abstract rootless work inside writable store_root trace nodev best_effort output_kill]],
+  flag = [[await whole_box cpus_later direct alone abstract rootless work inside writable store_root trace nodev best_effort output_kill]],
   size = [[memory pids output disk file_size open_files stack address_space]],
   id = [[box_pid uid gid map_base]],
   seconds = [[boot_delay idle_timeout timeout boot_timeout cpu_time cpus]],

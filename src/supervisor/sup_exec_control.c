@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+#include "sup_json.h"
+
+#define EXECUTE "containerManager.ExecuteAsync"
+#define WAIT "containerManager.WaitPID"
+#define UNKNOWN "the sandbox answered in a way that is not known"
+
+/* {"CID":…,"PID":…} and, for a signal, {…,"Signo":…,"Mode":0}: to one process. The caller destroys it. */
+static const char *process_args(struct sup_json *j, const struct sup_exec *x, int pid, int signo)
+{
+	*j = (struct sup_json){ .failed = false };
+	sup_json_open(j, '{');
+	sup_json_key(j, "CID");
+	sup_json_string(j, x->request->container);
+	sup_json_key(j, "PID");
+	sup_json_int(j, pid);
+	if (signo) {
+		sup_json_key(j, "Signo");
+		sup_json_int(j, signo);
+		sup_json_key(j, "Mode");
+		sup_json_int(j, 0);
+	}
+	sup_json_close(j, '}');
+	return sup_json_text(j);
+}
+
+static int ask_to_wait(struct sup_exec *x, int pid)
+{
+	struct sup_json j;
+	const char *arg = process_args(&j, x, pid, 0);
+	int rc = arg ? sup_control_send(&x->wait, WAIT, arg, NULL, 0) : -1;
+
+	sup_json_destroy(&j);
+	return rc;
+}
+
+int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e)
+{
+	const int fds[3] = { 0, 1, 2 };	/* /dev/null */
+	double seconds = x->request->boot_timeout;
+	struct json_object *result = NULL;
+	struct sup_json j;
+
+	if (sup_control_call(&x->wait, EXECUTE, arg, fds, 3, seconds, &result, e) < 0)
+		return -1;
+	const char *process = process_args(&j, x, sup_control_number(result, INT32_MAX), 0);
+	int rc = process ? sup_control_call(&x->wait, WAIT, process, NULL, 0, seconds, NULL, e) : -1;
+
+	sup_json_destroy(&j);
+	return rc;
+}
+
+static int start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
+{
+	bool direct = x->request->direct;
+	int report[2] = { -1, -1 };
+
+	if (!direct && pipe2(report, O_CLOEXEC) < 0)
+		return sup_error(e, "system", "no pipe: %s", strerror(errno));
+	if (!direct) {
+		x->report = report[0];
+		(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
+	}
+	const int fds[4] = { stdio[0], stdio[1], stdio[2], report[1] };
+	int rc = sup_control_send(&x->wait, EXECUTE, arg, fds, direct ? 3 : 4);
+
+	if (report[1] >= 0)
+		(void)close(report[1]);
+	return rc < 0 ? sup_error(e, "closed", "the box is gone: it takes no program") : 0;
+}
+
+/* The helper says that it becomes the program, and then, perhaps, that it could not. */
+static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	unsigned char said[2];
+	ssize_t n = 1;
+
+	/* No more than those two: another process of the guest may have got hold of the pipe. */
+	while (x->report >= 0 && x->said < 2 && (n = read(x->report, said, sizeof(said))) == 2) {
+		x->said++;
+		if (said[0] == 's')
+			t->started = true;
+		else if (said[0] == 'c')
+			(void)sup_error(e, "bad_command", "cwd: %s in the guest", strerror(said[1]));
+		else
+			(void)sup_error(e, "bad_command", "the program cannot be executed in the guest: %s", strerror(said[1]));
+	}
+	if (x->report >= 0 && (x->said == 2 || n >= 0 || errno != EAGAIN)) {
+		(void)close(x->report);
+		x->report = -1;
+	}
+}
+
+/* A box that is killed may still tell how its programs end; its supervisor writes down that it ends before it kills. */
+static bool killed_with_box(const struct sup_exec *x, int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && sup_stats_read(x->stats).ended;
+}
+
+/* The answer to ExecuteAsync: the program's pid; its end is asked for at once. */
+static void started(struct sup_exec *x, struct json_object *reply, struct sup_error *e)
+{
+	struct json_object *result = NULL;
+
+	x->asked = false;
+	if (sup_control_result(reply, &result, e) < 0) {
+		sup_exec_explain(x, e);
+		return;
+	}
+	int pid = sup_control_number(result, INT32_MAX);
+
+	x->pid = pid > 1 ? pid : 0;
+	if (!x->pid || ask_to_wait(x, x->pid) < 0)
+		(void)sup_error(e, "runsc_failed", UNKNOWN);
+}
+
+/* The answer to WaitPID: how it ended. */
+static void ended(struct sup_exec *x, struct json_object *reply, struct sup_trace *t, struct sup_error *e)
+{
+	struct sup_error ignored = { .code = "" };
+	struct json_object *result = NULL;
+	int status = sup_control_result(reply, &result, &ignored) < 0 ? -1 : sup_control_number(result, 0xffff);
+
+	if (status < 0 || killed_with_box(x, status)) {
+		x->gone = true;
+		return;
+	}
+	/* A program that ended has begun, unless the helper said otherwise. */
+	serve_report(x, t, e);
+	t->started = t->started || !sup_error_set(e);
+	t->status = status;
+	t->ended = true;
+}
+
+/* The next signal, once the one before is answered, or was waited for long enough. */
+static void serve_signals(struct sup_exec *x)
+{
+	struct sup_error ignored = { .code = "" };
+	struct json_object *reply = NULL;
+	struct sup_json j;
+
+	if (x->signal.fd >= 0 && sup_control_receive(&x->signal, &reply) == 0 && sbx_time_now() < x->signal_limit)
+		return;
+	json_object_put(reply);
+	sup_control_close(&x->signal);
+	if (!x->signals_n || !x->pid || sup_control_open(&x->signal, x->request, 0, &ignored) < 0)
+		return;
+	int signo = x->signals[0];
+	const char *arg = process_args(&j, x, sup_exec_target(x, signo), signo);
+
+	memmove(x->signals, x->signals + 1, --x->signals_n);
+	x->signal_limit = sbx_time_now() + SUP_EXEC_CALL_SECONDS;
+	if (!arg || sup_control_send(&x->signal, "containerManager.Signal", arg, NULL, 0) < 0)
+		sup_control_close(&x->signal);
+	sup_json_destroy(&j);
+}
+
+static void serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	struct json_object *reply = NULL;
+	int rc;
+
+	serve_report(x, t, e);
+	serve_signals(x);
+	while (!t->ended && !x->gone && (rc = sup_control_receive(&x->wait, &reply)) != 0) {
+		if (rc < 0)
+			x->gone = true;
+		else if (x->asked)
+			started(x, reply, e);
+		else
+			ended(x, reply, t, e);
+	}
+	t->started = t->started || (x->request->direct && x->pid);	/* it was loaded, or the call had failed */
+}
+
+static void signal_later(struct sup_exec *x, int pid, int signo)
+{
+	(void)pid;
+	if (x->signals_n < SUP_EXEC_SIGNALS)
+		x->signals[x->signals_n++] = (unsigned char)signo;
+	serve_signals(x);
+}
+
+/* A process that ended in this moment is none, which is no matter. */
+static int kill_one(const struct sup_exec *x, struct sup_control *c, int pid)
+{
+	struct sup_error e = { .code = "" };
+	struct sup_json j;
+	const char *arg = process_args(&j, x, pid, SIGKILL);
+
+	if (arg)
+		(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, SUP_EXEC_CALL_SECONDS, NULL, &e);
+	sup_json_destroy(&j);
+	return strcmp(e.code, "closed") ? 0 : -1;
+}
+
+static int hold(struct sup_exec *x, struct sup_control *c, bool still)
+{
+	struct sup_error ignored = { .code = "" };
+	/* The build whose control socket is an abstract one has them elsewhere. */
+	const char *method = x->request->abstract ? still ? "Lifecycle.Pause" : "Lifecycle.Resume"
+						  : still ? "containerManager.Pause" : "containerManager.Resume";
+
+	return sup_control_call(c, method, "null", NULL, 0, SUP_EXEC_CALL_SECONDS, NULL, &ignored);
+}
+
+const struct sup_exec_way sup_exec_control = {
+	.connects = true, .kill_seconds = 1.0, .start = start, .serve = serve, .signal = signal_later, .kill = kill_one, .hold = hold,
+};

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#include "sup_kind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+#include "sup_log.h"
+#include "sup_mount.h"
+#include "sup_rlimit.h"
+#include "sup_run.h"
+#include "sup_sweep.h"
+
+#define MEMORY_TICK 0.005
+#define CPU_TICK 0.010
+#define IDLE_TICK 0.25
+/* A process that dies closes its sockets a moment before it is seen to be dead. */
+#define GOFER_MS 20
+
+/* The binary is read ahead from outside the memory cgroup: a small group would thrash on runsc's own pages. */
+static void read_ahead(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	close(fd);
+}
+
+static int limits_held(struct sup_run *s)
+{
+	const struct sup_request *r = &s->request;
+
+	if (r->best_effort)
+		return 0;
+	if (r->cgroup_parent && r->cgroup_parent[0] == '/' && !s->cgroup.n)
+		return sup_error(&s->error, "not_supported", "cgroup_parent %.200s cannot be used: %s; or set limits.best_effort",
+				 r->cgroup_parent, s->cgroup.why[0] ? s->cgroup.why : "it is not there (mkdir)");
+	if (r->cpus > 0 && !s->cgroup.cpus_held && sup_spawn_affinity(r->cpus) < 0)
+		return sup_error(&s->error, "limit_unavailable",
+				 "limits.cpus = %g needs a cpu cgroup (without one only whole cores can be held): %s; or set"
+				 " limits.best_effort", r->cpus, s->cgroup.why[0] ? s->cgroup.why :
+				 "the cpu controller is not enabled (echo +cpu >cgroup.subtree_control above it)");
+	return 0;
+}
+
+/* All that is around the guest, in the run's directory. */
+static int compose(struct sup_run *s)
+{
+	struct sup_request *r = &s->request;
+	char paths[SUP_CGROUP_PATHS];
+
+	sup_cgroup_make(&s->cgroup, r);
+	(void)sup_dir_write(&s->dir, SUP_SWEEP_CGROUPS, paths, sup_cgroup_paths(&s->cgroup, paths));
+	if (s->cgroup.memory >= 0)
+		read_ahead(r->runsc);
+	if (limits_held(s) < 0 || sup_mount_unshare(r, &s->error) < 0)
+		return -1;
+	if (sup_dir_reopen(&s->dir) < 0)
+		return sup_error(&s->error, "system", "%s has been taken away", s->dir.path);
+	if (sup_mount_compose(r, &s->dir, &s->error) < 0)
+		return -1;
+	if (r->trace && sup_trace_init(&s->trace, &s->dir, &s->error) < 0)
+		return -1;
+	s->trace.tree = s->tree;
+	return 0;
+}
+
+static int prepare(struct sup_run *s)
+{
+	if (sup_rlimit_check(&s->request, &s->error) < 0)
+		return -1;
+	s->queued = s->request.boot_delay;
+	if (s->request.boot_delay > 0 && sup_host_sleep(s->host, s->request.boot_delay) < 0)
+		return sup_error(&s->error, "closed", "the host has gone");
+	return sup_dir_make(&s->dir, &s->request, &s->error);
+}
+
+static int prepare_run(struct sup_run *s)
+{
+	return prepare(s) < 0 ? -1 : compose(s);
+}
+
+/* The record first: who comes for a box that still boots looks for it. */
+static int prepare_box(struct sup_run *s)
+{
+	if (prepare(s) < 0)
+		return -1;
+	s->stats = sup_stats_make(s->dir.fd);
+	s->tree = s->stats < 0 ? NULL : sup_tree_make(s->dir.fd);
+	if (!s->tree)
+		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
+	return compose(s);
+}
+
+static int config(struct sup_run *s, const void *bytes, uint32_t n)
+{
+	if (sup_dir_write(&s->dir, "b/config.json", bytes, n) < 0)
+		return sup_error(&s->error, "system", "cannot write config.json: %s", strerror(errno));
+	return 0;
+}
+
+static int start(struct sup_run *s)
+{
+	s->spawn.cgroup = &s->cgroup;
+	s->child = sup_spawn_run(&s->spawn, &s->dir, &s->error);
+	if (s->child < 0)
+		return -1;
+	sup_outer_init(&s->outer);
+	sup_meter_init(&s->meter, &s->request, &s->dir, &s->cgroup, s->child);
+	s->trace.started = !s->request.trace;	/* nobody tells: it is taken as begun */
+	return 0;
+}
+
+static void polled(const struct sup_run *s, struct pollfd p[SUP_KIND_POLL])
+{
+	p[0].fd = s->trace.conn < 0 && !s->trace.closed ? s->trace.listener : -1;
+	p[1].fd = s->trace.conn;
+	p[2].fd = s->gofer.fd;
+}
+
+static bool gofer_has_ended(const struct sup_run *s, int ms)
+{
+	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, ms) > 0;
+}
+
+/* What was told before the gofer's end counts: an end of the guest's own is told before its sandbox lets go of the gofer. */
+static void serve(struct sup_run *s)
+{
+	bool ended = gofer_has_ended(s, 0);
+
+	sup_trace_read(&s->trace);
+	if (ended)
+		sup_gofer_ended(&s->gofer, s->meter.pidfd, s->trace.ended);
+}
+
+static void started(struct sup_run *s)
+{
+	sup_meter_start(&s->meter);
+	sup_gofer_find(&s->gofer, s->child);
+	if (!s->request.cpus_later)
+		sup_cgroup_started(&s->cgroup);
+	sup_report_started(s);
+}
+
+static void started_box(struct sup_run *s)
+{
+	sup_report_stats(s, false);	/* before the host can send somebody who reads it */
+	started(s);
+}
+
+static bool box_goes_on(const struct sup_run *s)
+{
+	return s->child > 0;
+}
+
+static bool goes_on(const struct sup_run *s)
+{
+	return !s->trace.ended && s->child > 0;
+}
+
+static double due(const struct sup_run *s, double now)
+{
+	return s->started ? s->metered + MEMORY_TICK : now + 3600;
+}
+
+/* Nothing happens in a box that has no program and none's descendants: its memory need not be read so often. */
+static double box_tick(const struct sup_run *s)
+{
+	return !s->programs && !s->tree->live && !s->tree->lost ? IDLE_TICK : MEMORY_TICK;
+}
+
+static double box_due(const struct sup_run *s, double now)
+{
+	return s->started ? s->metered + box_tick(s) : now + 3600;
+}
+
+/* By the clock, not by the event. */
+static void meter(struct sup_run *s, double now)
+{
+	const struct sup_request *r = &s->request;
+
+	s->metered = now;
+	sup_meter_memory(&s->meter);
+	if (r->memory && s->meter.memory > r->memory)
+		sup_run_end(s, SUP_OOM_KILLED);
+	if (r->cpu_time > 0 && now >= s->next_cpu) {
+		s->next_cpu = now + CPU_TICK;
+		sup_meter_cpu(&s->meter);
+		if (s->meter.cpu > r->cpu_time)
+			sup_run_end(s, SUP_CPU_EXCEEDED);
+	}
+}
+
+/*
+ * An exit is told before it makes room for another task, so no count is above what there was. Where events were lost, nothing is
+ * known. `own`: what is ours of them.
+ */
+static void count_tasks(struct sup_run *s, unsigned own)
+{
+	if (s->request.pids && !s->trace.lossy && s->trace.peak > 0 && (uint64_t)s->trace.peak > s->request.pids + own)
+		sup_run_end(s, SUP_PIDS_EXCEEDED);
+}
+
+static void limits(struct sup_run *s, double now)
+{
+	if (!s->started)
+		return;
+	count_tasks(s, 0);
+	if (now >= s->metered + MEMORY_TICK)
+		meter(s, now);
+}
+
+static void limits_box(struct sup_run *s, double now)
+{
+	const struct sup_request *r = &s->request;
+
+	s->tree->turns++;
+	if (!s->started)
+		return;
+	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
+		sup_run_end(s, SUP_IDLE);
+	count_tasks(s, 1);
+	/* And when a program has ended, for its result is waiting for that. */
+	if (now >= s->metered + box_tick(s) || s->tree->ends != s->metered_ends) {
+		s->metered_ends = s->tree->ends;
+		meter(s, now);
+		sup_report_stats(s, false);
+	}
+}
+
+static void send_signal(struct sup_run *s, int signo)
+{
+	struct sup_error ignored = { .code = "" };
+
+	s->tool[s->tools++ % SUP_RUN_TOOLS] = sup_spawn_kill(&s->spawn, &s->dir, signo, &ignored);
+}
+
+/* A box is leased to one program, which may get less than the box could have. */
+static void lease(struct sup_run *s)
+{
+	sup_cgroup_update(&s->cgroup, &s->request);
+	sup_cgroup_started(&s->cgroup);
+}
+
+static void stop(struct sup_run *s)
+{
+	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL &&
+	    gofer_has_ended(s, GOFER_MS))
+		serve(s);
+	if (s->started) {
+		sup_meter_memory(&s->meter);
+		sup_meter_cpu(&s->meter);
+	}
+	/* A guest that ended by itself is quiet, and its caller need not wait for our kill; any other must be stopped before its
+	 * output can be called whole. */
+	if (s->child > 0 && !s->trace.ended) {
+		(void)kill(s->child, SIGKILL);
+		if (s->reason == SUP_OOM_KILLED)	/* at full speed each ms is some MB more */
+			sup_meter_kill(&s->meter);
+	}
+}
+
+static void stop_box(struct sup_run *s)
+{
+	sup_report_stats(s, true);	/* before the kill: its programs' supervisors read it */
+	stop(s);
+}
+
+static void facts(struct sup_run *s, struct sup_facts *f, char said[SUP_KIND_SAID])
+{
+	char log[16384];
+
+	f->traced = s->request.trace;
+	if (s->gofer.killed && f->reason == SUP_EXITED) {	/* and the guest with it: that was not its own end */
+		f->guest_ended = false;
+		f->runsc_failed = true;
+		return;
+	}
+	f->oom_kills = sup_cgroup_full(&s->cgroup) ? sup_cgroup_oom_kills(&s->cgroup) : 0;
+	if (!f->guest_ended && f->reason == SUP_EXITED) {
+		size_t n = sup_dir_read(&s->dir, "log", log, sizeof(log));
+
+		f->runsc_failed = sup_log_panicked(&s->dir, said, SUP_KIND_SAID) || sup_log_first_error(log, n, said, SUP_KIND_SAID);
+	}
+}
+
+/* What the run's own groups and readings tell now. */
+static struct sup_stats usage(struct sup_run *s)
+{
+	int throttled = sup_cgroup_throttled(&s->cgroup);
+
+	return (struct sup_stats){
+		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
+		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
+		.cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
+	};
+}
+
+#define SANDBOX \
+	.streams = true, .boots = true, .paced = true, .talk = SUP_TALK_DROP, .config = config, .start = start, .poll = polled, .serve = serve, \
+	.signal = send_signal, .facts = facts, .usage = usage
+
+const struct sup_kind sup_kind_run = {
+	SANDBOX, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
+};
+const struct sup_kind sup_kind_box = {
+	SANDBOX, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
+	.lease = lease, .stop = stop_box,
+};
