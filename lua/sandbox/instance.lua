@@ -74,7 +74,7 @@ end
 
 local function get_runtime(self)
   local rt, message, code = runtime.get{
-    core = core, options = self.options,
+    core = core, options = self.options, sleep = function(seconds) sleep(self, seconds) end,
     execute = function(plan, req, ...)
       local r, why, kind = execute(self, plan, req, ...)
       return r, why, kind
