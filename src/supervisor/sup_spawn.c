@@ -72,6 +72,21 @@ int sup_spawn_affinity(double cpus)
 	return whole_cores(cpus, &set);
 }
 
+/*
+ * A file that the guest has open is one of the gofer's and one of the sentry's, each some KB of the kernel's: so many are held for
+ * it at once, 16 times what one process may have open by default, or twice what was asked for.
+ */
+#define FILES_HELD 16384u
+
+static void bound_files(const struct sup_request *r)
+{
+	struct rlimit have;
+	rlim_t most = r->open_files > FILES_HELD / 2 ? 2 * r->open_files : FILES_HELD;
+
+	if ((r->mode == SUP_MODE_RUN || r->mode == SUP_MODE_BOX) && getrlimit(RLIMIT_NOFILE, &have) == 0 && have.rlim_cur > most)
+		(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){ most, most });
+}
+
 static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, bool born_inside)
 {
 	static char *const env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
@@ -96,6 +111,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 	 * waits for an RCU grace period, some 10 ms: it inherits one that is large enough. Where so many may not be, it is slower.
 	 */
 	(void)fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD, TABLE);
+	bound_files(s->request);
 	(void)setpriority(PRIO_PROCESS, 0, s->nice);
 	/* Where the machine has no memory left, the sandbox goes before its host does. */
 	(void)sbx_io_write_at(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, "1000", 4);
