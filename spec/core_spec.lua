@@ -411,11 +411,11 @@ describe("sandbox.run.job", function()
 
   it("sends the request in order", function()
     local _, t = start({}, {}, { r = "mode=run\0", config = "{}", id = "00",
-      files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts" } } })
+      files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts", seen = { size = 5, dev = 6, ino = 7 } } } })
     local sent = t.sent()
     assert.equal("RCFDDFG", kinds(sent))
-    assert.equal("/work/a\000644\0\0", sent[3][2])
-    assert.equal("/work/b\000666\0/etc/hosts\0", sent[6][2])
+    assert.equal("/work/a\000644\0\0\0", sent[3][2])
+    assert.equal("/work/b\000666\0/etc/hosts\0005 6 7\0", sent[6][2])
     assert.equal(70000, #sent[4][2] + #sent[5][2])
   end)
 

@@ -111,6 +111,8 @@
 ---@field type string
 ---@field mode string
 ---@field size integer
+---@field target? string
+---@field mtime? number
 
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
@@ -249,6 +251,17 @@
 
 ---@class sandbox.WriteFileOptions
 ---@field mode? string permissions
+---@field from? string a host file to copy, in place of a content
+
+---@class sandbox.OpenWriteOptions
+---@field mode? string permissions
+
+---@class sandbox.ListOptions
+---@field depth? integer of directories below one another that are listed
+
+---@class sandbox.GetOptions
+---@field max_bytes? integer|string of all files together
+---@field max_files? integer how many files
 
 ---@class sandbox.CheckOptions
 ---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
@@ -358,7 +371,7 @@ function Box:run(options) end
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
----@param content string
+---@param content string|sandbox.WriteFileOptions
 ---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
@@ -366,9 +379,42 @@ function Box:write_file(path, content, options) end
 ---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
----@param path? string
+---@param path? string|sandbox.ListOptions
 ---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
+---@param path string
+---@return sandbox.DirectoryEntry?, string? message, string? code
+function Box:stat(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:exists(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:mkdir(path) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:rename(from, to) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:copy(from, to) end
+---@param from string
+---@param path string
+---@return boolean?, table|string skipped, string? code
+function Box:put(from, path) end
+---@param path string
+---@param into string
+---@param options? sandbox.GetOptions
+---@return table<string, table>?, table|string skipped, string? code
+function Box:get(path, into, options) end
+---@param path string
+---@param options? sandbox.OpenWriteOptions
+---@return table?, string? message, string? code
+function Box:open_write(path, options) end
+---@param path string
+---@return table?, string? message, string? code
+function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end

@@ -8,6 +8,7 @@ local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
 local queue = require "sandbox.run.queue"
+local files = require "sandbox.run.files"
 local lock = require "sandbox.hosts.lock"
 local metrics = require "sandbox.machine.metrics"
 local result = require "sandbox.run.result"
@@ -106,12 +107,10 @@ local function check_host_paths(plan)
       if not ok then return nil, message, code end
     end
   end
+  ok, message, code = files.look(plan.files, plan.limits.disk or plan.limits.memory or nil)
+  if not ok then return nil, message, code end
   for _, file in ipairs(plan.files) do
-    if file.from then
-      ok, message, code = exists(file.from, "file", "file")
-      if not ok then return nil, message, code end
-      file.from = core.realpath(file.from) or file.from
-    end
+    if file.from then file.from = core.realpath(file.from) or file.from end
   end
   if type(plan.stdin) == "table" and plan.stdin.from then
     ok, message, code = exists(plan.stdin.from, nil, "stdin")

@@ -230,7 +230,8 @@ static void limits_box(struct sup_run *s, double now)
 		return;
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
 		sup_run_end(s, SUP_IDLE);
-	count_tasks(s, 1);
+	/* The first process, and a helper at each program's side: others than the user's. */
+	count_tasks(s, 1 + (s->programs ? s->programs : 1));
 	/* And when a program has ended, for its result is waiting for that. */
 	if (now >= s->metered + box_tick(s) || s->tree->ends != s->metered_ends) {
 		s->metered_ends = s->tree->ends;

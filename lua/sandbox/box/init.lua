@@ -208,7 +208,7 @@ local function lease_box(self, plan)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.cpus = true
   end
-  if not self.job.ended then self.job.transport:send("L", exec.lease_box(plan, pids and helper and pids + 1 or pids)) end
+  if not self.job.ended then self.job.transport:send("L", exec.lease_box(plan, pids)) end
   return true
 end
 
@@ -226,15 +226,15 @@ end
 local function argv_for(self, plan)
   local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
   local stack, space = own(self, "stack", plan), own(self, "address_space", plan)
-  local first = 1
-  if plan.user.uid ~= self.plan.user.uid then first, tasks = 0, plan.limits.pids and "+" or "-" end
+  if plan.user.uid ~= self.plan.user.uid then tasks = plan.limits.pids and "+" or "-" end
   local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
   local guard, needed = guard_for(self)
   if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
-  -- gVisor counts by uid: the box's first process, and our helper, which stays the program's parent.
-  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + first + 1) end
+  -- gVisor counts by uid. Our helper, which stays the program's parent, has another, unless capabilities are to be passed on.
+  local uid = #plan.capabilities == 0 and ("%.0f"):format(plan.user.uid) or "-"
+  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids) end
   -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks, stack, space, guard }
+  local argv = { oci.HELPER, "exec", plan.cwd, uid, count, size, tasks, stack, space, guard }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv, not limits
 end
@@ -287,10 +287,7 @@ function Box:lease(job, plan, past)
   job:lease(plan, exec.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)
-  if r and plan.collect then
-    ok, message, code = self:collect_into(r, plan.collect)
-    if not ok and r.status == "exited" then r = nil end
-  end
+  if r and plan.collect then self:collect_into(r, plan.collect) end
   return r, message, code, raised
 end
 
@@ -377,9 +374,6 @@ local function start_program(self, options, spawning, past)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.pids = true
   end
-  for _, file in ipairs(plan.files) do
-    if file.from then file.from = core.realpath(file.from) or file.from end
-  end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
   ok, message, code = self:put_files(plan.files, plan.user)
@@ -408,11 +402,7 @@ function Box:attempt(options, past)
   if past then past.started = job.started ~= nil end
   if raised then return nil, nil, nil, raised end
   r, message, code = explain(self, r, message, code)
-  if r and plan.collect then
-    local ok
-    ok, message, code = self:collect_into(r, plan.collect, plan.user)
-    if not ok and r.status == "exited" then return nil, message, code end
-  end
+  if r and plan.collect then self:collect_into(r, plan.collect, plan.user) end
   if r and r.ok and past and past.pack then
     past.packed, message, code, past.refused = self:pack_work(plan.user, past.pack.max_bytes, past.pack.max_files)
     if message then return nil, message, code end

@@ -12,6 +12,11 @@ local MAP_SIZE = require("sandbox.machine.uids").SIZE
 M.HELPER = "/.sandbox-guest"
 M.BOX = "box"
 
+--- The uid of our helper in a box, which is never the user's: what a program leaves behind runs as that one (src/guest/guest_self.c).
+-- @tparam table user
+-- @treturn integer
+function M.keeper(user) return user.uid == 65535 and 65533 or 65535 end
+
 local function tmpfs(destination, mode, size, extra)
   local options = { "nosuid", "mode=" .. mode }
   for _, option in ipairs(extra or {}) do options[#options + 1] = option end
@@ -110,13 +115,12 @@ local function mounts(plan, rt, run_dir)
   return list
 end
 
--- A box's own first process is not counted as one of its programs'.
 local function rlimits(plan)
   local limits, list = plan.limits, {}
   local function add(name, value)
     if value then list[#list + 1] = { type = name, hard = value, soft = value } end
   end
-  add("RLIMIT_NPROC", limits.pids and limits.pids + (plan.box and 1 or 0))
+  add("RLIMIT_NPROC", limits.pids) -- of the user's: a box's first process is another's
   add("RLIMIT_NOFILE", limits.open_files)
   add("RLIMIT_FSIZE", limits.file_size)
   add("RLIMIT_STACK", limits.stack)
@@ -158,6 +162,7 @@ end
 function M.build(plan, rt, run_dir)
   local user = { uid = plan.user.uid, gid = plan.user.gid }
   if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
+  if plan.box then user = { uid = M.keeper(plan.user), gid = M.keeper(plan.user) } end -- our helper, which no program may end
   return {
     ociVersion = "1.0.2",
     process = {
@@ -166,7 +171,7 @@ function M.build(plan, rt, run_dir)
       args = plan.argv,
       env = plan.env,
       cwd = plan.cwd,
-      capabilities = capability_sets(plan.capabilities),
+      capabilities = capability_sets(plan.box and {} or plan.capabilities),
       rlimits = rlimits(plan),
       noNewPrivileges = true,
     },

@@ -78,7 +78,8 @@ end
 -- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
 local function check_capabilities(plan, spec)
   local process = type(spec.process) == "table" and spec.process or {}
-  for limit, name in pairs(capabilities.undone(process.capabilities, plan.limits)) do
+  local sets = plan.box and { permitted = plan.capabilities } or process.capabilities -- a box's programs have them, our helper does not
+  for limit, name in pairs(capabilities.undone(sets, plan.limits)) do
     if not plan.limits.best_effort then
       return nil, ("limits.%s cannot hold a program that has %s: leave the capability out, or set limits.%s = false, or limits.best_effort"):format(limit,
         name, limit), "limit_unavailable"
@@ -202,7 +203,7 @@ local function guest_files(plan)
     list[1] = { path = "/etc/hosts", mode = "644", content = HOSTS:format(plan.hostname) }
   end
   for _, file in ipairs(plan.files) do
-    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from }
+    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from, seen = file.seen }
   end
   return list
 end
@@ -238,7 +239,7 @@ function M.build(plan, rt, id, core)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}
-  local user = type(process.user) == "table" and process.user or {}
+  local user = plan.box and plan.user or type(process.user) == "table" and process.user or {}
   p:add("mode", plan.box and "box" or "run")
   p:add("id", id)
   p:add("state_dir", rt.state_dir)
