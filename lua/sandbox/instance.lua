@@ -12,10 +12,10 @@ local files = require "sandbox.run.files"
 local lock = require "sandbox.hosts.lock"
 local metrics = require "sandbox.machine.metrics"
 local result = require "sandbox.run.result"
-local job_room = require "sandbox.run.job"
+local job_module = require "sandbox.run.job"
 local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
-local box_room = require "sandbox.box"
+local box_module = require "sandbox.box"
 
 local M = {}
 
@@ -57,7 +57,7 @@ local function start(self, plan, req, plain, armed)
   plan.wait = self.options.wait
   plan.complain = function(err) log(self, "error", "a callback failed: " .. tostring(err), { id = plan.id }) end
   local job
-  job, message, code = job_room.start(conn, plan, req)
+  job, message, code = job_module.start(conn, plan, req)
   return job, message, code
 end
 
@@ -399,7 +399,7 @@ local function in_turn(self, f)
 end
 
 -- What boxes and pools need of an instance.
-local function doors(self)
+local function services(self)
   return {
     defaults = self.options.defaults, control = self.options.control,
     sleep = function(seconds) sleep(self, seconds) end,
@@ -436,9 +436,9 @@ local function doors(self)
   }
 end
 
---- For the rooms of an instance: what they need of it.
+--- For the parts of an instance: what they need of it.
 -- @treturn table
-function Instance:doors() return doors(self) end
+function Instance:services() return services(self) end
 
 --- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
 -- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
@@ -448,7 +448,7 @@ function Instance:start(options)
   local ok, message, code = wait.may_wait()
   if not ok then return nil, message, code end
   local box
-  box, message, code = box_room.begin(doors(self), options)
+  box, message, code = box_module.begin(services(self), options)
   if not box then return fail(self, message, code) end
   ok, message, code = box:wait_ready()
   if not ok then
@@ -463,7 +463,7 @@ end
 -- @treturn Pool or nil, message, code
 function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local pool, message, code = require("sandbox.pool").new(doors(self), options)
+  local pool, message, code = require("sandbox.pool").new(services(self), options)
   return pool, message, code
 end
 
@@ -472,7 +472,7 @@ function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
   if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
   local r, message, code = in_turn(self, function(past)
-    local r, message, code, raised = box_room.run_once(doors(self), options, past)
+    local r, message, code, raised = box_module.run_once(services(self), options, past)
     return r, message, code, nil, raised
   end)
   return r, message, code

@@ -19,8 +19,8 @@ local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
-  for name, method in pairs(require(room)) do Box[name] = method end
+for _, part in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
+  for name, method in pairs(require(part)) do Box[name] = method end
 end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
@@ -51,7 +51,7 @@ local function make_again(pooled)
 end
 
 --- Starts to boot a box; never waits.
--- @tparam table host the instance's doors: `prepare(plan)`, `launch(plan, request, plain)`
+-- @tparam table host the instance's services: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
 -- last one was made of }
@@ -169,7 +169,7 @@ function Box:is_armed()
   return false
 end
 
---- For the rooms of boxes: starts a program.
+--- For the parts of boxes: starts a program.
 -- @tparam table plan
 -- @tparam {string,...} argv its own, or our helper's
 -- @bool[opt] alone the helper becomes the program
@@ -310,7 +310,7 @@ function probe(self)
   self.cli = not list
 end
 
---- For the rooms of boxes: waits until it has booted, and it is known how to speak to it.
+--- For the parts of boxes: waits until it has booted, and it is known how to speak to it.
 -- @treturn boolean true, or nil, message, code
 function Box:await()
   local ok, message, code = self:wait_ready()
@@ -329,7 +329,7 @@ function explain(self, r, message, code)
   return nil, why or message, kind or code
 end
 
---- For the rooms of boxes: what a call comes to whose box may have died of something else meanwhile, which the message then says.
+--- For the parts of boxes: what a call comes to whose box may have died of something else meanwhile, which the message then says.
 -- @param value nil: it failed
 -- @string message
 -- @string code
@@ -430,7 +430,7 @@ function Box:spawn(options, past)
 end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
--- @tparam table host the instance's doors
+-- @tparam table host the instance's services
 -- @tparam table options as of `sandbox.run`, which have been checked
 -- @tparam table past of `Box:attempt`
 -- @return result, or nil, message, code; what a callback raised is a fourth value
