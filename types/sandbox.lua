@@ -134,7 +134,7 @@
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
 ---@field on_exit? fun(result:sandbox.Result?, message:string?, code:string?) for `spawn` with no coroutine at all: called once, at the end
 ---@field bundle? string run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field [integer] string the program and its arguments
 
 ---@class sandbox.ProgramOptions
@@ -163,7 +163,7 @@
 ---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field idle_timeout? number seconds without a program after which the box ends
 
@@ -179,7 +179,7 @@
 ---@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field size? integer how many are kept: `min` and `max` in one
 ---@field min? integer how many are kept when nothing is asked for
@@ -218,7 +218,7 @@
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field runsc? string path of the binary
 ---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
 ---@field boot_timeout? number seconds a boot may take

@@ -7,13 +7,14 @@
 -- @module sandbox.box
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
-local oci = require "sandbox.run.oci"
 local loaders = require "sandbox.pool.prepared"
 local options_plan = require "sandbox.options.plan"
 local exec = require "sandbox.run.exec"
+local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
 
 local M = {}
+local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
 local known = {} -- by the path of the binary
 
@@ -29,6 +30,7 @@ local function make(host, options, pooled)
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
   plan.box, plan.idle_timeout, plan.quiet = true, checked.idle_timeout, true
+  plan.program = { argv = pooled.argv, env = checked.programs.env, cwd = checked.programs.cwd }
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
@@ -54,7 +56,7 @@ end
 -- @tparam table host the instance's services: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
--- last one was made of }
+-- last one was made of, argv = of the only program, where that is known }
 -- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
 function M.begin(host, options, pooled, delay)
@@ -110,12 +112,6 @@ end
 local explain, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
-
--- A limit that a program has and its box has not, in the helper's words.
-local function own(self, name, plan)
-  local value = plan.limits[name] or nil
-  return value ~= (self.plan.limits[name] or nil) and value and ("%.0f"):format(value) or "-"
-end
 
 -- The connection of a box is another's to wait for; a word to it never waits.
 local function tell(self, busy)
@@ -212,33 +208,6 @@ local function lease_box(self, plan)
   return true
 end
 
--- What our helper forbids a program because this build's execs do not have the spec's rules (the flag came with one that does).
--- Whether a program is started through it for that alone is a second value: 2 to 10 ms more, which only `disk` is worth. What leaves
--- `pids` behind in a namespace of its own is counted.
-local function guard_for(self)
-  if self.plan.user_namespaces or self.rt.flags["gofer-network-namespace"] then return "-", false end
-  if self.plan.limits.disk then return "t", true end
-  return "n", false
-end
-
--- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's. Whether
--- our helper becomes the program, and is not its parent, is a second value.
-local function argv_for(self, plan)
-  local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
-  local stack, space = own(self, "stack", plan), own(self, "address_space", plan)
-  if plan.user.uid ~= self.plan.user.uid then tasks = plan.limits.pids and "+" or "-" end
-  local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
-  local guard, needed = guard_for(self)
-  if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
-  -- gVisor counts by uid. Our helper, which stays the program's parent, has another, unless capabilities are to be passed on.
-  local uid = #plan.capabilities == 0 and ("%.0f"):format(plan.user.uid) or "-"
-  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids) end
-  -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, uid, count, size, tasks, stack, space, guard }
-  for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
-  return argv, not limits
-end
-
 --- For pools: a prepared program that waits for its lease is no work, and one that has it is.
 -- @bool busy
 function Box:tell(busy) tell(self, busy) end
@@ -251,11 +220,14 @@ function Box:tell(busy) tell(self, busy) end
 function Box:begin_program(options, prepared, ahead)
   if self.cli == nil and not ahead then probe(self) end
   local plan = options_plan.program(self, options, prepared)
+  local ok, message, code = programs.ask(self, plan)
+  if not ok then return nil, message, code end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
-  local argv, alone = argv_for(self, plan)
-  local job, message, code = self:exec(plan, argv, alone, true, ahead)
+  local argv, alone = programs.argv(self, plan)
+  local job
+  job, message, code = self:exec(plan, argv, alone, true, ahead)
   return job, message, code
 end
 
@@ -353,27 +325,14 @@ local function start_program(self, options, spawning, past)
   local plan = options_plan.program(self, options, spawning)
   local ok, message, code = check_into(plan)
   if ok then ok, message, code = self:await() end
+  if ok then ok, message, code = programs.ask(self, plan) end
   if not ok then return nil, message, code end
   if past then
     plan.began, plan.queue_duration = past.began or plan.began, past.queued
     plan.boot_before = past.boots and tonumber(self.job.started.boot_duration) or nil
   end
-  if plan.limits.cpu_time and not self.single then
-    if not plan.limits.best_effort then
-      return nil, "limits.cpu_time cannot be held for one program of a box that others share; use a pool, or sandbox.run, or set limits.best_effort",
-        "limit_unavailable"
-    end
-    plan.unenforced = plan.unenforced or {}
-    plan.unenforced.cpu_time = true
-  end
-  if plan.user.uid ~= self.plan.user.uid and plan.limits.pids and not self.single then
-    if not plan.limits.best_effort then
-      return nil, "limits.pids of a box counts the processes of its own user, so that a program with another user would not be held by it: "
-        .. "start the box with limits.pids = false, or set limits.best_effort", "limit_unavailable"
-    end
-    plan.unenforced = plan.unenforced or {}
-    plan.unenforced.pids = true
-  end
+  ok, message, code = programs.check(self, plan)
+  if not ok then return nil, message, code end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
   ok, message, code = self:put_files(plan.files, plan.user)
@@ -382,7 +341,7 @@ local function start_program(self, options, spawning, past)
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
   local job
-  job, message, code = self:exec(plan, argv_for(self, plan))
+  job, message, code = self:exec(plan, programs.argv(self, plan))
   return job, message, code, plan
 end
 
@@ -436,7 +395,7 @@ end
 -- @return result, or nil, message, code; what a callback raised is a fourth value
 function M.run_once(host, options, past)
   local start, program = options_plan.split(options)
-  local self, message, code = M.begin(host, start)
+  local self, message, code = M.begin(host, start, { argv = { unpack(program) } })
   if not self then return nil, message, code end
   self.single = true
   local r, raised
@@ -481,14 +440,6 @@ function Box:close()
   self.job:close()
 end
 Box.__close = Box.close
-
---- Snapshots are not supported yet.
--- @return nil, message, "not_supported"
-function Box.snapshot() return nil, "snapshots are not supported in this version", "not_supported" end
---- Connections into a box are not supported yet.
--- @return nil, message, "not_supported"
-function Box.connect() return nil, "connections into a box are not supported in this version: talk to a program over job:write and job:read", "not_supported" end
-Box.stream = Box.connect
 
 function Box:__tostring()
   self:ready() -- what has come by now is taken in, so that a dead one is not called ready

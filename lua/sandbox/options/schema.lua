@@ -70,7 +70,7 @@ M.options = {
     cli = { { "--bundle", "DIR", "run this OCI bundle" } },
     doc = "run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it" },
   { "spec", "callback", scope = "run box pool instance", host = true, makes_spec = true, show = "function(spec)", default_text = "none", lua = "fun(spec:table):table?",
-    doc = "last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
+    doc = "last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
   -- Of an instance alone.
   { "runsc", "host_path", scope = "instance", show = "absolute path", default_text = "trusted search, `$SANDBOX_RUNSC`", lua = "string", cli = { { "--runsc", "PATH", "the binary" } },
     doc = "path of the binary" },

@@ -154,27 +154,37 @@ local function namespaces(plan, rt)
   return linux
 end
 
+--- The process of a spec.
+-- @tparam table plan argv, env, cwd, user, capabilities, limits
+-- @treturn table
+function M.process(plan)
+  local user = { uid = plan.user.uid, gid = plan.user.gid }
+  if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
+  return {
+    terminal = false,
+    user = user,
+    args = plan.argv,
+    env = plan.env,
+    cwd = plan.cwd,
+    capabilities = capability_sets(plan.capabilities),
+    rlimits = rlimits(plan),
+    noNewPrivileges = true,
+  }
+end
+
 --- Builds the spec.
 -- @tparam table plan of `options.plan.run`
 -- @tparam table rt the runtime: `rootless` matters
 -- @string run_dir the run's directory on the host
 -- @treturn table
 function M.build(plan, rt, run_dir)
-  local user = { uid = plan.user.uid, gid = plan.user.gid }
-  if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
-  if plan.box then user = { uid = M.keeper(plan.user), gid = M.keeper(plan.user) } end -- our helper, which no program may end
+  local process = M.process(plan)
+  if plan.box then -- our helper, which no program may end
+    process.user, process.capabilities = { uid = M.keeper(plan.user), gid = M.keeper(plan.user) }, nil
+  end
   return {
     ociVersion = "1.0.2",
-    process = {
-      terminal = false,
-      user = user,
-      args = plan.argv,
-      env = plan.env,
-      cwd = plan.cwd,
-      capabilities = capability_sets(plan.box and {} or plan.capabilities),
-      rlimits = rlimits(plan),
-      noNewPrivileges = true,
-    },
+    process = process,
     root = { path = run_dir .. "/m/root", readonly = plan.readonly and M.disk_by(plan, rt) ~= "overlay" },
     hostname = plan.hostname,
     mounts = mounts(plan, rt, run_dir),

@@ -3,6 +3,7 @@
 -- @module sandbox.run.request
 local host_layout = require "sandbox.run.host_layout"
 local limits = require "sandbox.run.limits"
+local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
 local text = require "sandbox.text"
@@ -75,8 +76,11 @@ end
 
 -- The request -----------------------------------------------------------------------------------------------------------
 
--- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
-local function check_capabilities(plan, spec)
+--- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
+-- @tparam table plan
+-- @tparam table spec whose process has them
+-- @treturn boolean true, or nil, message, code
+function M.check_capabilities(plan, spec)
   local process = type(spec.process) == "table" and spec.process or {}
   local sets = plan.box and { permitted = plan.capabilities } or process.capabilities -- a box's programs have them, our helper does not
   for limit, name in pairs(capabilities.undone(sets, plan.limits)) do
@@ -166,13 +170,6 @@ local function read_bundle(plan, rt, run_dir, core)
   return spec, oci.adopt(spec, plan, rt, run_dir)
 end
 
-local function copy(t)
-  if type(t) ~= "table" then return t end
-  local out = {}
-  for k, v in pairs(t) do out[k] = copy(v) end
-  return out
-end
-
 --- The spec of a plan, after the caller's last word.
 -- @tparam table plan
 -- @tparam table rt
@@ -187,11 +184,9 @@ function M.spec(plan, rt, run_dir, core)
   end
   local spec = oci.build(plan, rt, run_dir)
   if plan.spec then
-    local theirs = copy(spec)
-    local reason
-    theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
-    if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
-    spec = theirs
+    local message, code
+    spec, message, code = last_word[plan.box and "box" or "run"](plan, spec)
+    if not spec then return nil, message, code end
   end
   oci.guard(spec, plan)
   return spec
@@ -231,7 +226,7 @@ function M.build(plan, rt, id, core)
   local spec, root, code = M.spec(plan, rt, run_dir, core)
   if not spec then return nil, root, code end
   local ok, message
-  ok, message, code = check_capabilities(plan, spec)
+  ok, message, code = M.check_capabilities(plan, spec)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
   local binds = M.pin(spec, run_dir)
