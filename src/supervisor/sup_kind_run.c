@@ -20,8 +20,6 @@
 #define MEMORY_TICK 0.005
 #define CPU_TICK 0.010
 #define IDLE_TICK 0.25
-/* A process that dies closes its sockets a moment before it is seen to be dead. */
-#define GOFER_MS 20
 
 /* The binary is read ahead from outside the memory cgroup: a small group would thrash on runsc's own pages. */
 static void read_ahead(const char *path)
@@ -126,19 +124,19 @@ static void polled(const struct sup_run *s, struct pollfd p[SUP_KIND_POLL])
 	p[2].fd = s->gofer.fd;
 }
 
-static bool gofer_has_ended(const struct sup_run *s, int ms)
+static bool gofer_has_ended(const struct sup_run *s)
 {
-	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, ms) > 0;
+	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, 0) > 0;
 }
 
 /* What was told before the gofer's end counts: an end of the guest's own is told before its sandbox lets go of the gofer. */
 static void serve(struct sup_run *s)
 {
-	bool ended = gofer_has_ended(s, 0);
+	bool ended = gofer_has_ended(s);
 
 	sup_trace_read(&s->trace);
 	if (ended)
-		sup_gofer_ended(&s->gofer, s->meter.pidfd, s->trace.ended);
+		sup_gofer_look(&s->gofer, s->meter.pidfd, s->trace.ended);
 }
 
 static void started(struct sup_run *s)
@@ -256,9 +254,8 @@ static void lease(struct sup_run *s)
 
 static void stop(struct sup_run *s)
 {
-	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL &&
-	    gofer_has_ended(s, GOFER_MS))
-		serve(s);
+	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL)
+		sup_gofer_look(&s->gofer, s->meter.pidfd, true);
 	if (s->started) {
 		sup_meter_memory(&s->meter);
 		sup_meter_cpu(&s->meter);
