@@ -310,9 +310,9 @@ static struct sup_stats usage(struct sup_run *s)
 	.signal = send_signal, .facts = facts, .usage = usage
 
 const struct sup_kind sup_kind_run = {
-	SANDBOX, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
+	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
 };
 const struct sup_kind sup_kind_box = {
-	SANDBOX, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
+	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
 	.lease = lease, .stop = stop_box,
 };
