@@ -25,7 +25,7 @@ SUP_STATIC :=
 else
 # glibc's fortification needs an optimising compiler, and warns without one.
 SBX_CFLAGS += $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-SUP_STATIC := -static-pie
+SUP_STATIC := -static
 endif
 
 # Two binaries serve all: the 5.1 ABI (LuaJIT too) and the 5.4 ABI. No liblua is linked: the host brings it.
@@ -54,6 +54,10 @@ SUP_OBJ  := $(SUP_SRC:src/supervisor/%.c=$(OBJ)/%.o)
 SUP      := $(BUILD)/sandbox-supervisor
 # What runs inside a box: static in every build, for the guest's rootfs may have no libc.
 GUEST    := $(BUILD)/sandbox-guest
+# A sandbox's private network: the one program with libraries of its own, built where they are.
+NET_LIBS := libcares libmnl libnftnl libseccomp
+NET      := $(if $(shell $(PKG_CONFIG) --exists $(NET_LIBS) 2>/dev/null && echo yes),$(BUILD)/sandbox-net)
+NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_wire.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
@@ -61,15 +65,20 @@ LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.l
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
-supervisor: $(SUP) $(GUEST)
+supervisor: $(SUP) $(GUEST) $(NET)
 
 $(GUEST): $(GUEST_SRC) $(wildcard src/guest/*.h) src/shared/sbx_wire.h
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -Isrc/shared -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
 
+$(BUILD)/sandbox-net: $(NET_SRC) $(wildcard src/net/*.h src/shared/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(SBX_CFLAGS) -fPIE -Isrc/shared -MF $(BUILD)/net.d $(CFLAGS) $(CPPFLAGS) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) \
+	  $(filter %.c,$^) $(shell $(PKG_CONFIG) --cflags --libs $(NET_LIBS)) -o $@
+
 $(SUP): $(SUP_OBJ) $(SBX_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lcap -lm -o $@
+	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lm -o $@
 
 $(OBJ)/sbx_%.o: src/shared/sbx_%.c
 	@mkdir -p $(@D)
@@ -110,7 +119,7 @@ install:
 	install -m 644 doc/sandbox.1 $(DESTDIR)$(MANDIR)/man1/sandbox.1
 install-abi:
 	install -d $(DESTDIR)$(LIBDIR)/sandbox $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUADIR)/%)))
-	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(DESTDIR)$(LIBDIR)/sandbox/
+	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(wildcard $(BUILD)/sandbox-net) $(DESTDIR)$(LIBDIR)/sandbox/
 	for f in $(LUA_FILES); do install -m 644 "lua/$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
 	install -m 644 lua/sandbox_gvisor.lua $(DESTDIR)$(LUADIR)/
 
@@ -145,6 +154,6 @@ docs:
 	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
 # The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
 clean:
-	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(GUEST) $(BUILD)/guest.d $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
+	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(GUEST) $(BUILD)/sandbox-net $(BUILD)/*.d $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
 
 -include $(wildcard $(OBJ)/*.d $(OBJ)/*/*.d)

@@ -6,27 +6,31 @@
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 
-build="gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev lua-cjson libjson-c-dev libcap-dev"
+build="gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev lua-cjson libjson-c-dev"
 case $codename in
   # Debian 12's nginx-lua needs OpenResty's branch of LuaJIT, which conflicts with the stock one: one branch for all.
   bookworm) luajit="luajit2 libluajit2-5.1-dev" ;;
   # From 13 on the two are one package.
   *) luajit="luajit libluajit-5.1-dev" ;;
 esac
+# A private network of a sandbox's own (sandbox-net).
+network="libc-ares-dev libmnl-dev libnftnl-dev libseccomp-dev"
 nginx="nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl"
 test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues lua-copas lua-coxpcall lua-posix \
  $nginx neovim lua-check lua-ldoc luarocks valgrind clang-tidy python3 perl busybox-static procps passwd binutils"
 # A machine under emulation, for the kernels that this one is not (spec/support/vm.sh).
 test="$test qemu-system-x86 cpio kmod xz-utils"
+# Containers to run in (spec/containers).
+test="$test podman runc jq"
 # For the Piston client. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
 have node && have npm || test="$test nodejs npm"
 fetch="ca-certificates"
 
 case ${1:-test} in
   build) want=$build ;;
-  demo) want="$build $fetch" ;;
-  serve) want="$build $nginx $fetch" ;;
-  test) want="$build $test $fetch" ;;
+  demo) want="$build $network $fetch" ;;
+  serve) want="$build $network $nginx $fetch" ;;
+  test) want="$build $network $test $fetch" ;;
   *) die "usage: deps.sh build|demo|serve|test" ;;
 esac
 

@@ -82,7 +82,7 @@ tidy() { tidied clang-tidy --quiet src/shared/sbx_*.c src/supervisor/sup_*.c -- 
 tidy_lua() { tidied clang-tidy --quiet src/module/lua_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared -Isrc/module -DSBX_LIBEXEC='"/"' $(pkg-config --cflags lua5.4); }
 analyzer() {
   local f bad=0
-  for f in src/shared/sbx_*.c src/supervisor/sup_*.c; do
+  for f in src/shared/sbx_*.c src/supervisor/sup_*.c src/net/net_*.c; do
     gcc -std=gnu11 -D_GNU_SOURCE -O1 -fanalyzer -Werror -Isrc/shared -Isrc/supervisor -c "$f" -o /dev/null || bad=1
   done
   return $bad
@@ -95,6 +95,9 @@ check "Lua 5.1 reads every file" lua_syntax
 check "shell scripts parse" shell_syntax
 check "sup_* includes no Lua" direction_sup
 check "lua_* includes no sup_*" direction_lua
+net_c() { ls src/net/net_*.c src/net/net_*.h; }
+direction_net() { none grep -n -e "$lua_headers" -e "$sup_headers" $(net_c); }
+check "net_* includes neither" direction_net
 check "sbx_* includes neither" direction_sbx
 check "core.so exports one symbol" one_symbol
 check "core.so needs libc alone" no_liblua
@@ -105,6 +108,8 @@ check "README and types are what the tables say" docs_current
 check "luarocks lint" rock
 check "make install and luarocks make give a module that loads" installed
 if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
+tidy_net() { tidied clang-tidy --quiet src/net/net_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared; }
+check "clang-tidy, net_*" tidy_net
 check "clang-tidy, sbx_* and sup_*" tidy
 check "gcc -fanalyzer, sbx_* and sup_*" analyzer
 exit $failed

@@ -56,6 +56,26 @@
 ---@field cgroup string "v1", "v2" or "none"
 ---@field cgroup_reason string? why there is none, and how to mend it
 
+---@class sandbox.NetworkReport
+---@field connections integer that were allowed
+---@field refused integer
+---@field bytes_in integer to the guest
+---@field bytes_out integer
+---@field exceeded integer refused because there were as many as may be
+---@field lost integer events that are not told
+---@field events sandbox.NetworkEvent[]
+---@field failed string? why the network ended before the run
+
+---@class sandbox.NetworkEvent
+---@field at number seconds since 1970
+---@field host string? the name that was asked for
+---@field address string?
+---@field port integer? nil: a question for a name
+---@field allowed boolean
+---@field reason string? why not
+---@field bytes_in integer
+---@field bytes_out integer
+
 ---@class sandbox.FileInfo
 ---@field mode string
 ---@field size integer
@@ -111,8 +131,6 @@
 ---@field type string
 ---@field mode string
 ---@field size integer
----@field target? string
----@field mtime? number
 
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
@@ -126,7 +144,8 @@
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
----@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
 ---@field hostname? string the guest's host name
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
@@ -134,7 +153,7 @@
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
 ---@field on_exit? fun(result:sandbox.Result?, message:string?, code:string?) for `spawn` with no coroutine at all: called once, at the end
 ---@field bundle? string run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field [integer] string the program and its arguments
 
 ---@class sandbox.ProgramOptions
@@ -160,10 +179,11 @@
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
----@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field idle_timeout? number seconds without a program after which the box ends
 
@@ -176,10 +196,10 @@
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
----@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field size? integer how many are kept: `min` and `max` in one
 ---@field min? integer how many are kept when nothing is asked for
@@ -212,13 +232,14 @@
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
----@field network? "none"|"host"|"sandbox" none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now
+---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
 ---@field hostname? string the guest's host name
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field runsc? string path of the binary
 ---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
 ---@field boot_timeout? number seconds a boot may take
@@ -251,17 +272,6 @@
 
 ---@class sandbox.WriteFileOptions
 ---@field mode? string permissions
----@field from? string a host file to copy, in place of a content
-
----@class sandbox.OpenWriteOptions
----@field mode? string permissions
-
----@class sandbox.ListOptions
----@field depth? integer of directories below one another that are listed
-
----@class sandbox.GetOptions
----@field max_bytes? integer|string of all files together
----@field max_files? integer how many files
 
 ---@class sandbox.CheckOptions
 ---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
@@ -296,6 +306,8 @@
 ---@field cpu_time number? seconds, measured as the limit measures; nil where the machine cannot tell
 ---@field peak_memory integer? bytes, the same
 ---@field peak_pids integer? tasks that lived at once, the same
+---@field network sandbox.NetworkReport? `{ connections=, refused=, bytes_in=, bytes_out=, exceeded=, lost=, events=, failed= }` where the guest had a network of its own: see [Network](#network)
+---@field network_exceeded boolean? whether a connection was refused because there were as many as may be; nil without a network of its own
 ---@field id string the run's name
 ---@field runtime sandbox.Runtime `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
 
@@ -371,7 +383,7 @@ function Box:run(options) end
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
----@param content string|sandbox.WriteFileOptions
+---@param content string
 ---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
@@ -379,42 +391,9 @@ function Box:write_file(path, content, options) end
 ---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
----@param path? string|sandbox.ListOptions
+---@param path? string
 ---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
----@param path string
----@return sandbox.DirectoryEntry?, string? message, string? code
-function Box:stat(path) end
----@param path string
----@return boolean?, string? message, string? code
-function Box:exists(path) end
----@param path string
----@return boolean?, string? message, string? code
-function Box:mkdir(path) end
----@param from string
----@param to string
----@return boolean?, string? message, string? code
-function Box:rename(from, to) end
----@param from string
----@param to string
----@return boolean?, string? message, string? code
-function Box:copy(from, to) end
----@param from string
----@param path string
----@return boolean?, table|string skipped, string? code
-function Box:put(from, path) end
----@param path string
----@param into string
----@param options? sandbox.GetOptions
----@return table<string, table>?, table|string skipped, string? code
-function Box:get(path, into, options) end
----@param path string
----@param options? sandbox.OpenWriteOptions
----@return table?, string? message, string? code
-function Box:open_write(path, options) end
----@param path string
----@return table?, string? message, string? code
-function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end

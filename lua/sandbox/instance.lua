@@ -8,14 +8,13 @@ local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
 local queue = require "sandbox.run.queue"
-local files = require "sandbox.run.files"
 local lock = require "sandbox.hosts.lock"
 local metrics = require "sandbox.machine.metrics"
 local result = require "sandbox.run.result"
-local job_module = require "sandbox.run.job"
+local job_room = require "sandbox.run.job"
 local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
-local box_module = require "sandbox.box"
+local box_room = require "sandbox.box"
 
 local M = {}
 
@@ -57,7 +56,7 @@ local function start(self, plan, req, plain, armed)
   plan.wait = self.options.wait
   plan.complain = function(err) log(self, "error", "a callback failed: " .. tostring(err), { id = plan.id }) end
   local job
-  job, message, code = job_module.start(conn, plan, req)
+  job, message, code = job_room.start(conn, plan, req)
   return job, message, code
 end
 
@@ -75,7 +74,7 @@ end
 
 local function get_runtime(self)
   local rt, message, code = runtime.get{
-    core = core, options = self.options, sleep = function(seconds) sleep(self, seconds) end,
+    core = core, options = self.options,
     execute = function(plan, req, ...)
       local r, why, kind = execute(self, plan, req, ...)
       return r, why, kind
@@ -107,21 +106,16 @@ local function check_host_paths(plan)
       if not ok then return nil, message, code end
     end
   end
-  ok, message, code = files.look(plan.files, plan.limits.disk or plan.limits.memory or nil)
-  if not ok then return nil, message, code end
   for _, file in ipairs(plan.files) do
-    if file.from then file.from = core.realpath(file.from) or file.from end
+    if file.from then
+      ok, message, code = exists(file.from, "file", "file")
+      if not ok then return nil, message, code end
+      file.from = core.realpath(file.from) or file.from
+    end
   end
   if type(plan.stdin) == "table" and plan.stdin.from then
     ok, message, code = exists(plan.stdin.from, nil, "stdin")
     if not ok then return nil, message, code end
-  end
-  return true
-end
-
-local function check_supported(plan)
-  if plan.network == "sandbox" then
-    return nil, 'network = "sandbox" is not supported in this version; there are "none" and "host"', "not_supported"
   end
   return true
 end
@@ -143,6 +137,9 @@ local function check_runtime(plan, rt)
     return nil, ("network = \"host\" needs runsc of release-20230920.0 or later, for older ones leave their control socket open"
       .. " to everybody in that network; %s is %s"):format(rt.runsc, rt.version), "not_supported"
   end
+  if type(plan.network) == "table" and rt.rootless and not rt.flags.directfs then
+    return nil, ("a network of its own needs, as an ordinary user, runsc of release-20230920.0 or later; %s is %s"):format(rt.runsc, rt.version), "not_supported"
+  end
   if rt.rootless and plan.user and plan.user.uid ~= 0 then
     for _, m in ipairs(plan.mounts) do
       if m.type == "bind" and not m.readonly then
@@ -159,8 +156,7 @@ end
 -- A plan with what it needs to know of this machine: the plan and the runtime, or nil, message, code.
 local function prepare(self, plan)
   plan.clock, plan.began = core.now, core.now()
-  local ok, message, code = check_supported(plan)
-  if ok then ok, message, code = check_host_paths(plan) end
+  local ok, message, code = check_host_paths(plan)
   if not ok then return nil, message, code end
   local rt
   rt, message, code = get_runtime(self)
@@ -399,7 +395,7 @@ local function in_turn(self, f)
 end
 
 -- What boxes and pools need of an instance.
-local function services(self)
+local function doors(self)
   return {
     defaults = self.options.defaults, control = self.options.control,
     sleep = function(seconds) sleep(self, seconds) end,
@@ -436,9 +432,9 @@ local function services(self)
   }
 end
 
---- For the parts of an instance: what they need of it.
+--- For the rooms of an instance: what they need of it.
 -- @treturn table
-function Instance:services() return services(self) end
+function Instance:doors() return doors(self) end
 
 --- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
 -- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
@@ -448,7 +444,7 @@ function Instance:start(options)
   local ok, message, code = wait.may_wait()
   if not ok then return nil, message, code end
   local box
-  box, message, code = box_module.begin(services(self), options)
+  box, message, code = box_room.begin(doors(self), options)
   if not box then return fail(self, message, code) end
   ok, message, code = box:wait_ready()
   if not ok then
@@ -463,7 +459,7 @@ end
 -- @treturn Pool or nil, message, code
 function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
-  local pool, message, code = require("sandbox.pool").new(services(self), options)
+  local pool, message, code = require("sandbox.pool").new(doors(self), options)
   return pool, message, code
 end
 
@@ -472,7 +468,7 @@ function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
   if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
   local r, message, code = in_turn(self, function(past)
-    local r, message, code, raised = box_module.run_once(services(self), options, past)
+    local r, message, code, raised = box_room.run_once(doors(self), options, past)
     return r, message, code, nil, raised
   end)
   return r, message, code

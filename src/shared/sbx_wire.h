@@ -29,6 +29,7 @@ enum sbx_wire_type {
 	SBX_WIRE_STDIN = 'I',
 	SBX_WIRE_STDIN_END = 'E',
 	SBX_WIRE_KILL = 'K',
+	SBX_WIRE_NETWORK = 'N',		/* both ways: a policy; what the network tells (sbx_net.h) */
 	SBX_WIRE_LEASE = 'L',		/* to a prepared program: its own limits, from now on */
 	SBX_WIRE_BUSY = 'B',		/* to a box: a program begins (1) or has ended (0) */
 	/* both ways: are you there? Answered at once by the same, whatever is under way */

@@ -161,6 +161,18 @@ static void on_busy(struct sup_run *s, const unsigned char *payload, uint32_t n)
 	s->idle_since = sbx_time_now();
 }
 
+static void on_network(struct sup_run *s, const unsigned char *payload, uint32_t n)
+{
+	static const char gone[] = "say=error\0text=sandbox-net has ended";
+
+	if (sup_net_policy(&s->net, payload, n) == 0)
+		return;
+	if (s->phase == SUP_PHASE_REQUEST)
+		(void)sup_error(&s->error, "not_supported", "sandbox-net does not run: is one of libcares, libmnl, libnftnl, libseccomp missing?");
+	else
+		(void)sup_host_put(s->host, SBX_WIRE_NETWORK, gone, sizeof(gone));
+}
+
 #define IN(phase) (1u << SUP_PHASE_##phase)
 #define OF(mode) (1u << SUP_MODE_##mode)
 #define BEFORE_GO (IN(NEW) | IN(ATTACHED) | IN(REQUEST))
@@ -181,6 +193,7 @@ static const struct frame {
 	{ SBX_WIRE_CONFIG, IN(REQUEST), SANDBOX | PROGRAM | OF(CALL), on_config },
 	{ SBX_WIRE_FILE, IN(REQUEST), SANDBOX, on_file },
 	{ SBX_WIRE_DATA, IN(REQUEST), SANDBOX, on_data },
+	{ SBX_WIRE_NETWORK, IN(REQUEST) | IN(TURN) | IN(BOOT) | STARTED, SANDBOX, on_network },
 	{ SBX_WIRE_GO, BEFORE_GO, ALL, on_go },
 	{ SBX_WIRE_STDIN, AFTER_GO, SANDBOX | PROGRAM | OF(TOOL), on_stdin },
 	{ SBX_WIRE_STDIN_END, AFTER_GO, SANDBOX | PROGRAM | OF(TOOL), on_stdin_end },

@@ -22,7 +22,7 @@
 #define OUTPUT_WHILE 0.004
 #define LITTLE 4096
 
-enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_SIGNALS, P_GUEST, P_COUNT = P_GUEST + SUP_KIND_POLL };
+enum { P_HOST, P_HOST_PID, P_LINE, P_OUT, P_ERR, P_IN, P_SIGNALS, P_NET, P_GUEST, P_COUNT = P_GUEST + SUP_KIND_POLL };
 
 static void pace(struct sup_pace *p, double while_)
 {
@@ -173,6 +173,7 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_IN].fd = s->pump.in_len ? s->pump.in_fd : -1;
 	p[P_IN].events = POLLOUT;
 	p[P_SIGNALS].fd = s->signals;
+	p[P_NET].fd = sup_host_room(s->host) ? s->net.control : -1;
 	if (s->kind->poll && now >= s->pace_trace.until)
 		s->kind->poll(s, p + P_GUEST);
 }
@@ -190,6 +191,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		pace(&s->pace_trace, TRACE_WHILE);
 	if (s->spawned > 0)
 		serve_start(s);
+	if (p[P_NET].revents)
+		sup_net_read(&s->net, s->host);
 	if (p[P_HOST].revents & (POLLIN | POLLHUP | POLLERR))
 		serve_host(s);
 	if (p[P_HOST_PID].revents)

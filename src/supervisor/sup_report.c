@@ -53,14 +53,6 @@ static bool pids_exceeded(const struct sup_run *s, struct sup_verdict v)
 	return s->request.pids && (s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED);
 }
 
-/* A box's memory is its own supervisor's to read: without that there would be no box. */
-static const char *memory_by(const struct sup_run *s, struct sup_stats u)
-{
-	if (s->meter.knows || (s->request.mode != SUP_MODE_RUN && s->request.mode != SUP_MODE_BOX))
-		return "supervisor";
-	return s->cgroup.memory >= 0 ? cgroup_name(u.cgroup) : NULL;
-}
-
 static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, struct sup_stats u)
 {
 	const struct sup_request *r = &s->request;
@@ -70,7 +62,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 	if (r->cpu_time > 0)
 		add_limit(l, "cpu_time", "supervisor", v.outcome == SUP_CPU_EXCEEDED);
 	if (r->memory)
-		add_limit(l, "memory", memory_by(s, u), v.outcome == SUP_OOM_KILLED);
+		add_limit(l, "memory", "supervisor", v.outcome == SUP_OOM_KILLED);
 	if (r->pids)
 		add_limit(l, "pids", "rlimit", pids_exceeded(s, v));
 	if (r->cpus > 0)
@@ -106,6 +98,21 @@ static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 	if (s->trace.peak && !s->trace.lossy)
 		add(l, "peak_pids=%d", s->trace.peak);
 	add(l, "pids_exceeded=%d", pids_exceeded(s, v));
+}
+
+static void add_network(struct list *l, const struct sup_net *n)
+{
+	const struct sbx_net_counters *c = n->counters;
+
+	if (!c)
+		return;
+	add(l, "network.connections=%llu", (unsigned long long)c->connections);
+	add(l, "network.refused=%llu", (unsigned long long)c->refused);
+	add(l, "network.bytes_in=%llu", (unsigned long long)c->bytes_in);
+	add(l, "network.bytes_out=%llu", (unsigned long long)c->bytes_out);
+	add(l, "network.exceeded=%llu", (unsigned long long)c->exceeded);
+	add(l, "network.lost=%llu", (unsigned long long)c->lost + n->lost);
+	add(l, "network.failed=%d", n->failed);
 }
 
 static void add_outcome(struct list *l, struct sup_verdict v)
@@ -192,6 +199,7 @@ void sup_report_judge(struct sup_run *s)
 	add_outcome(&result, v);
 	add_usage(&result, s, v);
 	add_limits(&result, s, v, u);
+	add_network(&result, &s->net);
 	add(&result, "cgroup=%s", u.cgroup == SUP_CGROUP_NONE ? "none" : u.cgroup == SUP_CGROUP_V1 ? "v1" : "v2");
 	if (s->cgroup.why[0])
 		add(&result, "cgroup_reason=%s", s->cgroup.why);

@@ -36,6 +36,8 @@ struct sup_request {
 	const char *id, *state_dir, *runsc, *platform, *rootfs, *rootfs_path, *cwd, *cgroup_parent, *disk_by;
 	const char *bundle;		/* whose directory a rootfs_path and sources are relative to, that do not begin with / */
 	const char *container;		/* runsc's name of the sandbox; the id where none is given */
+	const char *net;		/* sandbox-net, for a network of the guest's own; absent: none */
+	const char *net_guest, *net_edge, *net_mac, *net_resolver;
 	const char *guest;		/* a box: our helper on the host, which is its first process */
 	const char *box;		/* in a box: its directory */
 	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */
@@ -53,7 +55,8 @@ struct sup_request {
 	bool alone;			/* in a box: the helper becomes the program; else it stays its parent */
 	bool await;			/* in a box: it may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */
-	uint32_t uid, gid, map_base, box_pid;
+	bool net_ipv6;
+	uint32_t uid, gid, map_base, box_pid, net_bits;
 	/* limits; 0 = off */
 	double timeout, boot_timeout, cpu_time, cpus, idle_timeout;
 	double boot_delay;		/* seconds to leave the machine to others before anything is made */

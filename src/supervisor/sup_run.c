@@ -14,7 +14,6 @@
 
 #include "sbx_time.h"
 #include "sup_frame.h"
-#include "sup_privilege.h"
 
 /* Nothing of a killed sandbox lives this long (mechanics: 56 ms at most with 200 processes). */
 #define REAP_SECONDS 10.0
@@ -27,6 +26,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	s->host = host;
 	s->born = sbx_time_now();
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
+	sup_net_init(&s->net);
 	s->meter.cpu = -1;
 	s->stats = s->removed = -1;
 	sup_gofer_init(&s->gofer);
@@ -103,8 +103,6 @@ int sup_run_start(struct sup_run *s)
 		s->child_stdio[i] = -1;
 	}
 	s->spawned = sbx_time_now();
-	if (rc == 0 && !(s->request.rootless && s->kind->privilege == SUP_PRIVILEGE_RUN))	/* its own are the namespace's alone */
-		sup_privilege_keep(s->kind->privilege);
 	return rc;
 }
 
@@ -140,6 +138,7 @@ bool sup_run_reap(struct sup_run *s)
 		}
 		if (is_tool(s, pid))
 			continue;
+		sup_net_reaped(&s->net, pid);
 		/* A stub of the sandbox that was left to us, its subreaper: the guest's time. */
 		s->meter.reaped += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 				   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
@@ -162,6 +161,7 @@ void sup_run_teardown(struct sup_run *s)
 		(void)kill(s->child, SIGKILL);
 	if (s->exec.command > 0)
 		(void)kill(s->exec.command, SIGKILL);
+	sup_net_destroy(&s->net);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	/* We are the subreaper: while something of it lives, we have a child. */

@@ -18,6 +18,7 @@
 #include "sup_judge.h"
 #include "sup_kind.h"
 #include "sup_meter.h"
+#include "sup_net.h"
 #include "sup_outer.h"
 #include "sup_place.h"
 #include "sup_pump.h"
@@ -60,6 +61,7 @@ struct sup_run {
 	struct sup_pump pump;
 	struct sup_trace trace;
 	struct sup_meter meter;
+	struct sup_net net;
 	struct sup_spawn spawn;
 	struct sup_exec exec;
 	char *exec_arg;			/* in a box: the configuration */

@@ -117,6 +117,7 @@ local PIECE = 64 * 1024
 function M.send(transport, request)
   transport:send("R", request.r, true)
   if request.config then transport:send("C", request.config, true) end
+  if request.network then transport:send("N", request.network, true) end
   for _, file in ipairs(request.files or {}) do
     transport:send("F", wire.file(file), true)
     local content = file.content or ""

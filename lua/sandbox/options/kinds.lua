@@ -6,6 +6,7 @@
 -- @module sandbox.options.kinds
 local capabilities = require "sandbox.options.capabilities"
 local errors = require "sandbox.errors"
+local network = require "sandbox.run.network"
 local schema = require "sandbox.options.schema"
 local values = require "sandbox.options.values"
 local text = require "sandbox.text"
@@ -90,11 +91,53 @@ function M.enum(where, v, row)
   bad(where, 'expected "' .. table.concat(row.values, '" or "') .. '"', v)
 end
 
--- A client gets the loopback of its own, or what the instance says.
+local function checked_entries(where, v)
+  local out = {}
+  for i = 1, values.list(where, v, "a list of entries such as \"pypi.org\" or \"10.1.2.0/24:5432\"", false, network.RULES_MAX) do
+    local entry = rawget(v, i)
+    if not network.entry(entry) then
+      bad(("%s[%d]"):format(where, i), 'expected an entry such as "pypi.org", "*.pythonhosted.org:443", "10.1.2.0/24:5432-5433" or "[2001:db8::1]:443"', entry)
+    end
+    out[i] = entry
+  end
+  return out
+end
+
+local function checked_policy(where, v)
+  check_keys(where, values.table(where, v, '"none", "host", "sandbox" or a policy'), "network")
+  local out = { allow = checked_entries(where .. ".allow", v.allow or {}), deny = checked_entries(where .. ".deny", v.deny or {}) }
+  if v.public ~= nil then out.public = M.boolean(where .. ".public", v.public) end
+  if v.connections ~= nil then out.connections = M.count(where .. ".connections", v.connections, { max = network.CONNECTIONS_MAX }) end
+  if v.bandwidth ~= nil then out.bandwidth = M.size(where .. ".bandwidth", v.bandwidth) end
+  if v.mac ~= nil then
+    if type(v.mac) ~= "string" or not network.mac(v.mac) then bad(where .. ".mac", 'expected a unicast address such as "02:00:00:00:00:01"', v.mac) end
+    out.mac = v.mac:lower()
+  end
+  if v.address ~= nil then
+    if type(v.address) ~= "string" or not network.link(v.address) then
+      bad(where .. ".address", 'expected the guest\'s IPv4 address and its network, at most of 30 bits, such as "10.0.0.2/24"', v.address)
+    end
+    out.address = v.address
+  end
+  if v.resolver ~= nil then
+    if type(v.resolver) ~= "string" or not network.resolver(v.resolver) then
+      bad(where .. ".resolver", 'expected the address of a name server such as "192.0.2.53" or "127.0.0.1:5353"', v.resolver)
+    end
+    out.resolver = v.resolver
+  end
+  if #network.policy(out) > network.MESSAGE_MAX then bad(where, "expected entries of at most 128 KiB together") end
+  return out
+end
+
+-- A client gets a loopback of its own, or what the instance says.
 function M.network(where, v, row, client)
-  local value = M.enum(where, v, row)
-  if client and value ~= "none" then bad(where, FOREIGN) end
-  return value
+  if type(v) ~= "table" then
+    local value = M.enum(where, v, row)
+    if client and value ~= "none" then bad(where, FOREIGN) end
+    return value == "sandbox" and { allow = {}, deny = {}, public = true } or value
+  end
+  if client then bad(where, FOREIGN) end
+  return checked_policy(where, v)
 end
 
 function M.bytes(where, v)
@@ -126,11 +169,6 @@ function M.callback(where, v)
 end
 
 function M.guest_path(where, v) return values.path(where, v) end
-function M.host_file(where, v)
-  if values.string(where, v, "the path of a host file") == "" then bad(where, "expected the path of a host file", v) end
-  return v
-end
-
 function M.host_path(where, v) return values.path(where, v) end
 
 function M.state_dir(where, v)
@@ -378,10 +416,8 @@ function M.collect(where, v, _, client)
   local bytes = 0
   for i = 1, values.list(at, list, "a list of paths or globs", false, 1000) do
     local path = values.string(("%s[%d]"):format(at, i), rawget(list, i), "a path or glob")
-    local clean = text.clean_path(path) -- the same spellings as in `files`
-    if not clean or clean == "" or clean == "/" then bad(("%s[%d]"):format(at, i), 'expected a path or glob without ".."', path) end
-    if select(2, clean:gsub("/", "")) > 100 then bad(("%s[%d]"):format(at, i), "expected a path of at most 100 directories") end
-    collect.paths[i] = clean
+    if path == "" or not text.clean_path(path) then bad(("%s[%d]"):format(at, i), 'expected a path or glob without ".."', path) end
+    collect.paths[i] = path
     bytes = bytes + #path
   end
   if bytes > 32768 then bad(at, "expected paths of at most 32 KiB together") end

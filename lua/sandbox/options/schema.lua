@@ -11,8 +11,7 @@ local M = {}
 M.scopes = {
   { "run", "sandbox.run and sandbox.spawn" }, { "box", "sandbox.start" }, { "program", "box:run, box:spawn and pool:run" },
   { "pool", "sandbox.pool" }, { "lease", "pool:run of a prepared pool" }, { "instance", "sandbox.new" },
-  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" },
-  { "open_write", "box:open_write" }, { "list", "box:list" }, { "get", "box:get" }, { "check", "sandbox.check" },
+  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
 }
 
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
@@ -52,9 +51,13 @@ M.options = {
   { "mounts", "mounts", scope = "run box pool instance", host = true, makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\", readonly=true, size= }`", default_text = "none",
     lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw]", "bind a host directory or file, read-only unless rw" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" } },
     doc = "binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`" },
-  { "network", "network", scope = "run box pool instance", makes_spec = true, values = { "none", "host", "sandbox" }, default = "none", lua = '"none"|"host"|"sandbox"',
-    cli = { { "--network", "none|host", "none: loopback only (default)" } },
-    doc = "none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox: `not_supported` for now" },
+  { "network", "network", scope = "run box pool instance", makes_spec = true, values = { "none", "host", "sandbox" }, show = "`\"none\"`, `\"host\"`, `\"sandbox\"`, or a policy table", default = "none",
+    lua = '"none"|"host"|"sandbox"|sandbox.Network',
+    cli = { { "--network", "none|host|sandbox", "none: loopback only (default); sandbox: every public address" },
+            { "--allow", "ENTRY", "a network of its own, with this name, address or range (repeatable)" }, { "--deny", "ENTRY", "and without this (repeatable)" } },
+    doc = "none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)" },
+  { "on_network", "callback", scope = "run box instance", host = true, show = "function(event)", default_text = "none", lua = "fun(event:sandbox.NetworkEvent)",
+    doc = "called as the guest connects, or is refused" },
   { "hostname", "hostname", scope = "run box pool instance", makes_spec = true, show = "string", default = "sandbox", lua = "string", cli = { { "--hostname", "NAME", "the guest's host name" } },
     doc = "the guest's host name" },
   { "stderr", "enum", scope = "run program instance", values = { "stdout" }, show = "`\"stdout\"` or nil", default_text = "nil", lua = '"stdout"',
@@ -70,7 +73,7 @@ M.options = {
     cli = { { "--bundle", "DIR", "run this OCI bundle" } },
     doc = "run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it" },
   { "spec", "callback", scope = "run box pool instance", host = true, makes_spec = true, show = "function(spec)", default_text = "none", lua = "fun(spec:table):table?",
-    doc = "last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
+    doc = "last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
   -- Of an instance alone.
   { "runsc", "host_path", scope = "instance", show = "absolute path", default_text = "trusted search, `$SANDBOX_RUNSC`", lua = "string", cli = { { "--runsc", "PATH", "the binary" } },
     doc = "path of the binary" },
@@ -132,11 +135,7 @@ M.options = {
   { "grace", "seconds", scope = "interact", default = 1, lua = "number", doc = "seconds that one has for its own end when the other has ended; its stdin has ended then" },
   -- Of calls.
   { "max", "size", scope = "read_file", default = "64M", lua = "integer|string", doc = "a larger file is `too_big`" },
-  { "mode", "mode", scope = "write_file open_write", show = "octal string", default = "666", lua = "string", doc = "permissions" },
-  { "from", "host_file", scope = "write_file", host = true, show = "path", default_text = "none", lua = "string", doc = "a host file to copy, in place of a content" },
-  { "depth", "count", scope = "list", max = 100, default = 1, show = "count", lua = "integer", doc = "of directories below one another that are listed" },
-  { "max_bytes", "size", scope = "get", default = "1G", lua = "integer|string", doc = "of all files together" },
-  { "max_files", "count", scope = "get", max = 1000000, default = 100000, show = "count", lua = "integer", doc = "how many files" },
+  { "mode", "mode", scope = "write_file", show = "octal string", default = "666", lua = "string", doc = "permissions" },
   { "client", "boolean", scope = "check", default = false, lua = "boolean",
     doc = "what names anything of this host is refused: paths, functions, mounts, `network = \"host\"`" },
 }
@@ -186,6 +185,8 @@ M.result = {
   { "cpu_time", "number?", "seconds, measured as the limit measures; nil where the machine cannot tell" },
   { "peak_memory", "integer?", "bytes, the same" },
   { "peak_pids", "integer?", "tasks that lived at once, the same" },
+  { "network", "sandbox.NetworkReport?", "`{ connections=, refused=, bytes_in=, bytes_out=, exceeded=, lost=, events=, failed= }` where the guest had a network of its own: see [Network](#network)" },
+  { "network_exceeded", "boolean?", "whether a connection was refused because there were as many as may be; nil without a network of its own" },
   { "id", "string", "the run's name" },
   { "runtime", "sandbox.Runtime", "`{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `\"unknown\"` for one built without a version; `cgroup_reason` says why there is none and how to mend it" },
 }
@@ -199,6 +200,8 @@ M.shapes = {
   collect = { class = "sandbox.Collect", { "paths", "string[]", required = true }, { "max_bytes", "integer|string" }, { "max_files", "integer" },
               { "into", "string" } },
   stdin = { class = "sandbox.Stdin", { "from", "string", required = true } },
+  network = { class = "sandbox.Network", { "allow", "string[]" }, { "deny", "string[]" }, { "public", "boolean" }, { "connections", "integer" },
+              { "bandwidth", "integer|string" }, { "mac", "string" }, { "address", "string" }, { "resolver", "string" } },
 }
 
 --- What calls give back, for editors: class, and fields with their type and words.
@@ -207,6 +210,11 @@ M.records = {
     { "hit", "boolean?", "nil: it cannot be known" } },
   { "sandbox.Runtime", { "runsc", "string" }, { "platform", "string" }, { "rootless", "boolean" }, { "cgroup", "string", '"v1", "v2" or "none"' },
     { "cgroup_reason", "string?", "why there is none, and how to mend it" } },
+  { "sandbox.NetworkReport", { "connections", "integer", "that were allowed" }, { "refused", "integer" }, { "bytes_in", "integer", "to the guest" }, { "bytes_out", "integer" },
+    { "exceeded", "integer", "refused because there were as many as may be" }, { "lost", "integer", "events that are not told" }, { "events", "sandbox.NetworkEvent[]" },
+    { "failed", "string?", "why the network ended before the run" } },
+  { "sandbox.NetworkEvent", { "at", "number", "seconds since 1970" }, { "host", "string?", "the name that was asked for" }, { "address", "string?" },
+    { "port", "integer?", "nil: a question for a name" }, { "allowed", "boolean" }, { "reason", "string?", "why not" }, { "bytes_in", "integer" }, { "bytes_out", "integer" } },
   { "sandbox.FileInfo", { "mode", "string" }, { "size", "integer" } },
   { "sandbox.Version", { "sandbox", "string" }, { "core", "string" }, { "runsc", "string" }, { "path", "string" }, { "platform", "string" },
     { "rootless", "boolean" }, { "state_dir", "string" } },
@@ -220,7 +228,7 @@ M.records = {
     { "served", "integer" }, { "destroyed", "integer" }, { "failures", "integer" }, { "waits", "integer", "calls that had to wait" },
     { "waited", "number", "seconds, together" } },
   { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
-  { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" }, { "target?", "string" }, { "mtime?", "number" } },
+  { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" } },
 }
 
 -- Lookup ----------------------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@
 -- Frames are taken by whoever looks, and never run the caller's code: what a callback is to be told is put in line. Callbacks, and a
 -- function that gives stdin, are called by the job's own waiter, or by what attends to a job that has `on_exit`; by one at a time.
 -- @module sandbox.run.job
-local errors = require "sandbox.errors"
 local feeder = require "sandbox.run.feeder"
 local inbox = require "sandbox.run.inbox"
 local lock = require "sandbox.hosts.lock"
+local network = require "sandbox.run.network"
 local patience = require "sandbox.run.patience"
 local result = require "sandbox.run.result"
 local streams = require "sandbox.run.stream"
@@ -66,7 +66,7 @@ end
 local function on_result(self, payload)
   self.x = result.parse(payload)
   self.patience:finish(core.now())
-  local job = { id = self.id, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
+  local job = { id = self.id, network = self.network, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
   conclude(self, result.build(self.x, job, self.plan))
 end
 
@@ -75,11 +75,18 @@ local function on_started(self, payload)
   self.patience:begin(core.now(), self.plan.limits and self.plan.limits.timeout)
 end
 
+local function on_network(self, payload)
+  self.network = self.network or network.record()
+  local event = network.take(self.network, result.parse(payload))
+  if event and self.plan.on_network then self.inbox:put({ f = self.plan.on_network, r = event }) end
+end
+
 local handlers = {
   ["1"] = function(self, payload) on_output(self, "stdout", payload) end,
   ["2"] = function(self, payload) on_output(self, "stderr", payload) end,
   S = on_started,
   W = function(self, payload) self.window = self.window + u32(payload) end,
+  N = on_network,
   X = on_result,
 }
 
@@ -279,7 +286,7 @@ function attend(self)
 end
 
 local function check_open(self, name)
-  if getmetatable(self) ~= Job then errors.raise("bad self: call job:" .. name .. "(…) with a colon") end
+  if getmetatable(self) ~= Job then error("bad self: call job:" .. name .. "(…) with a colon", 3) end
 end
 
 -- The methods of API.md ---------------------------------------------------------------------------------------------------
@@ -290,7 +297,7 @@ end
 function Job:wait(seconds)
   check_open(self, "wait")
   if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
-    errors.argument(1, "wait", "seconds", seconds)
+    error("bad argument #1 to 'wait' (expected seconds)", 2)
   end
   local r, message, code, raised = self:finish(seconds)
   if raised then error(raised.value, 0) end
@@ -321,7 +328,7 @@ local function can_write(self) return self.window > 0 or self.ended end
 function Job:write(bytes)
   check_open(self, "write")
   if type(bytes) == "number" then bytes = tostring(bytes) end
-  if type(bytes) ~= "string" then errors.raise("bad argument #1 to 'write' (expected a string, got " .. errors.kind(bytes) .. ")") end
+  if type(bytes) ~= "string" then error("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")", 2) end
   local at = 1
   self:take()
   while at <= #bytes do
@@ -353,8 +360,8 @@ local function pop(self, name)
   return chunk
 end
 
-local function check_stream(name)
-  if name ~= "stdout" and name ~= "stderr" then errors.argument(1, "read", '"stdout" or "stderr"', name) end
+local function check_stream(name, level)
+  if name ~= "stdout" and name ~= "stderr" then error('bad argument #1: expected "stdout" or "stderr"', level + 1) end
 end
 
 -- A start error comes from the first read; a run that ended well has just nothing more.
@@ -384,7 +391,7 @@ end
 function Job:read(name)
   check_open(self, "read")
   if name == nil then return read_any(self) end
-  check_stream(name)
+  check_stream(name, 2)
   return read_one(self, name)
 end
 
@@ -401,7 +408,7 @@ end
 function Job:lines(name)
   check_open(self, "lines")
   name = name or "stdout"
-  check_stream(name)
+  check_stream(name, 2)
   return streams.lines(function() return read_one(self, name) end)
 end
 
@@ -411,7 +418,7 @@ end
 function Job:kill(signal)
   check_open(self, "kill")
   local number = signal == nil and 9 or result.signal_number(signal)
-  if not number then errors.argument(1, "kill", "a signal's name or number", signal) end
+  if not number then error("bad argument #1 to 'kill' (expected a signal's name or number)", 2) end
   if self.ended then return nil, "the program has ended", "closed" end
   self.transport:send("K", string.char(number == 9 and 0 or number))
   return true

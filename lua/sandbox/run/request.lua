@@ -3,9 +3,9 @@
 -- @module sandbox.run.request
 local host_layout = require "sandbox.run.host_layout"
 local limits = require "sandbox.run.limits"
-local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
+local net = require "sandbox.run.network"
 local text = require "sandbox.text"
 local wire = require "sandbox.run.wire"
 local bundle = require "sandbox.options.bundle"
@@ -53,8 +53,9 @@ end
 -- @tparam {table,...} binds as `pin` gave them
 -- @treturn {string,...}
 function M.flags(plan, rt, binds)
-  local flags = { "--platform=" .. rt.platform, "--network=" .. (plan.network == "host" and "host" or "none"), "--ignore-cgroups" }
-  if rt.rootless then flags[#flags + 1] = "--rootless" end
+  local flags = { "--platform=" .. rt.platform, "--network=" .. net.word(plan), "--ignore-cgroups" }
+  -- gVisor's own stack needs a namespace with a link, which `--rootless` refuses: the supervisor's user namespace is root enough.
+  if rt.rootless and net.word(plan) ~= "sandbox" then flags[#flags + 1] = "--rootless" end
   -- As a user the store of /work is written to as one uid only: an overlay in memory lets every guest uid write. It would
   -- discard what goes to a writable bind, so that needs guest uid 0 and goes without.
   local by, overlay = oci.disk_by(plan, rt), "root:memory"
@@ -66,7 +67,9 @@ function M.flags(plan, rt, binds)
     overlay = "all:memory"
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
-  if rt.flags.directfs then flags[#flags + 1] = "--directfs=false" end
+  -- Without `--rootless` runsc gives a sentry that opens nothing itself a user of its own, which an ordinary user cannot map: there the
+  -- sentry is the user in the supervisor's namespaces in either case, and may open what the gofer has given it.
+  if rt.flags.directfs and not (rt.rootless and net.word(plan) == "sandbox") then flags[#flags + 1] = "--directfs=false" end
   -- Its default today, and what mends CVE-2026-96812: device nodes of a rootfs never reach the host's.
   if rt.flags["character-device-policy"] then flags[#flags + 1] = "--character-device-policy=emulated-only" end
   if not plan.user_namespaces then flags[#flags + 1] = "--oci-seccomp" end
@@ -76,14 +79,10 @@ end
 
 -- The request -----------------------------------------------------------------------------------------------------------
 
---- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
--- @tparam table plan
--- @tparam table spec whose process has them
--- @treturn boolean true, or nil, message, code
-function M.check_capabilities(plan, spec)
+-- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
+local function check_capabilities(plan, spec)
   local process = type(spec.process) == "table" and spec.process or {}
-  local sets = plan.box and { permitted = plan.capabilities } or process.capabilities -- a box's programs have them, our helper does not
-  for limit, name in pairs(capabilities.undone(sets, plan.limits)) do
+  for limit, name in pairs(capabilities.undone(process.capabilities, plan.limits)) do
     if not plan.limits.best_effort then
       return nil, ("limits.%s cannot hold a program that has %s: leave the capability out, or set limits.%s = false, or limits.best_effort"):format(limit,
         name, limit), "limit_unavailable"
@@ -170,6 +169,13 @@ local function read_bundle(plan, rt, run_dir, core)
   return spec, oci.adopt(spec, plan, rt, run_dir)
 end
 
+local function copy(t)
+  if type(t) ~= "table" then return t end
+  local out = {}
+  for k, v in pairs(t) do out[k] = copy(v) end
+  return out
+end
+
 --- The spec of a plan, after the caller's last word.
 -- @tparam table plan
 -- @tparam table rt
@@ -184,21 +190,24 @@ function M.spec(plan, rt, run_dir, core)
   end
   local spec = oci.build(plan, rt, run_dir)
   if plan.spec then
-    local message, code
-    spec, message, code = last_word[plan.box and "box" or "run"](plan, spec)
-    if not spec then return nil, message, code end
+    local theirs = copy(spec)
+    local reason
+    theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
+    if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
+    spec = theirs
   end
   oci.guard(spec, plan)
   return spec
 end
 
 local function guest_files(plan)
-  local list = {}
-  if plan.rootfs == "host" and not plan.bundle and plan.network == "none" then
+  local list, own = {}, net.word(plan) == "sandbox"
+  if plan.rootfs == "host" and not plan.bundle and plan.network ~= "host" or own then
     list[1] = { path = "/etc/hosts", mode = "644", content = HOSTS:format(plan.hostname) }
   end
+  if own then list[2] = { path = "/etc/resolv.conf", mode = "644", content = net.resolv_conf(plan.network) } end
   for _, file in ipairs(plan.files) do
-    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from, seen = file.seen }
+    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from }
   end
   return list
 end
@@ -214,6 +223,21 @@ local function start_fits(process)
   return bytes <= PACKET
 end
 
+-- A link of the guest's own, and who serves it: its policy, or nil.
+local function add_network(p, plan)
+  if net.word(plan) ~= "sandbox" then return nil end
+  local policy, ipv6 = net.policy(plan.network)
+  local guest, edge, bits = net.link(plan.network.address or net.ADDRESS)
+  p:add("net", M.beside "sandbox-net")
+  p:add("net_guest", guest)
+  p:add("net_edge", edge)
+  p:add("net_bits", bits)
+  p:add("net_mac", plan.network.mac)
+  p:add("net_ipv6", ipv6)
+  p:add("net_resolver", plan.network.resolver)
+  return policy
+end
+
 --- Builds the whole request.
 -- @tparam table plan
 -- @tparam table rt
@@ -226,7 +250,7 @@ function M.build(plan, rt, id, core)
   local spec, root, code = M.spec(plan, rt, run_dir, core)
   if not spec then return nil, root, code end
   local ok, message
-  ok, message, code = M.check_capabilities(plan, spec)
+  ok, message, code = check_capabilities(plan, spec)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
   local binds = M.pin(spec, run_dir)
@@ -234,7 +258,7 @@ function M.build(plan, rt, id, core)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}
-  local user = plan.box and plan.user or type(process.user) == "table" and process.user or {}
+  local user = type(process.user) == "table" and process.user or {}
   p:add("mode", plan.box and "box" or "run")
   p:add("id", id)
   p:add("state_dir", rt.state_dir)
@@ -243,6 +267,7 @@ function M.build(plan, rt, id, core)
   p:add("platform", rt.platform)
   p:add("rootless", rt.rootless)
   p:add("network", plan.network == "host" and "host" or "none")
+  local policy = add_network(p, plan)
   add_rootfs(p, plan, root, core)
   add_places(p, plan, rt, spec, binds)
   p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
@@ -272,7 +297,7 @@ function M.build(plan, rt, id, core)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
   local bytes = p:bytes()
   if #bytes > wire.MAX then return nil, "mounts, paths and runsc_flags are larger than 1 MiB together", "not_supported" end
-  return { r = bytes, config = config, files = guest_files(plan), id = id, boot_timeout = rt.boot_timeout }
+  return { r = bytes, config = config, files = guest_files(plan), id = id, boot_timeout = rt.boot_timeout, network = policy }
 end
 
 --- A request to boot that leaves the machine to others first.
@@ -282,16 +307,21 @@ end
 function M.delayed(request, seconds)
   local p = wire.new()
   p:add("boot_delay", seconds)
-  return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id,
+  return { r = request.r .. p:bytes(), config = request.config, files = request.files, id = request.id, network = request.network,
            boot_timeout = (request.boot_timeout or 0) + seconds }
 end
 
---- Our helper on the host: it lies beside the supervisor.
+--- A program of ours on the host: they lie beside each other.
+-- @string name
 -- @treturn string
-function M.helper()
+function M.beside(name)
   local path = require("sandbox.core").supervisor()
-  return path and (path:gsub("sandbox%-supervisor$", "sandbox-guest")) or nil
+  return path and (path:gsub("sandbox%-supervisor$", (name:gsub("%%", "%%%%")))) or nil
 end
+
+--- Our helper on the host.
+-- @treturn string
+function M.helper() return M.beside "sandbox-guest" end
 
 --- The request that runs `runsc arg…` on the host, as for its version.
 -- @string runsc

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- From what the supervisor says to the table a caller gets.
 -- @module sandbox.run.result
-local errors = require "sandbox.errors"
+local network = require "sandbox.run.network"
 local text = require "sandbox.text"
 
 local M = {}
@@ -12,7 +12,7 @@ Result.__index = Result
 --- Raises for what is not ok, with its message; gives the result else. For scripts: `assert(sandbox.run{…}):check()`.
 -- @treturn table the result
 function Result:check()
-  if not self.ok then errors.raise(self.message or "the program failed") end
+  if not self.ok then error(self.message or "the program failed", 2) end
   return self
 end
 
@@ -149,6 +149,8 @@ function M.build(x, job, plan)
     r.removed = number(x.removed) or 0
     return r
   end
+  r.network = network.result(job and job.network, x)
+  if r.network then r.network_exceeded = r.network.exceeded > 0 end
   if x.status == "exited" then r.exit_code = number(x.exit_code) end
   if x.status == "signaled" then
     r.signal = number(x.signal)

@@ -13,11 +13,12 @@ M.MAX = 2 ^ 20
 --- The keys, by what their values are. The supervisor has the same rows (sup_request.c), and spec/wire_spec.lua compares them.
 M.keys = {}
 for kind, names in pairs{
-  text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent]],
+  text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent
+    net net_guest net_edge net_mac net_resolver]],
   list = [[arg bind symlink etc mkdir mkfile source place]],
-  flag = [[await whole_box cpus_later direct alone abstract rootless work inside writable store_root trace nodev best_effort output_kill]],
+  flag = [[await whole_box cpus_later direct alone abstract rootless work inside writable store_root trace nodev best_effort output_kill net_ipv6]],
   size = [[memory pids output disk file_size open_files stack address_space]],
-  id = [[box_pid uid gid map_base]],
+  id = [[box_pid uid gid map_base net_bits]],
   seconds = [[boot_delay idle_timeout timeout boot_timeout cpu_time cpus]],
 } do
   for name in names:gmatch "%S+" do M.keys[name] = kind end
@@ -109,8 +110,7 @@ end
 function M.file(file)
   local mode = text("file's mode", file.mode or "666")
   if not mode:find "^[0-7]+$" then wrong("file's mode", "an octal number", mode) end
-  local seen = file.seen and ("%.0f %.0f %.0f"):format(file.seen.size, file.seen.dev, file.seen.ino) or "" -- what `from` was when it was looked at
-  return text("file's path", file.path) .. "\0" .. mode .. "\0" .. text("file's source", file.from or "") .. "\0" .. seen .. "\0"
+  return text("file's path", file.path) .. "\0" .. mode .. "\0" .. text("file's source", file.from or "") .. "\0"
 end
 
 return M

@@ -61,6 +61,14 @@ function take.files(flag, word, before)
   return map
 end
 
+-- --allow and --deny make a policy, whatever --network has said.
+function take.network(flag, word, before)
+  if flag == "--network" then return word == "sandbox" and { public = true, allow = {}, deny = {} } or word end
+  local policy = type(before) == "table" and before or { allow = {}, deny = {} }
+  append(policy[flag:sub(3)], word)
+  return policy
+end
+
 function take.mounts(flag, word, before)
   if flag == "--tmpfs" then
     local destination, size = word:match "^([^:]+):?(.*)$"

@@ -1,0 +1,209 @@
+-- SPDX-License-Identifier: MIT
+-- A network of the guest's own: what its policy lets through, what it refuses and says, and what a hostile guest makes of it.
+local h = require "support.harness"
+local sb, core = h.sb, h.core
+
+local peers, port, before
+local kept -- stdin of the peers: they end with it
+
+-- Destinations are tried by one program inside: each line is "NAME PORT -> what happened".
+local probe = [[
+import socket, sys
+for line in sys.argv[1:]:
+    host, port = line.rsplit(":", 1)
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        s = socket.socket(family, kind, proto)
+        s.settimeout(20)
+        s.connect(address)
+        s.sendall(b"ping")
+        s.shutdown(socket.SHUT_WR)
+        data = b""
+        while True:
+            piece = s.recv(100)
+            if not piece: break
+            data += piece
+        print(line, "->", data.decode())
+    except socket.gaierror as e:
+        print(line, "-> no name")
+    except ConnectionRefusedError: print(line, "-> refused")
+    except ConnectionResetError: print(line, "-> reset")
+    except OSError as e: print(line, "->", "reset" if e.errno == 107 else e) # before the first byte was sent
+]]
+
+local function try(policy, destinations, more)
+  policy.resolver = "127.0.0.1:" .. port.dns
+  local options = { "python3", "-c", probe, network = policy, limits = { timeout = 60 } }
+  for k, v in pairs(more or {}) do options[k] = v end
+  local names = {}
+  for i, row in ipairs(destinations) do
+    names[i] = row[1]:gsub("ECHO", port.echo)
+    options[#options + 1] = names[i]
+  end
+  local r = assert(sb:run(options))
+  local seen, expected = {}, {}
+  for line in r.stdout:gmatch "[^\n]+" do seen[#seen + 1] = line end
+  for i, row in ipairs(destinations) do expected[i] = names[i] .. " -> " .. row[2] end
+  assert.are.same(expected, seen, r.stderr)
+  return r
+end
+
+-- The oldest build cannot do it as a user, and says so.
+local supported = h.root or h.build ~= "2022"
+
+describe("a network of its own", function()
+  setup(function()
+    assert(sb:run{ "true" })
+    local dir = h.tmpdir()
+    os.execute("mkfifo " .. dir .. "/stdin")
+    peers = io.popen("exec python3 spec/support/net_peers.py <" .. dir .. "/stdin", "r")
+    kept = assert(io.open(dir .. "/stdin", "w"))
+    port = {}
+    for name, number in peers:read("*l"):gmatch "(%w+)=(%d+)" do port[name] = number end
+    os.execute("rm -rf " .. dir)
+    before = h.census()
+  end)
+  teardown(function()
+    kept:close()
+    peers:close()
+  end)
+
+  if not supported then
+    it("is not supported, in words, never an open network", function()
+      local r, message, code = sb:run{ "true", network = { allow = { "pypi.org" } } }
+      assert.is_nil(r)
+      assert.are.equal("not_supported", code)
+      assert.is_truthy(message:find("release-20230920", 1, true), message)
+    end)
+    return
+  end
+
+  it("reaches what is allowed, by name and by number, and nothing else", function()
+    local r = try({ allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo, "*.echo.test:1-65535", "meta.test", "private.test:1-65535", "six.test:1-65535",
+                              "mapped.test:1-65535", "many.test:1-65535" }, deny = { "bad.echo.test:1-65535" } }, {
+      { "echo.test:ECHO", "ping" }, { "Echo.Test:ECHO", "ping" }, { "www.echo.test:ECHO", "ping" },
+      { "echo.test:81", "reset" }, -- a port that no entry has
+      { "bad.echo.test:ECHO", "no name" }, { "other.test:ECHO", "no name" }, { "localhost.test:80", "no name" }, { "notecho.test:80", "no name" },
+      { "meta.test:80", "reset" }, { "private.test:80", "reset" }, { "six.test:ECHO", "reset" }, { "mapped.test:ECHO", "ping" }, { "many.test:80", "reset" },
+      { "169.254.169.254:80", "reset" }, { "10.0.0.1:80", "reset" }, { "172.16.0.1:443", "reset" }, { "192.168.1.1:22", "reset" }, { "100.64.0.1:80", "reset" },
+      { "198.18.0.1:80", "reset" }, { "198.18.0.1:1080", "reset" }, { "198.19.200.200:80", "reset" },
+      { "1.2.3.4:443", "reset" }, { "8.8.8.8:53", "refused" },
+    })
+    assert.are.equal(4, r.network.connections)
+    local reasons = {}
+    for _, event in ipairs(r.network.events) do
+      assert.is_true(event.at > 1e9)
+      reasons[(event.host or event.address) .. ":" .. (event.port or 0)] = event.reason or "allowed"
+    end
+    assert.are.equal("allowed", reasons["echo.test:" .. port.echo])
+    assert.are.equal("port not allowed", reasons["echo.test:81"])
+    assert.are.equal("denied by name", reasons["bad.echo.test:0"])
+    assert.are.equal("name not allowed", reasons["other.test:0"])
+    assert.are.equal("not a public address", reasons["meta.test:80"])
+    assert.are.equal("not a public address", reasons["169.254.169.254:80"])
+    assert.are.equal("address not allowed", reasons["1.2.3.4:443"])
+  end)
+
+  it("with every public address allowed reaches none of the host's, however it is called", function()
+    local r = try({ public = true }, {
+      { "echo.test:ECHO", "reset" }, { "loop.test:ECHO", "reset" }, { "mapped.test:ECHO", "reset" }, { "meta.test:80", "reset" }, { "10.0.0.1:ECHO", "reset" },
+      { "nothere.test:80", "no name" }, { "liar.test:80", "no name" }, { "garbage.test:80", "no name" },
+    })
+    assert.are.equal(0, r.network.connections)
+    assert.is_true(r.network.refused >= 5)
+  end)
+
+  it("tells as it happens, counts bytes both ways, and resets what is one connection too many", function()
+    local seen = {}
+    local r = assert(sb:run{ "python3", "-c", [[
+import socket, sys
+open_ones = []
+for i in range(4):
+    s = socket.create_connection((socket.gethostbyname("echo.test"), int(sys.argv[1])))
+    s.settimeout(20)
+    try:
+        s.sendall(b"x" * 1000)
+        got = 0
+        while got < 1000:
+            piece = s.recv(1000)
+            if not piece: raise ConnectionResetError
+            got += len(piece)
+        print("echoed", flush=True)
+    except ConnectionError: print("reset", flush=True)
+    open_ones.append(s)
+]], port.echo, network = { allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo }, connections = 2, resolver = "127.0.0.1:" .. port.dns }, on_network = function(e) seen[#seen + 1] = e end })
+    assert.are.equal("echoed\nechoed\nreset\nreset\n", r.stdout, r.stderr)
+    assert.are.equal(4, #seen)
+    assert.are.same({ 2, 2, 2 }, { r.network.connections, r.network.refused, r.network.exceeded })
+    assert.is_true(r.network_exceeded)
+    assert.is_true(r.network.bytes_in == 2000 and r.network.bytes_out == 2000)
+  end)
+
+  it("holds its bandwidth", function()
+    local r = assert(sb:run{ "python3", "-c", [[
+import socket, sys, time
+s = socket.create_connection((socket.gethostbyname("echo.test"), int(sys.argv[1])))
+began, got = time.monotonic(), 0
+s.sendall(b"x" * 400000)
+while got < 400000: got += len(s.recv(65536))
+print(800000 / (time.monotonic() - began))
+]], port.echo, network = { allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo }, bandwidth = "400K", resolver = "127.0.0.1:" .. port.dns } })
+    -- both ways together; what a bucket lets through at once is a tenth of a second and one buffer
+    assert.is_true(tonumber(r.stdout) < 409600 * 1.3, r.stdout .. r.stderr)
+  end)
+
+  it("carries what a peer does to a connection", function()
+    local r = assert(sb:run{ "python3", "-c", [[
+import socket, sys
+rude = socket.create_connection((socket.gethostbyname("echo.test"), int(sys.argv[1])))
+rude.sendall(b"hello")
+try:
+    data = b""
+    while True:
+        piece = rude.recv(100)
+        if not piece: break
+        data += piece
+    print("end", data)
+except ConnectionResetError: print("reset")
+mute = socket.create_connection((socket.gethostbyname("echo.test"), int(sys.argv[2])))
+mute.settimeout(1)
+sent = 0
+try:
+    while True: sent += mute.send(b"x" * 65536)
+except TimeoutError: print("backpressure", sent < 64 << 20)
+]], port.rude, port.mute, network = { allow = { "echo.test:1-65535", "127.0.0.1" }, resolver = "127.0.0.1:" .. port.dns }, limits = { timeout = 60 } })
+    assert.are.equal("reset\nbackpressure True\n", r.stdout, r.stderr)
+  end)
+
+  it("ends as a dead link where sandbox-net is killed, and the result says so", function()
+    local job = assert(sb:spawn{ "python3", "-c", [[
+import socket, sys
+s = socket.create_connection((socket.gethostbyname("echo.test"), int(sys.argv[1])))
+s.sendall(b"a"); s.recv(1)
+print("up", flush=True)
+sys.stdin.readline()
+try: print(s.recv(1) or "down")
+except OSError: print("down")
+]], port.echo, network = { allow = { "echo.test:" .. port.echo, "127.0.0.1" }, resolver = "127.0.0.1:" .. port.dns } })
+    assert.are.equal("up\n", job:read "stdout")
+    local function parent(pid) return h.slurp("/proc/" .. pid .. "/stat"):match "^%d+ %b() %S (%d+)" end
+    local ours, killed = {}, 0 -- the supervisors whose runsc names our state directory
+    for pass = 1, 2 do
+      for _, pid in ipairs(core.readdir "/proc") do
+        local line = pid:match "^%d+$" and h.slurp("/proc/" .. pid .. "/cmdline") or ""
+        if pass == 1 and line:find(h.state_dir, 1, true) then ours[parent(pid) or 0] = true end
+        if pass == 2 and line:find("sandbox-net\0serve", 1, true) and ours[parent(pid)] then
+          os.execute("kill -9 " .. pid)
+          killed = killed + 1
+        end
+      end
+    end
+    assert.are.equal(1, killed)
+    job:write "\n"
+    local r = assert(job:wait())
+    assert.are.equal("down\n", r.stdout or job:read "stdout" or "")
+    assert.is_truthy(r.network.failed)
+  end)
+
+  it("leaves nothing behind", function() assert.is_nil(h.leftovers(before)) end)
+end)

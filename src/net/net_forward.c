@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+#include "net_forward.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sbx_time.h"
+
+#define BUFFER (64u * 1024u)
+#define PIECES 4u		/* pieces a direction and turn, so that one connection holds up no other */
+#define ACCEPTS 32u		/* connections a turn */
+#define CONNECT_SECONDS 15.0
+#define LOOK_SECONDS 5.0	/* how long the host's own addresses are believed */
+#define REFILL_MS 10
+
+/* One direction. Bytes wait in a buffer that exists while there are any. */
+struct way {
+	unsigned char *bytes;
+	size_t off, len;
+	uint64_t passed;
+	bool ended, closed;	/* its reader has seen the end; its writer was told */
+};
+
+enum side { GUEST, OUTSIDE };
+
+struct net_connection {
+	struct net_connection *next, **link;
+	struct net_forward *f;
+	struct net_watch side[2];
+	struct way way[2];		/* from that side to the other */
+	struct net_waiter waiter;
+	struct in6_addr asked, chosen;	/* what the guest connected to; what we do */
+	uint16_t port;
+	char host[NET_NAME_MAX];	/* empty: a number */
+	struct in6_addr address[NET_NAME_ADDRESSES];
+	unsigned addresses, tried;
+	bool joined, judged;
+	uint64_t id;
+	double deadline;
+};
+
+static void on_guest(struct net_watch *w, uint32_t events);
+static void on_outside(struct net_watch *w, uint32_t events);
+
+/* Ends at once; both ends are reset where reset says so. Freed after the turn. */
+static void end(struct net_connection *c, bool reset)
+{
+	struct net_forward *f = c->f;
+	struct linger hard = { .l_onoff = 1 };
+
+	if (!c->link)
+		return;
+	net_names_forget(f->names, &c->waiter);
+	for (unsigned i = 0; i < 2; i++) {
+		net_loop_drop(f->loop, &c->side[i]);
+		if (c->side[i].fd >= 0 && reset)
+			(void)setsockopt(c->side[i].fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		if (c->side[i].fd >= 0)
+			(void)close(c->side[i].fd);
+		c->side[i].fd = -1;
+		free(c->way[i].bytes);
+		c->way[i].bytes = NULL;
+	}
+	if (c->judged)
+		net_report_end(f->report, c->id, c->way[OUTSIDE].passed, c->way[GUEST].passed);
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->link = NULL;
+	c->next = f->dead;
+	f->dead = c;
+	f->count--;
+}
+
+static void tell(struct net_connection *c, net_verdict why, const struct in6_addr *address)
+{
+	struct net_event e = { .host = c->host[0] ? c->host : NULL, .address = address, .port = c->port, .reason = why };
+
+	c->id = net_report_event(c->f->report, &e);
+	c->judged = !why;
+}
+
+static void refuse(struct net_connection *c, net_verdict why, const struct in6_addr *address)
+{
+	tell(c, why, address);
+	end(c, true);
+}
+
+/* Judging --------------------------------------------------------------------------------------------------------------- */
+
+static void look_up_own(struct net_forward *f)
+{
+	struct ifaddrs *list;
+
+	if (f->looked > 0 && sbx_time_now() < f->looked + LOOK_SECONDS)
+		return;
+	if (getifaddrs(&list) < 0)
+		return;
+	f->looked = sbx_time_now();
+	f->owned = 0;
+	for (struct ifaddrs *i = list; i && f->owned < sizeof(f->own) / sizeof(f->own[0]); i = i->ifa_next) {
+		if (!i->ifa_addr)
+			continue;
+		if (i->ifa_addr->sa_family == AF_INET)
+			net_address_v4(&f->own[f->owned++], ((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr);
+		else if (i->ifa_addr->sa_family == AF_INET6)
+			f->own[f->owned++] = ((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+	}
+	freeifaddrs(list);
+}
+
+static net_verdict judge(struct net_forward *f, const struct in6_addr *a, uint16_t port, bool by_name)
+{
+	bool own = false;
+
+	look_up_own(f);
+	for (unsigned i = 0; i < f->owned && !own; i++)
+		own = IN6_ARE_ADDR_EQUAL(a, &f->own[i]);
+	return net_policy_address(f->policy, a, port, by_name, own);
+}
+
+/* Connecting ------------------------------------------------------------------------------------------------------------ */
+
+static int connect_to(const struct in6_addr *a, uint16_t port)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = *a };
+	bool four = IN6_IS_ADDR_V4MAPPED(a);
+	int one = 1, fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	memcpy(&v4.sin_addr, a->s6_addr + 12, 4);
+	if (fd < 0)
+		return -1;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	if (connect(fd, four ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6, four ? sizeof(v4) : sizeof(v6)) < 0 && errno != EINPROGRESS) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* The next of its addresses; when none is left, the guest is reset as it would have been. */
+static void try_next(struct net_connection *c)
+{
+	struct net_watch *out = &c->side[OUTSIDE];
+
+	if (out->fd >= 0) {
+		net_loop_drop(c->f->loop, out);
+		(void)close(out->fd);
+		out->fd = -1;
+	}
+	while (c->tried < c->addresses) {
+		c->chosen = c->address[c->tried++];
+		out->fd = connect_to(&c->chosen, c->port);
+		if (out->fd >= 0 && net_loop_watch(c->f->loop, out, EPOLLOUT) == 0)
+			return;
+	}
+	end(c, true);
+}
+
+/* Of a name's addresses those stay that may be reached. */
+static void on_known(struct net_waiter *w, const struct net_name *name)
+{
+	struct net_connection *c = (struct net_connection *)((char *)w - offsetof(struct net_connection, waiter));
+	net_verdict why = name->state == NET_NAME_MISSING ? "no such name" : "name cannot be resolved";
+	const struct in6_addr *refused = NULL;
+
+	for (unsigned i = 0; name->state == NET_NAME_FOUND && i < name->n; i++) {
+		net_verdict bad = judge(c->f, &name->address[i], c->port, true);
+
+		if (!bad) {
+			c->address[c->addresses++] = name->address[i];
+		} else if (!refused) {
+			why = bad;
+			refused = &name->address[i];
+		}
+	}
+	if (!c->addresses) {
+		refuse(c, why, refused);
+		return;
+	}
+	tell(c, NULL, &c->address[0]);
+	try_next(c);
+}
+
+static void decide(struct net_connection *c)
+{
+	struct net_name *name = net_names_at(c->f->names, &c->asked);
+	net_verdict why;
+
+	if (name) {
+		memcpy(c->host, name->name, sizeof(c->host));
+		why = net_policy_name_port(c->f->policy, c->host, c->port);
+		if (why)
+			refuse(c, why, NULL);
+		else
+			net_names_ask(c->f->names, c->host, &c->waiter);
+		return;
+	}
+	why = net_names_ours(&c->asked) ? "an address of a name that was forgotten" : judge(c->f, &c->asked, c->port, false);
+	if (why) {
+		refuse(c, why, &c->asked);
+		return;
+	}
+	tell(c, NULL, &c->asked);
+	c->address[c->addresses++] = c->asked;
+	try_next(c);
+}
+
+/* Bytes ----------------------------------------------------------------------------------------------------------------- */
+
+static bool read_some(struct net_connection *c, enum side from)
+{
+	struct way *w = &c->way[from];
+	struct net_forward *f = c->f;
+	size_t room = BUFFER;
+
+	if (w->ended || w->len || (!w->bytes && !(w->bytes = malloc(BUFFER))))
+		return false;
+	if (f->policy->bandwidth) {
+		if (f->budget < 1)
+			return false;
+		if ((double)room > f->budget)
+			room = (size_t)f->budget;
+	}
+	ssize_t n = recv(c->side[from].fd, w->bytes, room, 0);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? false : (end(c, true), false);
+	w->ended = n == 0;
+	w->off = 0;
+	w->len = (size_t)n;
+	f->budget -= (double)n;
+	return n > 0;
+}
+
+static bool write_some(struct net_connection *c, enum side from)
+{
+	struct way *w = &c->way[from];
+	int fd = c->side[!from].fd;
+
+	if (w->len) {
+		ssize_t n = send(fd, w->bytes + w->off, w->len, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? false : (end(c, true), false);
+		w->off += (size_t)n;
+		w->len -= (size_t)n;
+		w->passed += (uint64_t)n;
+		*(from == GUEST ? &c->f->report->counters->bytes_out : &c->f->report->counters->bytes_in) += (uint64_t)n;
+	}
+	if (!w->len) {
+		free(w->bytes);
+		w->bytes = NULL;
+		if (w->ended && !w->closed) {
+			w->closed = true;
+			(void)shutdown(fd, SHUT_WR);
+		}
+	}
+	return !w->len;
+}
+
+static void wait_for_more(struct net_connection *c)
+{
+	bool spent = c->f->policy->bandwidth && c->f->budget < 1;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct way *in = &c->way[i], *out = &c->way[!i];
+		uint32_t events = (!in->ended && !in->len && !spent ? EPOLLIN : 0) | (out->len ? EPOLLOUT : 0);
+
+		/* A side with nothing to come is hung up for good, which epoll would tell without end. */
+		if (in->ended && out->closed)
+			net_loop_drop(c->f->loop, &c->side[i]);
+		else if (net_loop_watch(c->f->loop, &c->side[i], events) < 0) {
+			end(c, true);
+			return;
+		}
+	}
+}
+
+static void pump(struct net_connection *c)
+{
+	for (unsigned i = 0; i < 2 * PIECES && c->link; i++) {
+		enum side from = i & 1 ? OUTSIDE : GUEST;
+
+		(void)read_some(c, from);
+		if (c->link)
+			(void)write_some(c, from);
+	}
+	if (c->link && c->way[GUEST].closed && c->way[OUTSIDE].closed)
+		end(c, false);
+	if (c->link)
+		wait_for_more(c);
+}
+
+static void on_guest(struct net_watch *w, uint32_t events)
+{
+	struct net_connection *c = w->owner;
+
+	if (events & (EPOLLERR | EPOLLHUP) && !c->joined) {
+		end(c, true);
+		return;
+	}
+	if (events & EPOLLERR)
+		end(c, true);
+	else if (c->joined)
+		pump(c);
+}
+
+static void on_outside(struct net_watch *w, uint32_t events)
+{
+	struct net_connection *c = w->owner;
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (!c->joined) {
+		(void)getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+		if (error) {
+			try_next(c);
+			return;
+		}
+		c->joined = true;
+	} else if (events & EPOLLERR) {
+		end(c, true);
+		return;
+	}
+	pump(c);
+}
+
+/* Accepting ------------------------------------------------------------------------------------------------------------- */
+
+static void where(int fd, struct net_connection *c)
+{
+	union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } a;
+	socklen_t n = sizeof(a);
+
+	memset(&a, 0, sizeof(a));
+	if (getsockname(fd, &a.any, &n) < 0)
+		return;
+	if (a.any.sa_family == AF_INET)
+		net_address_v4(&c->asked, a.v4.sin_addr);
+	else
+		c->asked = a.v6.sin6_addr;
+	c->port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+}
+
+static void begin(struct net_forward *f, int fd)
+{
+	struct net_connection *c = calloc(1, sizeof(*c));
+	int one = 1;
+
+	if (!c) {
+		(void)close(fd);
+		return;
+	}
+	c->f = f;
+	c->side[GUEST] = (struct net_watch){ .fd = fd, .ready = on_guest, .owner = c };
+	c->side[OUTSIDE] = (struct net_watch){ .fd = -1, .ready = on_outside, .owner = c };
+	c->waiter.known = on_known;
+	c->deadline = sbx_time_now() + CONNECT_SECONDS;
+	c->next = f->live;
+	c->link = &f->live;
+	if (c->next)
+		c->next->link = &c->next;
+	f->live = c;
+	f->count++;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	where(fd, c);
+	if (f->count > f->policy->connections) {
+		f->report->counters->exceeded++;
+		refuse(c, "as many connections as may be", net_names_ours(&c->asked) ? NULL : &c->asked);
+	} else if (net_loop_watch(f->loop, &c->side[GUEST], 0) < 0) {
+		end(c, true);
+	} else {
+		decide(c);
+	}
+}
+
+static void on_listener(struct net_watch *w, uint32_t events)
+{
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS; i++) {
+		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		begin(w->owner, fd);
+	}
+}
+
+void net_forward_init(struct net_forward *f, int tcp, int tcp6)
+{
+	const int fd[] = { tcp, tcp6 };
+
+	f->refilled = sbx_time_now();
+	for (unsigned i = 0; i < 2; i++) {
+		f->listener[i] = (struct net_watch){ .fd = fd[i], .ready = on_listener, .owner = f };
+		if (fd[i] >= 0)
+			(void)net_loop_watch(f->loop, &f->listener[i], EPOLLIN);
+	}
+}
+
+static void bury(struct net_forward *f)
+{
+	while (f->dead) {
+		struct net_connection *c = f->dead;
+
+		f->dead = c->next;
+		free(c);
+	}
+}
+
+void net_forward_destroy(struct net_forward *f)
+{
+	while (f->live)
+		end(f->live, true);
+	bury(f);
+	for (unsigned i = 0; i < 2; i++)
+		if (f->listener[i].fd >= 0) {
+			net_loop_drop(f->loop, &f->listener[i]);
+			(void)close(f->listener[i].fd);
+			f->listener[i].fd = -1;
+		}
+}
+
+void net_forward_judge_all(struct net_forward *f)
+{
+	f->budget = 0;
+	f->refilled = sbx_time_now();
+	for (struct net_connection *c = f->live, *next; c; c = next) {
+		next = c->next;
+		if ((c->host[0] && net_policy_name_port(f->policy, c->host, c->port)) ||
+		    (c->addresses && judge(f, &c->chosen, c->port, c->host[0] != '\0')))
+			end(c, true);
+	}
+}
+
+int net_forward_timeout(const struct net_forward *f, int limit)
+{
+	if (!f->live)
+		return limit;
+	if (f->policy->bandwidth && f->budget < 1 && limit > REFILL_MS)
+		return REFILL_MS;
+	return limit > 1000 || limit < 0 ? 1000 : limit;	/* connects that take too long are looked for each second */
+}
+
+static void refill(struct net_forward *f, double now)
+{
+	double rate = (double)f->policy->bandwidth, most = rate / 10 > BUFFER ? rate / 10 : BUFFER;
+	bool spent = f->budget < 1;
+
+	if (!f->policy->bandwidth)
+		return;
+	f->budget += rate * (now - f->refilled);
+	if (f->budget > most)
+		f->budget = most;
+	f->refilled = now;
+	for (struct net_connection *c = f->live, *next; spent && f->budget >= 1 && c; c = next) {
+		next = c->next;
+		if (c->joined)
+			wait_for_more(c);
+	}
+}
+
+void net_forward_due(struct net_forward *f)
+{
+	double now = sbx_time_now();
+
+	refill(f, now);
+	for (struct net_connection *c = f->live, *next; c; c = next) {
+		next = c->next;
+		if (!c->joined && now > c->deadline)
+			end(c, true);
+	}
+	bury(f);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * net_report: what the supervisor is told. Counters lie in a page that both see, so that they are there whoever dies; events go
+ * over the control socket, bounded, and are dropped and counted where nobody takes them.
+ */
+#ifndef NET_REPORT_H
+#define NET_REPORT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sbx_net.h"
+
+struct net_report {
+	int control;			/* SOCK_SEQPACKET; not owned */
+	struct sbx_net_counters *counters;
+	uint64_t next;			/* id of the next event */
+	unsigned told;
+};
+
+struct net_event {
+	const char *host;		/* NULL: it was a number */
+	const struct in6_addr *address;	/* NULL: none was come to */
+	uint16_t port;			/* 0: a question for a name */
+	const char *reason;		/* NULL: allowed */
+};
+
+/* Tells of a decision and counts it; the id that net_report_end takes. */
+uint64_t net_report_event(struct net_report *r, const struct net_event *e);
+/* The end of an allowed connection. */
+void net_report_end(struct net_report *r, uint64_t id, uint64_t bytes_in, uint64_t bytes_out);
+/* One word, with a text: "ready", "policy", "error". */
+void net_report_say(struct net_report *r, const char *word, const char *text);
+
+#endif
