@@ -18,6 +18,7 @@
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_exec.h"
+#include "sup_json.h"
 #include "sup_judge.h"
 #include "sup_log.h"
 #include "sup_path.h"
@@ -176,6 +177,13 @@ static void test_log(void)
 	CHECK("first error", sup_log_first_error(two, sizeof(two) - 1, out, sizeof(out)) == 1 && strstr(out, "/x"));
 	CHECK("none", sup_log_first_error("{\"level\":\"info\",\"msg\":\"a\"}", 26, out, sizeof(out)) == 0);
 	CHECK("garbage", sup_log_first_error("\xff\x00{{", 4, out, sizeof(out)) == 0);
+	static const char *const hostile[] = {
+		"{\"level\":null,\"msg\":\"x\"}", "{\"level\":\"error\",\"msg\":null}", "{\"level\":1e999,\"msg\":[]}", "{\"level\":\"error\"}", "null", "[[[[",
+		"{\"level\":{\"level\":\"error\"},\"msg\":123456789012345678901234567890}",
+	};
+
+	for (unsigned i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++)
+		CHECK(hostile[i], sup_log_first_error(hostile[i], strlen(hostile[i]), out, sizeof(out)) == 0);
 	CHECK("cut", sup_log_first_error(two, 50, out, sizeof(out)) == 0);
 	sup_log_explain("starting: failed to load /x: no such file", &e);
 	CHECK("bad_command", strcmp(e.code, "bad_command") == 0);
@@ -207,6 +215,16 @@ static void test_request(void)
 		ROW("mode=tool\0runsc=/r\0memory=-1"),
 		ROW("mode=tool\0runsc=/r\0nosuchkey=1"),
 		ROW("mode=tool\0runsc=/r\0uid=4294967296"),
+		ROW("runsc=/r\0mode=tool"),				/* the kind comes first */
+		ROW("mode=tool\0runsc=/r\0runsc=/s"),			/* twice */
+		ROW("mode=tool\0runsc=/r\0mode=run"),
+		ROW("mode=tool\0runsc=/r\0rootfs=host"),			/* another kind's */
+		ROW("mode=sweep\0state_dir=/s\0runsc=/r"),
+		ROW("mode=tool"),					/* missing */
+		ROW("mode=call\0container=box\0box=/b\0box_pid=7"),
+		ROW("mode=exec\0container=b\"x\0box=/b\0box_pid=7"),
+		ROW("mode=run\0id=0123456789abcdef\0state_dir=/s\0runsc=/r\0platform=p\0rootfs=host\0map_base=4294967290\0uid=10"),
+		ROW("mode=run\0id=0123456789abcdef\0state_dir=/s\0runsc=/r\0platform=p\0rootfs=host\0uid=10"),
 	};
 	struct sup_request r;
 
@@ -216,8 +234,65 @@ static void test_request(void)
 		CHECK(bad[i].text, parse(&r, bad[i].text, bad[i].n) < 0);
 		sup_request_destroy(&r);
 	}
+	static char many[300 * 6 + 32] = "mode=tool";
+	size_t n = sizeof("mode=tool");
+
+	memcpy(many + n, "runsc=/r", 9);
+	n += 9;
+	for (unsigned i = 0; i < 300; i++, n += 6)
+		memcpy(many + n, "arg=x", 6);
+	CHECK("a list has no end of its own", parse(&r, many, n) == 0 && r.args.n == 300 && !strcmp(r.args.item[299], "x"));
+	sup_request_destroy(&r);
+	CHECK("a message has no value", ({
+		struct sup_error e = { .code = "" };
+
+		(void)sup_request_parse(&r, strdup("mode=s3cr3t"), sizeof("mode=s3cr3t"), &e);
+		!strcmp(e.code, "system") && !strstr(e.message, "s3cr3t");
+	}));
+	sup_request_destroy(&r);
 	CHECK("not ended", parse(&r, "mode=tool\0runsc=/r", 18) < 0);
 	sup_request_destroy(&r);
+}
+
+/* What a lease may change, and for whom. */
+static void test_lease(void)
+{
+	static const struct { const char *text; enum sup_mode mode; bool good; } rows[] = {
+		{ "timeout=2", SUP_MODE_EXEC, true }, { "memory=5", SUP_MODE_BOX, true }, { "memory=5", SUP_MODE_EXEC, false },
+		{ "timeout=2", SUP_MODE_BOX, false }, { "runsc=/x", SUP_MODE_BOX, false }, { "timeout=x", SUP_MODE_EXEC, false },
+		{ "nosuch=1", SUP_MODE_EXEC, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sup_request r = { .mode = rows[i].mode, .timeout = 1, .memory = 1 };
+		struct sup_error e = { .code = "" };
+		int rc = sup_request_update(&r, rows[i].text, strlen(rows[i].text) + 1, &e);
+
+		CHECK(rows[i].text, rows[i].good ? rc == 0 && r.timeout + (double)r.memory > 2 : rc < 0 && r.timeout == 1 && r.memory == 1 && !r.runsc);
+	}
+}
+
+static void test_json(void)
+{
+	struct sup_json j = { .failed = false }, bad = { .failed = false };
+	const char *text;
+
+	sup_json_open(&j, '{');
+	sup_json_key(&j, "a\"b");
+	sup_json_string(&j, "x\\\n\xc3\xa4\x01");
+	sup_json_key(&j, "l");
+	sup_json_open(&j, '[');
+	sup_json_int(&j, -7);
+	sup_json_open(&j, '{');
+	sup_json_close(&j, '}');
+	sup_json_close(&j, ']');
+	sup_json_close(&j, '}');
+	text = sup_json_text(&j);
+	CHECK("strings are escaped", text && !strcmp(text, "{\"a\\u0022b\":\"x\\u005c\\u000a\xc3\xa4\\u0001\",\"l\":[-7,{}]}"));
+	sup_json_destroy(&j);
+	sup_json_string(&bad, "\xed\xa0\x80");	/* a surrogate */
+	CHECK("what is no UTF-8 fails", !sup_json_text(&bad));
+	sup_json_destroy(&bad);
 }
 
 /* Writes `n` digits through a stream and returns what came out for the host. */
@@ -272,6 +347,37 @@ static void test_pump(void)
 	sup_pump_destroy(&p);
 }
 
+/* After the end what is in the pipe is all there is, though somebody goes on writing. */
+static void test_pump_end(void)
+{
+	struct sup_request r = { .output = 0 };
+	struct sup_pump p;
+	static struct sup_host h;
+	int pair[2], child[3];
+
+	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && sup_host_init(&h, pair[0], -1) == 0 && sup_pump_init(&p, &r, child) == 0);
+	assert(write(child[1], "end", 3) == 3);
+	sup_pump_end(&p);
+	assert(write(child[1], "later", 5) == 5);
+	sup_pump_end(&p);
+	while (sup_pump_read(&p.out[0], &h) > 0)
+		;
+	CHECK("what is written after the end is nobody's", p.out[0].bytes == 3 && p.out[0].fd < 0);
+	sup_pump_destroy(&p);
+	r = (struct sup_request){ .output = 10, .output_tail = true };
+	for (unsigned i = 0; i < 3; i++)
+		close(child[i]);
+	assert(sup_pump_init(&p, &r, child) == 0);
+	r.output = 0;
+	CHECK("a lease without a limit has no tail", sup_pump_restart(&p, &r) == 0 && write(child[1], "x", 1) == 1 && sup_pump_read(&p.out[0], &h) > 0);
+	CHECK("an answer goes out as output", sup_pump_answer(&p, "42", 2) == 0 && sup_pump_tail(&p.out[0], &h) && p.out[0].bytes == 2);
+	sup_pump_destroy(&p);
+	sup_host_destroy(&h);
+	close(pair[1]);
+	for (unsigned i = 0; i < 3; i++)
+		close(child[i]);
+}
+
 /* Who comes from which program, however its parents end. */
 static void test_tree(void)
 {
@@ -323,6 +429,10 @@ static void test_control(void)
 	} rows[] = {
 		{ "an answer", "{\"success\":true,\"err\":\"\",\"result\":42}", "", 42 },
 		{ "a refusal", "{\"success\":false,\"err\":\"no such process\"}", "runsc_failed", 0 },
+		{ "a refusal without words", "{\"success\":false,\"err\":null}", "runsc_failed", 0 },
+		{ "a refusal with other words", "{\"success\":false,\"err\":{\"a\":[1]}}", "runsc_failed", 0 },
+		{ "success that is null", "{\"success\":null}", "runsc_failed", 0 },
+		{ "null", "null", "closed", 0 },
 		{ "a list", "[1,2,3]", "runsc_failed", 0 },
 		{ "no success", "{\"result\":1}", "runsc_failed", 0 },
 		{ "success that is no boolean", "{\"success\":\"yes\",\"result\":1}", "runsc_failed", 0 },
@@ -349,6 +459,44 @@ static void test_control(void)
 		sup_control_close(&c);
 		close(pair[1]);
 	}
+}
+
+static void test_control_number(void)
+{
+	static const struct { const char *json; int number; } rows[] = {
+		{ "42", 42 }, { "0", 0 }, { "-1", -1 }, { "4294967338", -1 }, { "99999999999999999999999", -1 }, { "1.5", -1 }, { "\"7\"", -1 }, { "null", -1 },
+		{ "[7]", -1 }, { "true", -1 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CHECK(rows[i].json, sup_control_number(json_tokener_parse(rows[i].json), INT32_MAX) == rows[i].number);
+}
+
+/* A peer that takes nothing: sending waits for nobody, and a whole call has one deadline. */
+static void test_control_send(void)
+{
+	struct sup_error e = { .code = "" };
+	size_t n = 8u << 20;
+	char *big = malloc(n + 1);
+	int pair[2];
+
+	assert(big && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	memset(big, '1', n);
+	big[n] = '\0';
+	struct sup_control c = { .fd = pair[0] };
+	struct json_object *reply = NULL;
+
+	CHECK("a large request is begun", sup_control_send(&c, "x", big, NULL, 0) == 0 && (sup_control_events(&c) & POLLOUT));
+	CHECK("nothing is sent in between", sup_control_send(&c, "y", "1", NULL, 0) < 0);
+	CHECK("and nobody waits", sup_control_receive(&c, &reply) == 0);
+	sup_control_close(&c);
+	close(pair[1]);
+	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	c = (struct sup_control){ .fd = pair[0] };
+	CHECK("a call ends in time", sup_control_call(&c, "x", big, NULL, 0, 0.05, NULL, &e) < 0 && !strcmp(e.code, "closed"));
+	sup_control_close(&c);
+	close(pair[1]);
+	free(big);
 }
 
 /* An answer that never ends, and one that never comes. */
@@ -486,6 +634,11 @@ int main(void)
 	test_tree();
 	test_control();
 	test_control_bounds();
+	test_control_number();
+	test_control_send();
+	test_lease();
+	test_json();
+	test_pump_end();
 	test_judge();
 	test_trace();
 	test_log();

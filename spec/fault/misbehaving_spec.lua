@@ -211,6 +211,24 @@ describe("the supervisor", function()
     end
   end)
 
+  it("takes no frame out of turn", function()
+    local run = "mode=run\0id=0123456789abcdef\0state_dir=/nonexistent\0runsc=/r\0platform=ptrace\0rootfs=host\0rootless=1\0"
+    local tool = "mode=tool\0runsc=/bin/true\0"
+    for _, row in ipairs{
+      { "a frame out of turn: C", { "C", "{}" }, { "R", run }, { "G", "" } },
+      { "a frame out of turn: F", { "F", "/etc/x\0" .. "644\0\0" }, { "R", run }, { "G", "" } },
+      { "a frame out of turn: I", { "I", "x" }, { "R", tool }, { "G", "" } },
+      { "a frame out of turn: L", { "R", tool }, { "L", "timeout=1\0" }, { "G", "" } },
+      { "a frame out of turn: C", { "R", tool }, { "C", "{}" }, { "G", "" } },
+      { "a frame out of turn: A", { "R", tool }, { "A", tool }, { "G", "" } },
+      { "no configuration came", { "R", "mode=exec\0container=box\0box=/nonexistent\0box_pid=2\0" }, { "G", "" } },
+      { "a frame out of turn: G", { "R", "mode=tool\0runsc=/bin/sleep\0arg=60\0" }, { "G", "" }, { "G", "" } },
+    } do
+      local answer = talk{ row[2], row[3], row[4] }
+      assert.truthy(answer and answer:find(row[1], 1, true), row[1] .. ": " .. tostring(answer))
+    end
+  end)
+
   it("that waits for a box answers, too, when there is none", function()
     local exec = "mode=exec\0container=box\0box=/nonexistent/run-1\0"
     for _, row in ipairs{

@@ -59,9 +59,9 @@ static void destroy_box(struct sup_exec *x)
 static bool settle(const struct sup_exec *x)
 {
 	double limit = sbx_time_now() + SETTLE_SECONDS;
-	uint32_t seen = x->tree->turns;
+	uint32_t seen = sup_tree_turns(x->tree);
 
-	while (x->tree->turns - seen < 2) {
+	while (sup_tree_turns(x->tree) - seen < 2) {
 		if (sbx_time_now() > limit || syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) < 0)
 			return false;
 		(void)poll(NULL, 0, 1);

@@ -223,7 +223,7 @@ static void limits_box(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
-	s->tree->turns++;
+	sup_tree_turn(s->tree);
 	if (!s->started)
 		return;
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)

@@ -42,6 +42,20 @@ void sup_tree_close(const struct sup_tree *t)
 		(void)munmap((void *)t, sizeof(*t));
 }
 
+/* One writes and others read meanwhile: what was written before a store here is seen by who loads it (arm64 has its own order). */
+#define PUBLISH(where, value) __atomic_store_n(&(where), value, __ATOMIC_RELEASE)
+#define SEEN(where) __atomic_load_n(&(where), __ATOMIC_ACQUIRE)
+
+void sup_tree_turn(struct sup_tree *t)
+{
+	PUBLISH(t->turns, t->turns + 1);
+}
+
+uint32_t sup_tree_turns(const struct sup_tree *t)
+{
+	return SEEN(t->turns);
+}
+
 static size_t start_of(int pid)
 {
 	return (size_t)((uint32_t)pid * 2654435761u) % SUP_TREE_SLOTS;
@@ -64,11 +78,11 @@ static struct sup_tree_slot *add(struct sup_tree *t, int pid, int root)
 		if (t->slot[at].pid <= 0) {
 			t->slot[at].root = root;
 			t->slot[at].threads = 1;
-			t->slot[at].pid = pid;	/* last: others read meanwhile */
-			t->live++;
+			PUBLISH(t->slot[at].pid, pid);
+			PUBLISH(t->live, t->live + 1);
 			return &t->slot[at];
 		}
-	t->lost++;
+	PUBLISH(t->lost, t->lost + 1);
 	return NULL;
 }
 
@@ -92,7 +106,7 @@ int sup_tree_clone(struct sup_tree *t, int parent, int child)
 
 bool sup_tree_status(const struct sup_tree *t, int pid, int *status)
 {
-	for (uint32_t i = t->ends; i > 0 && i + SUP_TREE_ENDS > t->ends; i--) {
+	for (uint32_t ends = SEEN(t->ends), i = ends; i > 0 && i + SUP_TREE_ENDS > ends; i--) {
 		const struct sup_tree_end *e = &t->end[(i - 1) % SUP_TREE_ENDS];
 
 		if (e->pid == pid) {
@@ -109,11 +123,11 @@ int sup_tree_exit(struct sup_tree *t, int group, int status)
 
 	if ((!s || !s->root) && group > 1) {	/* nobody's child: a program, or one of its threads; the last one counts */
 		t->end[t->ends % SUP_TREE_ENDS] = (struct sup_tree_end){ group, status };
-		t->ends++;
+		PUBLISH(t->ends, t->ends + 1);
 	}
 	if (s && --s->threads <= 0) {
-		s->pid = -1;
-		t->live--;
+		PUBLISH(s->pid, -1);
+		PUBLISH(t->live, t->live - 1);
 	}
 	return s ? 1 : 0;
 }
@@ -122,10 +136,11 @@ int sup_tree_next(const struct sup_tree *t, int root, size_t *at)
 {
 	for (; *at < SUP_TREE_SLOTS; (*at)++) {
 		const struct sup_tree_slot *s = &t->slot[*at];
+		int pid = SEEN(s->pid);
 
-		if (s->pid > 1 && s->root == root) {
+		if (pid > 1 && s->root == root) {
 			(*at)++;
-			return s->pid;
+			return pid;
 		}
 	}
 	return 0;

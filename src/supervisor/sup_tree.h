@@ -45,6 +45,9 @@ void sup_tree_close(const struct sup_tree *t);
 int sup_tree_clone(struct sup_tree *t, int parent, int child);
 /* A thread of a group ended, with a wait status. How many tasks that were known are no more: one or none. */
 int sup_tree_exit(struct sup_tree *t, int group, int status);
+/* A turn of the keeper's loop has ended; how many have. */
+void sup_tree_turn(struct sup_tree *t);
+uint32_t sup_tree_turns(const struct sup_tree *t);
 /* How the program of this pid ended; false: it is not known. */
 bool sup_tree_status(const struct sup_tree *t, int pid, int *status);
 /* The next descendant of a program at or after *at; 0: no more. */
