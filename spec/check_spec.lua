@@ -17,6 +17,9 @@ local function check_spec(spec)
   for _, name in ipairs{ "uid", "gid" } do
     assert.is_truthy(process.user[name] >= 0 and process.user[name] <= 65535 and process.user[name] % 1 == 0)
   end
+  for _, name in ipairs{ "uidMappings", "gidMappings" } do
+    for _, m in ipairs(spec.linux[name] or {}) do assert.is_truthy(m.containerID >= 0 and m.hostID >= 0 and m.size > 0) end
+  end
   for _, limit in ipairs(process.rlimits or {}) do
     assert.is_truthy(limit.type:find "^RLIMIT_" and limit.hard >= limit.soft and limit.soft >= 0 and limit.soft % 1 == 0)
   end

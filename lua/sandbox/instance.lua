@@ -276,7 +276,9 @@ function Instance:spec(options)
   local rootless = self.options.rootless
   if rootless == "auto" then rootless = core.getuid() ~= 0 end
   local dir = self.options.state_dir or runtime.default_state_dir(core)
-  local spec, why, code = request.spec(plan, { rootless = rootless }, dir .. "/run-ID")
+  local base, message, kind = runtime.expected_map_base(core, self.options, rootless, dir)
+  if not rootless and not base then return nil, message, kind end
+  local spec, why, code = request.spec(plan, { rootless = rootless, map_base = base }, dir .. "/run-ID")
   if not spec then return nil, why, code end
   return spec
 end

@@ -298,6 +298,20 @@ function M.map_base(env, rt, cache)
   return base
 end
 
+--- The same for a spec that is only shown: what is remembered, or would be chosen. Writes nothing.
+-- @tparam table core
+-- @tparam table options of the instance
+-- @bool rootless
+-- @string dir the state directory
+-- @treturn integer, nil for rootless ones; or nil, message, code
+function M.expected_map_base(core, options, rootless, dir)
+  if options.map_base or rootless then return options.map_base end
+  local known = load_cache(core, dir).map_base
+  local base, message = require("sandbox.machine.uids").choose(type(known) == "table" and tonumber(known.base) or nil)
+  if not base then return nil, message, "not_supported" end
+  return base
+end
+
 local boot_id -- of the machine: the same as long as this process lives
 
 --- The platform that boots: remembered for this binary and this boot of the machine, else tried.
