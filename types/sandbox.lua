@@ -295,7 +295,7 @@
 ---@field cpu_exceeded boolean
 ---@field output_exceeded boolean
 ---@field pids_exceeded boolean? boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`)
----@field disk_exceeded boolean? boolean; nil where it cannot be known (as an ordinary user, unless `user = 0`)
+---@field disk_exceeded boolean? boolean; nil where it cannot be known: beside a `tmpfs` mount with a size of its own, as an ordinary user, unless `user = 0`
 ---@field stdout_truncated boolean
 ---@field stderr_truncated boolean
 ---@field limits table<string, sandbox.LimitReport> `{ memory = { requested=, enforced_by="supervisor", hit=false }, … }` for every limit; who: `supervisor`, `rlimit`, `cgroup1`, `cgroup2`, `affinity`, `tmpfs`, `overlay`, or nil

@@ -127,7 +127,7 @@ static void test_trace(void)
 static void test_trace_flood(void)
 {
 	int pair[2];
-	static const unsigned char packet[] = { 8, 0, 6, 0, 0, 0, 0, 0, 0x12, 2, 0x10, 11 };
+	static const unsigned char packet[] = { 8, 0, 6, 0, 0, 0, 0, 0, 0x12, 2, 0x10, 11, 0x20, 56 };
 
 	assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	pid_t pid = fork();

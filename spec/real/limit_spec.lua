@@ -148,7 +148,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
         if env.root then
           assert.same({ "disk_exceeded", true, "tmpfs" }, { env.flags_of(r), r.limits.disk.hit, r.limits.disk.enforced_by })
         else
-          assert.same({ "overlay" }, { r.limits.disk.enforced_by, r.limits.disk.hit, r.disk_exceeded })
+          assert.same({ "overlay", true, "disk_exceeded" }, { r.limits.disk.enforced_by, r.limits.disk.hit, env.flags_of(r) })
         end
       end)
     end
@@ -159,6 +159,17 @@ print(total <= 4 << 20, total > 3 << 20)]]
     end)
     local below = assert(sb:run{ "sh", "-c", "echo hi >/work/x; cat x /tmp/.keep", limits = { disk = "4M" }, user = 0 })
     assert.same({ "hi\n", false, false }, { below.stdout, below.disk_exceeded, below.limits.disk.hit })
+  end)
+
+  it("disk cannot be hidden by making room again at once", function()
+    local code = "import os\nfd = os.open('/work/x', os.O_CREAT | os.O_WRONLY)\ntry:\n while True: os.write(fd, b'x' * 65536)\nexcept OSError: os.ftruncate(fd, 0); os.unlink('/work/x')\nprint('done')"
+    for _, run in ipairs{ sb, assert(sb:start{ user = 0, limits = { disk = "2M" } }) } do
+      local options = { "python3", "-c", code }
+      if run == sb then options.user, options.limits = 0, { disk = "2M", timeout = 60 * SLOW } end
+      local r = assert(run:run(options))
+      assert.same({ "done\n", "disk_exceeded", true }, { r.stdout, env.flags_of(r), r.limits.disk.hit })
+      if run ~= sb then run:stop() end
+    end
   end)
 
   it("disk counts the writable layer of the root, too", function()

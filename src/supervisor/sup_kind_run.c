@@ -66,7 +66,7 @@ static int compose(struct sup_run *s)
 		return sup_error(&s->error, "system", "%s has been taken away", s->dir.path);
 	if (sup_mount_compose(r, &s->dir, &s->error) < 0)
 		return -1;
-	if (r->trace && sup_trace_init(&s->trace, &s->dir, &s->error) < 0)
+	if (r->trace && sup_trace_init(&s->trace, &s->dir, r->tell_space, &s->error) < 0)
 		return -1;
 	s->trace.tree = s->tree;
 	return 0;
@@ -301,7 +301,7 @@ static struct sup_stats usage(struct sup_run *s)
 
 	return (struct sup_stats){
 		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
-		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
+		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full + s->trace.no_space, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
 		.cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
 	};
 }

@@ -37,10 +37,10 @@ static void add_limit(struct list *l, const char *name, const char *by, int hit)
 		add(l, "hit.%s=%d", name, hit);
 }
 
-/* A host tmpfs tells whether it is full; a layer in the sentry's memory does not. */
+/* A host tmpfs tells whether it is full, and the trace whether a call was refused; a layer in the sentry's memory does not. */
 static bool exact_disk(const struct sup_request *r)
 {
-	return r->disk_by && !strcmp(r->disk_by, "tmpfs");
+	return r->disk_by && (r->tell_space || !strcmp(r->disk_by, "tmpfs"));
 }
 
 static const char *cgroup_name(uint32_t version)

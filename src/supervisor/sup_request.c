@@ -46,6 +46,7 @@ static const struct field {
 	{ "cpus_later", OF(BOX), 0, 0, BIT(cpus_later) },
 	{ "direct", OF(EXEC), 0, 0, BIT(direct) },
 	{ "alone", PROGRAM, 0, 0, BIT(alone) },
+	{ "tell_space", SANDBOX | PROGRAM, 0, 0, BIT(tell_space) },
 	{ "abstract", INSIDE, 0, 0, BIT(abstract) },
 	{ "boot_delay", SANDBOX, 0, 0, SECONDS, AT(boot_delay), 0, 0 },
 	{ "idle_timeout", OF(BOX), 0, 0, SECONDS, AT(idle_timeout), 0, 0 },

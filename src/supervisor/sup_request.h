@@ -52,6 +52,7 @@ struct sup_request {
 	bool whole_box;			/* in a box: the only program that it will ever run: what the box used is its own */
 	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
+	bool tell_space;		/* the trace tells of calls that find no room: all of that is `disk` */
 	bool alone;			/* in a box: the helper becomes the program; else it stays its parent */
 	bool await;			/* in a box: it may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */

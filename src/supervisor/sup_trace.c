@@ -28,6 +28,15 @@ static const int forks[] = {
 #endif
 };
 
+/* Theirs tell of a place that is full, however soon the guest makes room again: each costs the guest some us. */
+static const int writes[] = {
+	SYS_write, SYS_writev, SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_openat, SYS_mkdirat, SYS_symlinkat, SYS_mknodat, SYS_fallocate,
+	SYS_sendfile, SYS_splice, SYS_copy_file_range,
+#ifdef SYS_open
+	SYS_open, SYS_creat, SYS_mkdir, SYS_symlink, SYS_mknod,
+#endif
+};
+
 static void point(struct sup_json *j, const char *name, const char *const fields[], unsigned n)
 {
 	sup_json_open(j, '{');
@@ -42,7 +51,7 @@ static void point(struct sup_json *j, const char *name, const char *const fields
 }
 
 /* The session that runsc opens (pkg/sentry/seccheck/config.go); NULL: the endpoint is no UTF-8. */
-static const char *session(struct sup_json *j, const char *endpoint)
+static const char *session(struct sup_json *j, const char *endpoint, bool space)
 {
 	static const char *const ids[] = { "group_id", "thread_id" };
 	char name[48];
@@ -59,6 +68,10 @@ static const char *session(struct sup_json *j, const char *endpoint)
 	point(j, "sentry/task_exit", ids, 2);
 	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++) {
 		(void)snprintf(name, sizeof(name), "syscall/sysno/%d/exit", forks[i]);
+		point(j, name, NULL, 0);
+	}
+	for (unsigned i = 0; space && i < sizeof(writes) / sizeof(writes[0]); i++) {
+		(void)snprintf(name, sizeof(name), "syscall/sysno/%d/exit", writes[i]);
 		point(j, name, NULL, 0);
 	}
 	sup_json_close(j, ']');
@@ -79,7 +92,7 @@ static const char *session(struct sup_json *j, const char *endpoint)
 	return sup_json_text(j);
 }
 
-int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e)
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, struct sup_error *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 
@@ -90,7 +103,7 @@ int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_erro
 	if (t->listener < 0 || bind(t->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(t->listener, 2) < 0)
 		return sup_error(e, "system", "cannot listen at %s: %s", a.sun_path, strerror(errno));
 	struct sup_json j = { .failed = false };
-	const char *json = session(&j, a.sun_path);
+	const char *json = session(&j, a.sun_path, space);
 	int rc = json ? sup_dir_write(d, "b/trace.json", json, strlen(json)) : -1;
 
 	sup_json_destroy(&j);
@@ -184,6 +197,17 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 	t->ended = true;
 }
 
+static void on_call(struct sup_trace *t, const unsigned char *p, const unsigned char *end)
+{
+	uint64_t error = lookup(p, end, 2, 2), call = error ? lookup(p, end, 0, 4) : 0;
+
+	if (error == ENOSPC)
+		t->no_space++;
+	for (unsigned i = 0; error == EAGAIN && i < sizeof(forks) / sizeof(forks[0]); i++)
+		if ((int)call == forks[i])
+			t->failed_forks++;
+}
+
 void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 {
 	if (n < 8)
@@ -218,8 +242,7 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 		on_exit_event(t, p, end);
 		break;
 	case SYSCALL_RAW:
-		if (lookup(p, end, 2, 2) == EAGAIN)
-			t->failed_forks++;
+		on_call(t, p, end);
 		break;
 	default:
 		break;

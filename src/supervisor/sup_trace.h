@@ -24,11 +24,13 @@ struct sup_trace {
 	int group_live;		/* live threads of thread group 1 */
 	int live, peak;		/* tasks in the guest; of programs in a box that never made one, the first is not among them */
 	uint64_t failed_forks;	/* refused with EAGAIN: RLIMIT_NPROC */
+	uint32_t no_space;	/* calls that were refused for want of room */
 	struct sup_tree *tree;	/* a box: who comes from whom; not ours to free. NULL else */
 };
 
 /* Listens at RUN/trace.sock and writes RUN/b/trace.json for --pod-init-config. */
-int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, struct sup_error *e);
+/* space: it is asked for calls that found no room, too. */
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, struct sup_error *e);
 void sup_trace_destroy(struct sup_trace *t);
 /* Accepts, answers the handshake and reads all that has come until now: what comes meanwhile must not hold us. */
 void sup_trace_read(struct sup_trace *t);

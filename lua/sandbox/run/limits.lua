@@ -27,4 +27,15 @@ function M.disk_word(plan, rt)
   return by == "store" and "tmpfs" or by
 end
 
+--- Whether every call that finds no room tells of `disk`: where a mount has a size of its own it may be that one's.
+-- @tparam table plan
+-- @tparam table rt
+-- @treturn boolean
+function M.tell_space(plan, rt)
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "tmpfs" and m.size then return false end
+  end
+  return rt.trace and oci.disk_by(plan, rt) ~= nil
+end
+
 return M
