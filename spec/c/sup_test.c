@@ -178,7 +178,7 @@ static void test_log(void)
 	CHECK("none", sup_log_first_error("{\"level\":\"info\",\"msg\":\"a\"}", 26, out, sizeof(out)) == 0);
 	CHECK("garbage", sup_log_first_error("\xff\x00{{", 4, out, sizeof(out)) == 0);
 	static const char *const hostile[] = {
-		"{\"level\":null,\"msg\":\"x\"}", "{\"level\":\"error\",\"msg\":null}", "{\"level\":1e999,\"msg\":[]}", "{\"level\":\"error\"}", "null", "[[[[",
+		"{\"level\":null,\"msg\":\"x\"}", "{\"level\":\"error\",\"msg\":null}", "{\"level\":1e999,\"msg\":[]}", "{\"level\":\"error\"}", "{\"level\":\"error\",\"msg\":[1]}", "null", "[[[[",
 		"{\"level\":{\"level\":\"error\"},\"msg\":123456789012345678901234567890}",
 	};
 
