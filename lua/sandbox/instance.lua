@@ -461,6 +461,8 @@ end
 -- @treturn Pool or nil, message, code
 function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
+  local ok, why, kind = wait.may_start()
+  if not ok then return nil, why, kind end
   local pool, message, code = require("sandbox.pool").new(doors(self), options)
   return pool, message, code
 end

@@ -35,6 +35,16 @@ describe("the host", function()
     end
   end
 
+  -- Each way to leave a wait leaves nothing behind. (By hand with 200 rounds: SBX_ROUNDS.)
+  for _, interpreter in ipairs{ "lua5.4", "luajit", "lua5.1" } do
+    for _, host in ipairs{ "plain", "loop", "luv", "cqueues", "copas" } do
+      it(("%s on %s after each way to leave a wait"):format(host, interpreter), function()
+        passes(("%s timeout -k 5 250 %s spec/hosts/scripts/leaving.lua %s %s"):format(path_for(interpreter), interpreter, host, os.getenv "SBX_ROUNDS" or 2))
+        assert.is_nil(env.leftovers(before))
+      end)
+    end
+  end
+
   for _, interpreter in ipairs(interpreters) do
     for _, row in ipairs{ { "ignored", "--ignore-signal=CHLD,PIPE" }, { "blocked", "--block-signal" } } do
       it(("with signals %s on %s"):format(row[1], interpreter), function()
@@ -55,6 +65,14 @@ describe("the host", function()
   for _, nvim in ipairs{ "nvim", "build/nvim-trixie/nvim" } do
     it("Neovim: " .. nvim, function()
       passes(("%s HOME=/tmp timeout -k 5 200 %s --headless --clean -c 'luafile spec/hosts/scripts/nvim.lua'"):format(path_for "luajit", nvim))
+      assert.is_nil(env.leftovers(before))
+    end)
+  end
+
+  for _, nvim in ipairs{ "nvim", "build/nvim-trixie/nvim" } do
+    it("Neovim after each way to leave a wait: " .. nvim, function()
+      passes(("%s SBX_LEAVING=nvim SBX_ROUNDS=%s HOME=/tmp timeout -k 5 250 %s --headless --clean -c 'luafile spec/hosts/scripts/leaving.lua' -c 'qa!'"):format(
+        path_for "luajit", os.getenv "SBX_ROUNDS" or 2, nvim))
       assert.is_nil(env.leftovers(before))
     end)
   end

@@ -70,6 +70,18 @@ static int core_resumer(lua_State *L)
 	return 2;
 }
 
+/* LuaJIT has it, and 5.3 and later; one module serves 5.1 and LuaJIT. */
+extern int lua_isyieldable(lua_State *L) __attribute__((weak));
+
+/* core.isyieldable() -> whether the caller can yield; nothing where Lua does not tell. (nginx hides LuaJIT's own.) */
+static int core_isyieldable(lua_State *L)
+{
+	if (!lua_isyieldable)
+		return 0;
+	lua_pushboolean(L, lua_isyieldable(L));
+	return 1;
+}
+
 void lua_resumer_register(lua_State *L)
 {
 #ifndef LUA_RIDX_MAINTHREAD
@@ -78,6 +90,8 @@ void lua_resumer_register(lua_State *L)
 	else
 		lua_pop(L, 1);
 #endif
+	lua_pushcfunction(L, core_isyieldable);
+	lua_setfield(L, -2, "isyieldable");
 	lua_pushcfunction(L, core_resumer);
 	lua_setfield(L, -2, "resumer");
 }

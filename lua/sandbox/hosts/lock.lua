@@ -16,15 +16,23 @@ function M.new() return setmetatable({ holder = setmetatable({}, WEAK) }, Lock) 
 local MAIN = {}
 local function me() return coroutine.running() or MAIN end
 
--- In nginx a coroutine of another request looks dead, whatever it is.
-local function is_dead(co)
-  return type(co) == "thread" and not rawget(_G, "ngx") and coroutine.status(co) == "dead"
+-- In nginx a coroutine of another request looks dead, whatever it is. A table that is the request's alone tells which it is.
+local function request()
+  local ngx = rawget(_G, "ngx")
+  if not ngx then return nil end
+  local ok, ctx = pcall(function() return ngx.ctx end)
+  return ok and ctx or {}
+end
+
+-- Whoever was killed may still be held by somebody, and its token with it.
+local function is_dead(token)
+  return type(token.co) == "thread" and coroutine.status(token.co) == "dead" and token.request == request()
 end
 
 --- Who holds it: its token, or nil.
 function Lock:held()
   local token = self.holder[1]
-  if token and (token.done or is_dead(token.co)) then return nil end
+  if token and (token.done or is_dead(token)) then return nil end
   return token
 end
 
@@ -38,7 +46,7 @@ end
 -- @treturn table token, to be kept in a local variable until `release`, which says that it is over; nil where another one has it
 function Lock:take()
   if self:held() then return nil end
-  local token = { co = me() }
+  local token = { co = me(), request = request() }
   self.holder[1] = token
   return token
 end

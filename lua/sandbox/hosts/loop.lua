@@ -37,7 +37,7 @@ local function run(loop, main)
     set:run_ready()
     if #loop.failures > 0 then
       if unclaimed(loop, main) then return end
-      collectgarbage "step" -- whether somebody still holds the task
+      collectgarbage("step", math.ceil(collectgarbage "count" / 20)) -- whether somebody still holds the task
     end
     if set.live > 0 then
       local seconds = set:timeout()

@@ -67,7 +67,7 @@ local function read(self, token, seconds)
   self.reading:release(token)
   if self.closed then pcall(self.sock.close, self.sock) end -- which could not be done while it was read
   if not ours then -- another request's: that one reads
-    ngx.sleep(math.min(seconds or NAP, NAP))
+    ngx.sleep(math.max(0.001, math.min(seconds or NAP, NAP)))
     return true
   end
   if bytes then
@@ -82,7 +82,7 @@ function Cosocket:wait(seconds)
   if self.ended then return true end
   local token = self.reading:take()
   if token then return read(self, token, seconds) end
-  ngx.sleep(math.min(seconds or NAP, NAP))
+  ngx.sleep(math.max(0.001, math.min(seconds or NAP, NAP)))
   lock.collect(core.now())
   return true
 end
@@ -113,8 +113,17 @@ end
 --- Whether something can be waited for here: true, or nil, message, "wrong_phase".
 function M.may_wait()
   local phase = ngx.get_phase()
-  if phases[phase] then return true end
+  if phases[phase] then
+    if core.isyieldable() ~= false then return true end
+    return nil, "nothing can be waited for inside of a C function (gsub, sort, a module's loading): call it before or after", "wrong_phase"
+  end
   return nil, ("nginx's phase %s cannot wait; use a phase that can, or ngx.timer.at(0, …)"):format(phase), "wrong_phase"
+end
+
+--- Whether something that stays can be started here: true, or nil, message, "wrong_phase". What the master starts is no worker's.
+function M.may_start()
+  if ngx.get_phase() ~= "init" then return true end
+  return nil, "nginx's phase init is the master's, which serves nobody; use init_worker_by_lua", "wrong_phase"
 end
 
 --- Opens the connection, in one go with the supervisor's start.

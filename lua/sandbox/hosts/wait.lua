@@ -22,7 +22,7 @@ local function no_c_function()
     level = level + 1
   end
 end
-local yieldable = coroutine.isyieldable or no_c_function -- luacheck: ignore
+local yieldable = core.isyieldable() == nil and no_c_function or core.isyieldable
 
 local function can_yield()
   local co, main = coroutine.running()
@@ -164,10 +164,16 @@ end
 function M.may_wait()
   local host = M.host()
   if not host.may_wait then return true end
-  if host.cosockets and not can_yield() then
-    return nil, "nothing can be waited for inside of a C function (gsub, sort, a module's loading): call it before or after", "wrong_phase"
-  end
   local ok, message, code = host.may_wait()
+  return ok, message, code
+end
+
+--- Whether something that stays can be started here: true, or nil, message, code.
+-- @treturn boolean
+function M.may_start()
+  local host = M.host()
+  if not host.may_start then return true end
+  local ok, message, code = host.may_start()
   return ok, message, code
 end
 
@@ -231,7 +237,7 @@ local function map(list, n, f, go)
 end
 
 -- On 5.1 nothing can be waited for in a pcall: there an error is the host's.
-local across = coroutine.isyieldable ~= nil -- luacheck: ignore
+local across = yieldable ~= no_c_function
 
 -- How a host starts a worker: go(f, ended) -> a function that waits for its end, where the host has one.
 local function go_in(host)
