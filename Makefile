@@ -25,7 +25,7 @@ SUP_STATIC :=
 else
 # glibc's fortification needs an optimising compiler, and warns without one.
 SBX_CFLAGS += $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-SUP_STATIC := -static
+SUP_STATIC := -static-pie
 endif
 
 # Two binaries serve all: the 5.1 ABI (LuaJIT too) and the 5.4 ABI. No liblua is linked: the host brings it.
@@ -78,7 +78,7 @@ $(BUILD)/sandbox-net: $(NET_SRC) $(wildcard src/net/*.h src/shared/*.h)
 
 $(SUP): $(SUP_OBJ) $(SBX_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lm -o $@
+	$(CC) $(CFLAGS) $(SAN_FLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $^ -ljson-c -lcap -lm -o $@
 
 $(OBJ)/sbx_%.o: src/shared/sbx_%.c
 	@mkdir -p $(@D)

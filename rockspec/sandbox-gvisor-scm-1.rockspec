@@ -7,7 +7,7 @@ description = {
   summary = "Run untrusted programs in gVisor sandboxes, with limits, from Lua",
   detailed = [[
     sandbox.run{ "python3", "-c", code, limits = { timeout = 2, memory = "128M" } } runs a program in a gVisor (runsc)
-    sandbox and returns a table that says what became of it. Needs Linux, runsc, and json-c's static library to build.
+    sandbox and returns a table that says what became of it. Needs Linux, runsc, and the static libraries of json-c and libcap to build.
     The rock is called sandbox-gvisor because LuaRocks has an unrelated rock named sandbox.]],
   license = "MIT",
   labels = { "sandbox", "gvisor", "security", "process" },

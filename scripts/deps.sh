@@ -6,7 +6,7 @@
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 
-build="gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev lua-cjson libjson-c-dev"
+build="gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev lua-cjson libjson-c-dev libcap-dev"
 case $codename in
   # Debian 12's nginx-lua needs OpenResty's branch of LuaJIT, which conflicts with the stock one: one branch for all.
   bookworm) luajit="luajit2 libluajit2-5.1-dev" ;;

@@ -113,7 +113,8 @@ local scope_classes = {
   { "run", "sandbox.Options", list = true }, { "program", "sandbox.ProgramOptions", list = true }, { "box", "sandbox.StartOptions" },
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
   { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
-  { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" }, { "check", "sandbox.CheckOptions" },
+  { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
+  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "check", "sandbox.CheckOptions" },
 }
 
 --- The definition file for the Lua language server.
@@ -212,7 +213,7 @@ function Box:run(options) end
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
----@param content string
+---@param content string|sandbox.WriteFileOptions
 ---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
@@ -220,9 +221,42 @@ function Box:write_file(path, content, options) end
 ---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
----@param path? string
+---@param path? string|sandbox.ListOptions
 ---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
+---@param path string
+---@return sandbox.DirectoryEntry?, string? message, string? code
+function Box:stat(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:exists(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:mkdir(path) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:rename(from, to) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:copy(from, to) end
+---@param from string
+---@param path string
+---@return boolean?, table|string skipped, string? code
+function Box:put(from, path) end
+---@param path string
+---@param into string
+---@param options? sandbox.GetOptions
+---@return table<string, table>?, table|string skipped, string? code
+function Box:get(path, into, options) end
+---@param path string
+---@param options? sandbox.OpenWriteOptions
+---@return table?, string? message, string? code
+function Box:open_write(path, options) end
+---@param path string
+---@return table?, string? message, string? code
+function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end

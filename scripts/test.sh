@@ -150,7 +150,7 @@ c_tests() {
   mkdir -p build/ctest
   for t in spec/c/*_test.c; do
     name=$(basename "$t" .c) n=$((n + 1))
-    flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c build/asan/libsup.a -ljson-c -lm -ldl -lpthread)
+    flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c build/asan/libsup.a -ljson-c -lcap -lm -ldl -lpthread)
     if grep -q 'lua\.h\|lauxlib\.h' "$t"; then
       # shellcheck disable=SC2207
       flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c $(pkg-config --cflags lua5.4) src/module/lua_*.c -DSBX_LIBEXEC='"/nonexistent"' "${flags[@]:4}" $(pkg-config --libs lua5.4) -Wl,-E)

@@ -167,6 +167,9 @@ describe("bundle", function()
     for _, place in ipairs{ "x", "/a/../b", "/", "//", "/a\\u0000b" } do refused(('"mounts":[{"destination":"%s","type":"tmpfs"}]'):format(place), "mounts[1].destination") end
     for _, place in ipairs{ "/proc/x", "/sys" } do refused(('"mounts":[{"destination":"%s","type":"tmpfs"}]'):format(place), "mounts[1].destination") end
     refused('"mounts":[{"destination":"/x","type":"tmpfs"},{"destination":"//x/","type":"tmpfs"}]', "mounts[2].destination")
+    local many = {}
+    for i = 1, 101 do many[i] = ('{"destination":"/m/%d","type":"bind","source":"x"}'):format(i) end
+    refused('"mounts":[' .. table.concat(many, ",") .. "]", "at most 100 binds")
     for _, path in ipairs{ "/", "/etc", "..", "a/../../b", "/b/../c" } do
       local spec, why = bundle.read(('{"process":{"args":["x"]},"root":{"path":"%s"}}'):format(path), "/b", {})
       assert.is_nil(spec, path)

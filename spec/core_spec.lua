@@ -2,7 +2,7 @@
 -- sandbox.core and sandbox.job without runsc: shell scripts stand in for the supervisor where a process is needed, and a
 -- transport made of two frame codecs where only frames are.
 local core = require "sandbox.core"
-local job_room = require "sandbox.run.job"
+local job_module = require "sandbox.run.job"
 
 local scripts = {}
 
@@ -343,7 +343,7 @@ local function start(steps, plan, request)
   local t = pair(steps)
   plan = plan or {}
   plan.limits = plan.limits or {}
-  local job = assert(job_room.start(t, plan, request or { r = "mode=run\0", id = "00" }))
+  local job = assert(job_module.start(t, plan, request or { r = "mode=run\0", id = "00" }))
   return job, t
 end
 
@@ -411,11 +411,11 @@ describe("sandbox.run.job", function()
 
   it("sends the request in order", function()
     local _, t = start({}, {}, { r = "mode=run\0", config = "{}", id = "00",
-      files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts" } } })
+      files = { { path = "/work/a", mode = "644", content = ("x"):rep(70000) }, { path = "/work/b", from = "/etc/hosts", seen = { size = 5, dev = 6, ino = 7 } } } })
     local sent = t.sent()
     assert.equal("RCFDDFG", kinds(sent))
-    assert.equal("/work/a\000644\0\0", sent[3][2])
-    assert.equal("/work/b\000666\0/etc/hosts\0", sent[6][2])
+    assert.equal("/work/a\000644\0\0\0", sent[3][2])
+    assert.equal("/work/b\000666\0/etc/hosts\0005 6 7\0", sent[6][2])
     assert.equal(70000, #sent[4][2] + #sent[5][2])
   end)
 
@@ -509,7 +509,7 @@ describe("sandbox.run.job", function()
     local sent = t.sent()
     assert.equal("RGIE", kinds(sent))
     assert.equal(slurp("/proc/self/comm"), sent[3][2])
-    local none, message, code = job_room.start(pair(), { stdin = { from = "/nonexistent" }, limits = {} }, { r = "", id = "00" })
+    local none, message, code = job_module.start(pair(), { stdin = { from = "/nonexistent" }, limits = {} }, { r = "", id = "00" })
     assert.is_nil(none)
     assert.is_string(message)
     assert.is_string(code)

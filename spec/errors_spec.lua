@@ -25,6 +25,14 @@ describe("errors", function()
     blames(function() local r = sandbox.spawn{ "true", collect = { "x" } } return r end, "collect")
   end)
 
+  it("name the caller's line in the loop's calls, too", function()
+    blames(function() local r = sandbox.map(5, 1, print) return r end, "map")
+    blames(function() local r = sandbox.map({}, 0, print) return r end, "map")
+    blames(function() local r = sandbox.go(print) return r end, "no loop is running")
+    blames(function() local r = sandbox.loop(5) return r end, "loop")
+    blames(function() local r = sandbox.new(5) return r end, "'options'")
+  end)
+
   it("say where an option belongs", function()
     local box = plans.pool({ size = 1 }).sample
     local function refused(name, scope, ...)

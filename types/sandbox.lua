@@ -131,6 +131,8 @@
 ---@field type string
 ---@field mode string
 ---@field size integer
+---@field target? string
+---@field mtime? number
 
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
@@ -153,7 +155,7 @@
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
 ---@field on_exit? fun(result:sandbox.Result?, message:string?, code:string?) for `spawn` with no coroutine at all: called once, at the end
 ---@field bundle? string run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field [integer] string the program and its arguments
 
 ---@class sandbox.ProgramOptions
@@ -183,7 +185,7 @@
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field idle_timeout? number seconds without a program after which the box ends
 
@@ -199,7 +201,7 @@
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field size? integer how many are kept: `min` and `max` in one
 ---@field min? integer how many are kept when nothing is asked for
@@ -239,7 +241,7 @@
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
----@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)
+---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field runsc? string path of the binary
 ---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
 ---@field boot_timeout? number seconds a boot may take
@@ -272,6 +274,17 @@
 
 ---@class sandbox.WriteFileOptions
 ---@field mode? string permissions
+---@field from? string a host file to copy, in place of a content
+
+---@class sandbox.OpenWriteOptions
+---@field mode? string permissions
+
+---@class sandbox.ListOptions
+---@field depth? integer of directories below one another that are listed
+
+---@class sandbox.GetOptions
+---@field max_bytes? integer|string of all files together
+---@field max_files? integer how many files
 
 ---@class sandbox.CheckOptions
 ---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
@@ -383,7 +396,7 @@ function Box:run(options) end
 ---@return sandbox.Job?, string? message, string? code
 function Box:spawn(options) end
 ---@param path string
----@param content string
+---@param content string|sandbox.WriteFileOptions
 ---@param options? sandbox.WriteFileOptions
 ---@return boolean?, string? message, string? code
 function Box:write_file(path, content, options) end
@@ -391,9 +404,42 @@ function Box:write_file(path, content, options) end
 ---@param options? sandbox.ReadFileOptions
 ---@return string?, string? message, string? code
 function Box:read_file(path, options) end
----@param path? string
+---@param path? string|sandbox.ListOptions
 ---@return sandbox.DirectoryEntry[]?, string? message, string? code
 function Box:list(path) end
+---@param path string
+---@return sandbox.DirectoryEntry?, string? message, string? code
+function Box:stat(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:exists(path) end
+---@param path string
+---@return boolean?, string? message, string? code
+function Box:mkdir(path) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:rename(from, to) end
+---@param from string
+---@param to string
+---@return boolean?, string? message, string? code
+function Box:copy(from, to) end
+---@param from string
+---@param path string
+---@return boolean?, table|string skipped, string? code
+function Box:put(from, path) end
+---@param path string
+---@param into string
+---@param options? sandbox.GetOptions
+---@return table<string, table>?, table|string skipped, string? code
+function Box:get(path, into, options) end
+---@param path string
+---@param options? sandbox.OpenWriteOptions
+---@return table?, string? message, string? code
+function Box:open_write(path, options) end
+---@param path string
+---@return table?, string? message, string? code
+function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end

@@ -8,13 +8,14 @@ local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
 local queue = require "sandbox.run.queue"
+local files = require "sandbox.run.files"
 local lock = require "sandbox.hosts.lock"
 local metrics = require "sandbox.machine.metrics"
 local result = require "sandbox.run.result"
-local job_room = require "sandbox.run.job"
+local job_module = require "sandbox.run.job"
 local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
-local box_room = require "sandbox.box"
+local box_module = require "sandbox.box"
 
 local M = {}
 
@@ -56,7 +57,7 @@ local function start(self, plan, req, plain, armed)
   plan.wait = self.options.wait
   plan.complain = function(err) log(self, "error", "a callback failed: " .. tostring(err), { id = plan.id }) end
   local job
-  job, message, code = job_room.start(conn, plan, req)
+  job, message, code = job_module.start(conn, plan, req)
   return job, message, code
 end
 
@@ -74,7 +75,7 @@ end
 
 local function get_runtime(self)
   local rt, message, code = runtime.get{
-    core = core, options = self.options,
+    core = core, options = self.options, sleep = function(seconds) sleep(self, seconds) end,
     execute = function(plan, req, ...)
       local r, why, kind = execute(self, plan, req, ...)
       return r, why, kind
@@ -106,12 +107,10 @@ local function check_host_paths(plan)
       if not ok then return nil, message, code end
     end
   end
+  ok, message, code = files.look(plan.files, plan.limits.disk or plan.limits.memory or nil)
+  if not ok then return nil, message, code end
   for _, file in ipairs(plan.files) do
-    if file.from then
-      ok, message, code = exists(file.from, "file", "file")
-      if not ok then return nil, message, code end
-      file.from = core.realpath(file.from) or file.from
-    end
+    if file.from then file.from = core.realpath(file.from) or file.from end
   end
   if type(plan.stdin) == "table" and plan.stdin.from then
     ok, message, code = exists(plan.stdin.from, nil, "stdin")
@@ -397,7 +396,7 @@ local function in_turn(self, f)
 end
 
 -- What boxes and pools need of an instance.
-local function doors(self)
+local function services(self)
   return {
     defaults = self.options.defaults, control = self.options.control,
     sleep = function(seconds) sleep(self, seconds) end,
@@ -434,9 +433,9 @@ local function doors(self)
   }
 end
 
---- For the rooms of an instance: what they need of it.
+--- For the parts of an instance: what they need of it.
 -- @treturn table
-function Instance:doors() return doors(self) end
+function Instance:services() return services(self) end
 
 --- Boots a box: a sandbox that stays, in which programs are run. Waits for the boot.
 -- @tparam table options those of a run that make a sandbox, and `lifetime`, `idle_timeout` in seconds
@@ -446,7 +445,7 @@ function Instance:start(options)
   local ok, message, code = wait.may_wait()
   if not ok then return nil, message, code end
   local box
-  box, message, code = box_room.begin(doors(self), options)
+  box, message, code = box_module.begin(services(self), options)
   if not box then return fail(self, message, code) end
   ok, message, code = box:wait_ready()
   if not ok then
@@ -463,7 +462,7 @@ function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
   local ok, why, kind = wait.may_start()
   if not ok then return nil, why, kind end
-  local pool, message, code = require("sandbox.pool").new(doors(self), options)
+  local pool, message, code = require("sandbox.pool").new(services(self), options)
   return pool, message, code
 end
 
@@ -472,7 +471,7 @@ function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
   if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
   local r, message, code = in_turn(self, function(past)
-    local r, message, code, raised = box_room.run_once(doors(self), options, past)
+    local r, message, code, raised = box_module.run_once(services(self), options, past)
     return r, message, code, nil, raised
   end)
   return r, message, code

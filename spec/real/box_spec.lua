@@ -205,6 +205,33 @@ line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & slee
     pool:close()
   end)
 
+  it("has the caller's last word on each program, and never on our helper", function()
+    local seen = {}
+    local function spec(s)
+      seen[#seen + 1] = table.concat(s.process.args, " ") .. " in " .. s.process.cwd
+      for _, m in ipairs(s.mounts) do assert(not m.destination:find "guest", m.destination) end
+      table.insert(s.process.env, "X=from-spec")
+      if s.process.args[1] == "sh" then s.process.args = { "sh", "-c", "echo wrapped; exec \"$@\"", "sh", "sh", "-c", s.process.args[3] } end
+      s.process.user = { uid = 1000, gid = 1001 }
+    end
+    local argv = { "sh", "-c", "echo $X; id -u" }
+    local run = assert(sb:run{ argv[1], argv[2], argv[3], spec = spec }).stdout
+    assert.equal("wrapped\nfrom-spec\n1000\n", run)
+    local collecting = assert(sb:run{ argv[1], argv[2], argv[3] .. " >out; cat out", spec = spec, collect = { "out" } })
+    assert.same({ "wrapped\nfrom-spec\n1000\n", "1000\n" }, { collecting.stdout, collecting.files.out })
+    assert.same({ "sh -c echo $X; id -u in /work", "sh -c echo $X; id -u >out; cat out in /work" }, seen)
+    local other = assert(sb:start{ spec = spec, limits = { pids = 20 } })
+    assert.equal("true in /work", seen[3])
+    assert(other:write_file("f", "x"))
+    assert.equal("wrapped\nfrom-spec\n1000\n", assert(other:run(argv)).stdout)
+    assert.equal("x", assert(other:run{ "cat", "f" }).stdout)
+    assert.same({ "sh -c echo $X; id -u in /work", "cat f in /work" }, { seen[4], seen[5] })
+    other:close()
+    local _, message, code = sb:run{ "true", collect = { "x" }, spec = function(s) s.process.args = { 1 } end }
+    assert.equal("bad_rootfs", code)
+    assert.truthy(message:find("process.args", 1, true), message)
+  end)
+
   it("gives a job the timeout that it was given, and else none", function()
     local other = assert(sb:start{ limits = { timeout = 0.2 } })
     local job = assert(other:spawn{ "sleep", "1000" })
@@ -215,7 +242,8 @@ line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & slee
   end)
 
   it("has died, for whoever calls it, of a program that killed its first process", function()
-    local other = assert(sb:start{})
+    assert.equal(1, assert(box:run{ "sh", "-c", "kill -9 1; kill -STOP 1; kill 1" }).exit_code) -- it is another's
+    local other = assert(sb:start{ user = 0, capabilities = { "CAP_KILL" } })
     other:run{ "sh", "-c", "kill -9 1" }
     for _, call in ipairs{ function() return other:run{ "true" } end, function() return other:list() end, function() return other:processes() end } do
       local value, message, code = call()

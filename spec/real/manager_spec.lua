@@ -125,6 +125,35 @@ describe("an instance", function()
     sb:close()
   end)
 
+  it("asks once what a runsc can do, however many runs come together", function()
+    local dir, remove = env.tmpdir()
+    local real, started = core.spawn, 0
+    core.spawn = function(...)
+      started = started + 1
+      return real(...)
+    end
+    local function together(own)
+      local codes = {}
+      started = 0
+      sandbox.map({ 1, 2, 3, 4, 5 }, 5, function(i)
+        local _, _, code = own:run{ "true" }
+        codes[i] = code or "none"
+        return true
+      end)
+      return table.concat(codes, " "), started
+    end
+    local own = sandbox.new{ state_dir = dir .. "/s", boot_timeout = 30, control = env.control }
+    local first, cold = together(own)
+    local second, warm = together(own)
+    local wrong, failed = together(sandbox.new{ state_dir = dir .. "/s", runsc = "/bin/false" })
+    core.spawn = real
+    own:shutdown()
+    remove()
+    assert.same({ "none none none none none", "none none none none none", 5 }, { first, second, warm })
+    assert.is_truthy(cold <= 5 + 4, cold) -- version, flags, a platform; the build of 2022 boots on the second
+    assert.same({ "runsc_failed runsc_failed runsc_failed runsc_failed runsc_failed", 1 }, { wrong, failed })
+  end)
+
   it("leaves nothing behind", function()
     assert.is_nil(env.leftovers(before))
   end)

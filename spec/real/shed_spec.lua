@@ -91,6 +91,36 @@ describe("limits that a guest would shed", function()
     box:stop()
   end)
 
+  it("page tables are memory: one shared page every 2 MiB, in many processes", function()
+    local r = assert(sb:run{ "python3", "-c", [[
+import mmap, os, time
+n = 3000
+m = mmap.mmap(-1, n << 21, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x4000)
+for i in range(n): m[i << 21] = 1
+for j in range(30):
+  if os.fork() == 0:
+    for i in range(n): m[i << 21]
+    time.sleep(600)
+time.sleep(600)]], limits = { memory = "128M", timeout = 60 * SLOW } })
+    assert.same({ "oom_killed", "oom_killed", true }, { r.status, env.flags_of(r), r.limits.memory.hit })
+    assert.is_true(r.peak_memory > 128 * 2 ^ 20 and r.peak_memory < 400 * 2 ^ 20, r.peak_memory)
+  end)
+
+  it("so many of the host's descriptors are held for it, and no more than it may open", function()
+    local function held(open_files)
+      local job = assert(sb:spawn{ "cat", limits = { timeout = 60 * SLOW, open_files = open_files } })
+      assert(job:write "x")
+      assert(job:read())
+      local soft, hard = env.slurp(("/proc/%d/limits"):format(job:pid())):match "Max open files%s+(%d+)%s+(%d+)"
+      job:kill()
+      job:close()
+      assert.equal(soft, hard)
+      return tonumber(hard)
+    end
+    assert.equal(16384, held(1024))
+    assert.is_true(held(9000) == 18000)
+  end)
+
   it("where a namespace would undo disk, no other's calls can be traced", function()
     assert.equal("True True\n", assert(sb:run{ "python3", "-c", TRACER }).stdout)
     local limits = { disk = "4M", timeout = 60 * SLOW }

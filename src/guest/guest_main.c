@@ -2,12 +2,14 @@
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                                the box's first process: does nothing but take in orphans
- *   sandbox-guest exec CWD FILES FSIZE TASKS STACK SPACE GUARD argv…   runs a program under limits of its own; -: as the box has it
+ *   sandbox-guest exec CWD UID FILES FSIZE TASKS STACK SPACE GUARD argv…   runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
- *   sandbox-guest files                               files in and out, frames on stdin and stdout (guest_files.c)
+ *   sandbox-guest files UID [alone]                   files in and out, frames on stdin and stdout (guest_files.c); alone: once all
+ *                                                     else but the first process is killed
  *   sandbox-guest pack DIR BYTES ENTRIES, unpack DIR  a directory from one sandbox to the next (guest_pack.c)
  *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
- * It runs as the box's user and with the guest's rights: what it says is worth no more than what any guest says.
+ * What runs programs is the box's user. `init`, `files` and `exec` have a uid of their own (guest_self.h), so that what a program left
+ * behind can neither end them nor speak for them; all the same, what they read was written by the guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +23,9 @@
 
 #include "guest_files.h"
 #include "guest_guard.h"
+#include "guest_io.h"
 #include "guest_pack.h"
+#include "guest_self.h"
 #include "guest_shell.h"
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
@@ -86,14 +90,15 @@ static const int limited[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT
 
 #define LIMITS ((int)(sizeof(limited) / sizeof(limited[0])))
 
-/* argv: a value for each of limited, GUARD, program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
-static __attribute__((noreturn)) void become(char **argv)
+/* uid: the user's, who we are in part so far; -, whole. argv: a value for each of limited, GUARD, program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
+static __attribute__((noreturn)) void become(const char *uid, char **argv)
 {
 	char **program_argv = argv + LIMITS + 1;
 
 	for (int i = 0; i < LIMITS; i++)
 		limit(limited[i], argv[i]);
-	if (strcmp(argv[LIMITS], "-") != 0 && guest_guard(argv[LIMITS][0] == 't') < 0)
+	if ((strcmp(uid, "-") != 0 && guest_self_end((uid_t)strtoul(uid, NULL, 10)) < 0) ||
+	    (strcmp(argv[LIMITS], "-") != 0 && guest_guard(argv[LIMITS][0] == 't') < 0))
 		_exit(report('f'));
 	(void)report('s');
 	(void)execvp(program_argv[0], program_argv);
@@ -110,19 +115,25 @@ static bool has_limits(char **argv)
 
 /*
  * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: so we stay the
- * program's parent and pass on what signals us. argv: CWD, and what become() takes.
+ * program's parent and pass on what signals us. argv: CWD UID, and what become() takes.
  */
 static int run(char **argv)
 {
+	const char *uid = argv[1];
+	bool other = strcmp(uid, "-") != 0;
+	uid_t user = other ? (uid_t)strtoul(uid, NULL, 10) : 0;
+
 	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
+	if (other && guest_self_become(user, false) < 0)
+		return report('f');
 	if (chdir(argv[0]) < 0)
 		return report('c');
-	if (!has_limits(argv + 1))
-		become(argv + 1);
-	pid_t pid = fork();
+	if (!has_limits(argv + 2))
+		become(uid, argv + 2);
+	pid_t pid = other ? guest_self_fork(user) : fork();
 
 	if (pid == 0)
-		become(argv + 1);
+		become(uid, argv + 2);
 	if (pid < 0)
 		return report('f');
 	program = pid;
@@ -134,16 +145,23 @@ static int run(char **argv)
 	return end_as(pid);
 }
 
+static int files(const char *uid, bool alone)
+{
+	double now = guest_io_now();
+
+	return guest_self_become((uid_t)strtoul(uid, NULL, 10), alone) < 0 ? 124 : guest_files(now);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
-	if (argc > 4 + LIMITS && !strcmp(argv[1], "exec"))
+	if (argc > 5 + LIMITS && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;
-	if (argc == 2 && !strcmp(argv[1], "files"))
-		return guest_files();
+	if (argc >= 3 && !strcmp(argv[1], "files"))
+		return files(argv[2], argc > 3);
 	if (argc == 2 && !strcmp(argv[1], "shell"))
 		return guest_shell();
 	if (argc == 5 && !strcmp(argv[1], "pack"))

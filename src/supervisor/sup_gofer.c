@@ -45,6 +45,8 @@ struct info {
 };
 #define GET_INFO _IOWR(0xFF, 11, struct info)
 #define INFO_EXIT 8u
+#define PF_EXITING 4u	/* of the kernel's include/linux/sched.h */
+#define DYING_MS 50
 
 /* Of one that was waited for, since Linux 6.15. -1: it cannot be told. */
 static int status_of_gone(const struct sup_gofer *g)
@@ -66,13 +68,34 @@ static int status_of(const struct sup_gofer *g)
 	return last && syscall(SYS_pidfd_send_signal, g->fd, 0, NULL, 0) == 0 ? atoi(last) : status_of_gone(g);
 }
 
-void sup_gofer_ended(struct sup_gofer *g, int sentry, bool ended)
+/* Whether it is on its way out (PF_EXITING): it closes its sockets, which the sentry sees, a moment before it is dead. */
+static bool exiting(const struct sup_gofer *g)
 {
-	struct pollfd p = { .fd = sentry, .events = POLLIN };
-	int status = status_of(g);
+	char path[48], text[1024];
+	unsigned flags = 0;
 
-	/* By itself it ends well, and after the guest; runsc kills it when the sentry is dead. */
-	g->killed = sentry >= 0 && poll(&p, 1, 0) == 0 && (status < 0 ? !ended : WIFSIGNALED(status));
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)g->pid);
+	const char *rest = sbx_io_read_at(AT_FDCWD, path, text, sizeof(text)) > 0 ? strrchr(text, ')') : NULL;
+
+	return !rest || (sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & PF_EXITING);
+}
+
+static bool ready(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
+void sup_gofer_look(struct sup_gofer *g, int sentry, bool ended)
+{
+	/* The gofer first: by itself it ends well, and after the guest; and runsc kills it when the sentry is dead. */
+	if (g->fd >= 0 && sentry >= 0 && exiting(g) && !ready(sentry, 0)) {
+		(void)ready(g->fd, DYING_MS);
+		int status = status_of(g);
+
+		g->killed = status < 0 ? !ended : WIFSIGNALED(status);
+	}
 	sup_gofer_close(g);
 }
 

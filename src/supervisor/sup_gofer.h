@@ -18,8 +18,11 @@ struct sup_gofer {
 void sup_gofer_init(struct sup_gofer *g);
 /* Finds the gofer below this runsc. */
 void sup_gofer_find(struct sup_gofer *g, pid_t runsc);
-/* When its pidfd is ready: whether it was killed. `sentry`: a pidfd; `ended`: the guest had told of its end by then. */
-void sup_gofer_ended(struct sup_gofer *g, int sentry, bool ended);
+/*
+ * Finds out whether it was killed, once: when its pidfd is ready, or as soon as the guest is known to have died of SIGKILL. `sentry`: a
+ * pidfd; `ended`: the guest had told of its end by then.
+ */
+void sup_gofer_look(struct sup_gofer *g, int sentry, bool ended);
 void sup_gofer_close(struct sup_gofer *g);
 
 #endif

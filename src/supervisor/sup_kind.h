@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "sup_judge.h"
+#include "sup_privilege.h"
 #include "sup_request.h"
 #include "sup_stats.h"
 
@@ -30,6 +31,7 @@ struct sup_kind {
 	bool streams;		/* stdin, stdout and stderr */
 	bool boots;		/* and takes a turn for it */
 	bool paced;		/* what it polls for can be made to come without end by the guest */
+	enum sup_privilege privilege;	/* what it keeps once it has started */
 	bool every_turn;	/* its start is nothing that can be polled for: it is served at each turn of the loop */
 	/* When the request has come: what has to be there for what follows it. */
 	int (*prepare)(struct sup_run *s);

@@ -152,7 +152,7 @@ static struct sup_stats usage(struct sup_run *s)
 	.streams = true, .config = config, .poll = polled, .serve = serve, .started = sup_report_started, .goes_on = goes_on, \
 	.limits = limits, .signal = send_signal, .lease = lease, .stop = stop, .facts = facts, .usage = usage
 
-const struct sup_kind sup_kind_exec = { PROGRAM, .start = start_control, .due = due };
+const struct sup_kind sup_kind_exec = { PROGRAM, .start = start_control, .due = due, .privilege = SUP_PRIVILEGE_EXEC };
 /* Left in the pipe until the program is known to have begun: it may be runsc's words for why it does not. */
 const struct sup_kind sup_kind_command = { PROGRAM, .start = start_command, .due = due_command, .talk = SUP_TALK_KEEP, .every_turn = true };
 
@@ -190,5 +190,5 @@ static void facts_call(struct sup_run *s, struct sup_facts *f, char said[SUP_KIN
 
 const struct sup_kind sup_kind_call = {
 	.config = config, .start = start_call, .poll = polled, .serve = serve_call, .goes_on = goes_on, .limits = answer_in_time,
-	.facts = facts_call, .usage = no_usage,
+	.facts = facts_call, .usage = no_usage, .privilege = SUP_PRIVILEGE_EXEC,
 };

@@ -15,11 +15,11 @@
 #include "sup_run.h"
 #include "sup_sweep.h"
 
+/* What cannot be read for so long after the start cannot be read at all; while a sandbox boots, some refusals pass. */
+#define KNOWN_SECONDS 1.0
 #define MEMORY_TICK 0.005
 #define CPU_TICK 0.010
 #define IDLE_TICK 0.25
-/* A process that dies closes its sockets a moment before it is seen to be dead. */
-#define GOFER_MS 20
 
 /* The binary is read ahead from outside the memory cgroup: a small group would thrash on runsc's own pages. */
 static void read_ahead(const char *path)
@@ -127,19 +127,19 @@ static void polled(const struct sup_run *s, struct pollfd p[SUP_KIND_POLL])
 	p[2].fd = s->gofer.fd;
 }
 
-static bool gofer_has_ended(const struct sup_run *s, int ms)
+static bool gofer_has_ended(const struct sup_run *s)
 {
-	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, ms) > 0;
+	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, 0) > 0;
 }
 
 /* What was told before the gofer's end counts: an end of the guest's own is told before its sandbox lets go of the gofer. */
 static void serve(struct sup_run *s)
 {
-	bool ended = gofer_has_ended(s, 0);
+	bool ended = gofer_has_ended(s);
 
 	sup_trace_read(&s->trace);
 	if (ended)
-		sup_gofer_ended(&s->gofer, s->meter.pidfd, s->trace.ended);
+		sup_gofer_look(&s->gofer, s->meter.pidfd, s->trace.ended);
 }
 
 static void started(struct sup_run *s)
@@ -192,6 +192,9 @@ static void meter(struct sup_run *s, double now)
 	sup_meter_memory(&s->meter);
 	if (r->memory && s->meter.memory > r->memory)
 		sup_run_end(s, SUP_OOM_KILLED);
+	if (r->memory && !r->best_effort && s->cgroup.memory < 0 && !s->meter.knows && now > s->start + KNOWN_SECONDS)
+		(void)sup_error(&s->error, "limit_unavailable", "limits.memory cannot be held: the memory of the sandbox's processes cannot be"
+				" read here, and there is no memory cgroup (mount /proc without hidepid, or set limits.best_effort)");
 	if (r->cpu_time > 0 && now >= s->next_cpu) {
 		s->next_cpu = now + CPU_TICK;
 		sup_meter_cpu(&s->meter);
@@ -228,7 +231,8 @@ static void limits_box(struct sup_run *s, double now)
 		return;
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
 		sup_run_end(s, SUP_IDLE);
-	count_tasks(s, 1);
+	/* The first process, and a helper at each program's side: others than the user's. */
+	count_tasks(s, 1 + (s->programs ? s->programs : 1));
 	/* And when a program has ended, for its result is waiting for that. */
 	if (now >= s->metered + box_tick(s) || s->tree->ends != s->metered_ends) {
 		s->metered_ends = s->tree->ends;
@@ -253,9 +257,8 @@ static void lease(struct sup_run *s)
 
 static void stop(struct sup_run *s)
 {
-	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL &&
-	    gofer_has_ended(s, GOFER_MS))
-		serve(s);
+	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL)
+		sup_gofer_look(&s->gofer, s->meter.pidfd, true);
 	if (s->started) {
 		sup_meter_memory(&s->meter);
 		sup_meter_cpu(&s->meter);
@@ -311,9 +314,9 @@ static struct sup_stats usage(struct sup_run *s)
 	.signal = send_signal, .facts = facts, .usage = usage
 
 const struct sup_kind sup_kind_run = {
-	SANDBOX, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
+	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
 };
 const struct sup_kind sup_kind_box = {
-	SANDBOX, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
+	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
 	.lease = lease, .stop = stop_box,
 };

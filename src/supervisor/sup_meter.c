@@ -268,6 +268,8 @@ void sup_meter_memory(struct sup_meter *m)
 		return;
 	uint64_t now = held(m), pages = m->bytes[SUP_METER_PAGES];
 
+	m->knows = m->knows || (m->known[SUP_METER_PAGES] && m->known[SUP_METER_HEAP]);
+
 	if (!m->baseline) {
 		m->baseline = true;
 		m->memory_base = now - (pages > PAGES_AT_START ? pages - PAGES_AT_START : 0);
@@ -275,11 +277,6 @@ void sup_meter_memory(struct sup_meter *m)
 	m->memory = now > m->memory_base ? now - m->memory_base : 0;
 	if (m->memory > m->memory_peak)
 		m->memory_peak = m->memory;
-}
-
-bool sup_meter_knows(const struct sup_meter *m)
-{
-	return m->baseline && m->known[SUP_METER_PAGES] && m->known[SUP_METER_HEAP];
 }
 
 /* A killed process with hundreds of MB to give back is gone within some milliseconds. */

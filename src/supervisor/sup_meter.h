@@ -27,6 +27,7 @@ struct sup_meter {
 	unsigned long kernel_ticks;	/* the sentry's CPU time at that look */
 	double kernel_due;	/* when there may be another */
 	bool baseline;
+	bool knows;		/* the guest's memory could be read, so that a limit can be held */
 	bool known[SUP_METER_SOURCES];		/* by the last reading */
 	uint64_t bytes[SUP_METER_SOURCES];	/* then: what it held */
 	uint64_t memory_base, memory, memory_peak;
@@ -45,8 +46,6 @@ void sup_meter_destroy(struct sup_meter *m);
 void sup_meter_start(struct sup_meter *m);
 /* Reads memory and disk: some microseconds, but for a look at all processes after so much work of the sentry. */
 void sup_meter_memory(struct sup_meter *m);
-/* Whether the guest's memory is known, so that a limit can be held. */
-bool sup_meter_knows(const struct sup_meter *m);
 /* A source's name; NULL beyond the last. */
 const char *sup_meter_source(enum sup_meter_source i);
 /* Reads CPU time: a file as root, a walk over the processes else. */

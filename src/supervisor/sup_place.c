@@ -46,23 +46,38 @@ static int create(const char *rest, int root, mode_t mode, uid_t uid, gid_t gid)
 	return fd;
 }
 
-static int copy_from(struct sup_place *p, const char *from, struct sup_error *e)
+/* The file that the host has looked at, "SIZE DEV INO", open; -1: the error is set. */
+static int open_seen(const char *from, const char *seen, unsigned long long *size, struct sup_error *e)
+{
+	unsigned long long dev, ino;
+	struct stat st;
+	int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (in < 0)
+		return sup_error(e, "bad_rootfs", "file %s: %s", from, strerror(errno));
+	if (sscanf(seen, "%llu %llu %llu", size, &dev, &ino) != 3 || fstat(in, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_dev != dev || st.st_ino != ino || (unsigned long long)st.st_size > *size) {
+		close(in);
+		return sup_error(e, "bad_rootfs", "file %s: it is another by now, or has grown", from);
+	}
+	return in;
+}
+
+/* No more of it than it had when it was looked at. */
+static int copy_from(struct sup_place *p, const char *from, const char *seen, struct sup_error *e)
 {
 	char buf[65536];
-	struct stat st;
-	ssize_t n = -1;
-	int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	unsigned long long left;
+	ssize_t n = 0;
+	int in = open_seen(from, seen, &left, e);
 
-	if (in < 0 || fstat(in, &st) < 0 || !S_ISREG(st.st_mode)) {
-		int saved = errno;
-
-		if (in >= 0)
-			close(in);
-		return sup_error(e, "bad_rootfs", "file %s: %s", from, in < 0 ? strerror(saved) : "not a regular file");
-	}
-	while ((n = read(in, buf, sizeof(buf))) > 0)
+	if (in < 0)
+		return -1;
+	while (left && (n = read(in, buf, left < sizeof(buf) ? (size_t)left : sizeof(buf))) > 0) {
 		if (sup_place_write(p, buf, (size_t)n, e) < 0)
 			break;
+		left -= (unsigned long long)n;
+	}
 	close(in);
 	return sup_error_set(e) ? -1 : n < 0 ? sup_error(e, "bad_rootfs", "file %s cannot be read", from) : 0;
 }
@@ -70,11 +85,11 @@ static int copy_from(struct sup_place *p, const char *from, struct sup_error *e)
 int sup_place_open(struct sup_place *p, const struct sup_request *r, const struct sup_dir *d, const char *payload, size_t n,
 		   struct sup_error *e)
 {
-	const char *part[3], *rest;
+	const char *part[4], *rest;
 	size_t pos = 0;
 
 	sup_place_close(p);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		const char *end = pos < n ? memchr(payload + pos, '\0', n - pos) : NULL;
 
 		if (!end)
@@ -95,7 +110,7 @@ int sup_place_open(struct sup_place *p, const struct sup_request *r, const struc
 		close(root);
 	if (p->fd < 0)
 		return sup_error(e, "bad_rootfs", "cannot put file %s in place: %s", p->name, strerror(saved));
-	return part[2][0] ? copy_from(p, part[2], e) : 0;
+	return part[2][0] ? copy_from(p, part[2], part[3], e) : 0;
 }
 
 int sup_place_write(struct sup_place *p, const void *bytes, size_t n, struct sup_error *e)

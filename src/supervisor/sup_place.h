@@ -15,7 +15,7 @@ struct sup_place {
 	char name[512];
 };
 
-/* An F frame: "path\0mode\0from\0". */
+/* An F frame: "path\0mode\0from\0seen\0"; seen: "SIZE DEV INO" of what the host has looked at, where there is a from. */
 int sup_place_open(struct sup_place *p, const struct sup_request *r, const struct sup_dir *d, const char *payload, size_t n,
 		   struct sup_error *e);
 int sup_place_write(struct sup_place *p, const void *bytes, size_t n, struct sup_error *e);

@@ -53,6 +53,14 @@ static bool pids_exceeded(const struct sup_run *s, struct sup_verdict v)
 	return s->request.pids && (s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED);
 }
 
+/* A box's memory is its own supervisor's to read: without that there would be no box. */
+static const char *memory_by(const struct sup_run *s, struct sup_stats u)
+{
+	if (s->meter.knows || (s->request.mode != SUP_MODE_RUN && s->request.mode != SUP_MODE_BOX))
+		return "supervisor";
+	return s->cgroup.memory >= 0 ? cgroup_name(u.cgroup) : NULL;
+}
+
 static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, struct sup_stats u)
 {
 	const struct sup_request *r = &s->request;
@@ -62,7 +70,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 	if (r->cpu_time > 0)
 		add_limit(l, "cpu_time", "supervisor", v.outcome == SUP_CPU_EXCEEDED);
 	if (r->memory)
-		add_limit(l, "memory", "supervisor", v.outcome == SUP_OOM_KILLED);
+		add_limit(l, "memory", memory_by(s, u), v.outcome == SUP_OOM_KILLED);
 	if (r->pids)
 		add_limit(l, "pids", "rlimit", pids_exceeded(s, v));
 	if (r->cpus > 0)

@@ -14,6 +14,7 @@
 
 #include "sbx_time.h"
 #include "sup_frame.h"
+#include "sup_privilege.h"
 
 /* Nothing of a killed sandbox lives this long (mechanics: 56 ms at most with 200 processes). */
 #define REAP_SECONDS 10.0
@@ -103,6 +104,8 @@ int sup_run_start(struct sup_run *s)
 		s->child_stdio[i] = -1;
 	}
 	s->spawned = sbx_time_now();
+	if (rc == 0 && !(s->request.rootless && s->kind->privilege == SUP_PRIVILEGE_RUN))	/* its own are the namespace's alone */
+		sup_privilege_keep(s->kind->privilege);
 	return rc;
 }
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -19,14 +18,7 @@
 #include <unistd.h>
 
 #include "sbx_io.h"
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "gVisor runs on x86_64 and aarch64"
-#endif
+#include "sup_arch.h"
 
 /* The last of the first 512. */
 #define TABLE 511
@@ -35,7 +27,7 @@ static void deny_membarrier(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 3),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SUP_ARCH, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
@@ -72,6 +64,21 @@ int sup_spawn_affinity(double cpus)
 	return whole_cores(cpus, &set);
 }
 
+/*
+ * A file that the guest has open is one of the gofer's and one of the sentry's, each some KB of the kernel's: so many are held for
+ * it at once, 16 times what one process may have open by default, or twice what was asked for.
+ */
+#define FILES_HELD 16384u
+
+static void bound_files(const struct sup_request *r)
+{
+	struct rlimit have;
+	rlim_t most = r->open_files > FILES_HELD / 2 ? 2 * r->open_files : FILES_HELD;
+
+	if ((r->mode == SUP_MODE_RUN || r->mode == SUP_MODE_BOX) && getrlimit(RLIMIT_NOFILE, &have) == 0 && have.rlim_cur > most)
+		(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){ most, most });
+}
+
 static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, bool born_inside)
 {
 	static char *const env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
@@ -96,6 +103,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 	 * waits for an RCU grace period, some 10 ms: it inherits one that is large enough. Where so many may not be, it is slower.
 	 */
 	(void)fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD, TABLE);
+	bound_files(s->request);
 	(void)setpriority(PRIO_PROCESS, 0, s->nice);
 	/* Where the machine has no memory left, the sandbox goes before its host does. */
 	(void)sbx_io_write_at(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, "1000", 4);

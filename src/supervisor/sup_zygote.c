@@ -11,6 +11,7 @@
 
 #include "sbx_fdpass.h"
 #include "sbx_launch.h"
+#include "sup_privilege.h"
 #include "sup_run.h"
 
 bool sup_zygote_asked(int control)
@@ -48,6 +49,7 @@ static void put_at(int fd, int place)
 /* In the child: what was the zygote's is let go. */
 static void become_supervisor(const int fd[2], int host)
 {
+	sup_privilege_restore();
 	(void)signal(SIGCHLD, SIG_DFL);
 	if (host >= 0)
 		(void)close(host);
@@ -64,6 +66,7 @@ bool sup_zygote_serve(int control)
 	/* Whoever woke us goes on first: a host in the middle of its own work (sched(7)). A supervisor takes it back when it starts. */
 	if (sched_getscheduler(0) == SCHED_OTHER)
 		(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ .sched_priority = 0 });
+	sup_privilege_keep(SUP_PRIVILEGE_ZYGOTE);
 	for (;;) {
 		struct pollfd p[2] = { { .fd = control, .events = POLLIN }, { .fd = host, .events = POLLIN } };
 

@@ -7,20 +7,21 @@
 -- @module sandbox.box
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
-local oci = require "sandbox.run.oci"
 local loaders = require "sandbox.pool.prepared"
 local options_plan = require "sandbox.options.plan"
 local exec = require "sandbox.run.exec"
+local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
 
 local M = {}
+local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
 local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-for _, room in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
-  for name, method in pairs(require(room)) do Box[name] = method end
+for _, part in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
+  for name, method in pairs(require(part)) do Box[name] = method end
 end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
@@ -29,6 +30,7 @@ local function make(host, options, pooled)
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
   plan.box, plan.idle_timeout, plan.quiet = true, checked.idle_timeout, true
+  plan.program = { argv = pooled.argv, env = checked.programs.env, cwd = checked.programs.cwd }
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
@@ -51,10 +53,10 @@ local function make_again(pooled)
 end
 
 --- Starts to boot a box; never waits.
--- @tparam table host the instance's doors: `prepare(plan)`, `launch(plan, request, plain)`
+-- @tparam table host the instance's services: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
--- last one was made of }
+-- last one was made of, argv = of the only program, where that is known }
 -- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
 function M.begin(host, options, pooled, delay)
@@ -111,12 +113,6 @@ local explain, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
--- A limit that a program has and its box has not, in the helper's words.
-local function own(self, name, plan)
-  local value = plan.limits[name] or nil
-  return value ~= (self.plan.limits[name] or nil) and value and ("%.0f"):format(value) or "-"
-end
-
 -- The connection of a box is another's to wait for; a word to it never waits.
 local function tell(self, busy)
   if not self.job.ended then self.job.transport:send("B", busy and "\1" or "\0") end
@@ -169,7 +165,7 @@ function Box:is_armed()
   return false
 end
 
---- For the rooms of boxes: starts a program.
+--- For the parts of boxes: starts a program.
 -- @tparam table plan
 -- @tparam {string,...} argv its own, or our helper's
 -- @bool[opt] alone the helper becomes the program
@@ -208,35 +204,8 @@ local function lease_box(self, plan)
     plan.unenforced = plan.unenforced or {}
     plan.unenforced.cpus = true
   end
-  if not self.job.ended then self.job.transport:send("L", exec.lease_box(plan, pids and helper and pids + 1 or pids)) end
+  if not self.job.ended then self.job.transport:send("L", exec.lease_box(plan, pids)) end
   return true
-end
-
--- What our helper forbids a program because this build's execs do not have the spec's rules (the flag came with one that does).
--- Whether a program is started through it for that alone is a second value: 2 to 10 ms more, which only `disk` is worth. What leaves
--- `pids` behind in a namespace of its own is counted.
-local function guard_for(self)
-  if self.plan.user_namespaces or self.rt.flags["gofer-network-namespace"] then return "-", false end
-  if self.plan.limits.disk then return "t", true end
-  return "n", false
-end
-
--- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's. Whether
--- our helper becomes the program, and is not its parent, is a second value.
-local function argv_for(self, plan)
-  local count, size, tasks = own(self, "open_files", plan), own(self, "file_size", plan), own(self, "pids", plan)
-  local stack, space = own(self, "stack", plan), own(self, "address_space", plan)
-  local first = 1
-  if plan.user.uid ~= self.plan.user.uid then first, tasks = 0, plan.limits.pids and "+" or "-" end
-  local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
-  local guard, needed = guard_for(self)
-  if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
-  -- gVisor counts by uid: the box's first process, and our helper, which stays the program's parent.
-  if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids + first + 1) end
-  -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, count, size, tasks, stack, space, guard }
-  for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
-  return argv, not limits
 end
 
 --- For pools: a prepared program that waits for its lease is no work, and one that has it is.
@@ -251,11 +220,14 @@ function Box:tell(busy) tell(self, busy) end
 function Box:begin_program(options, prepared, ahead)
   if self.cli == nil and not ahead then probe(self) end
   local plan = options_plan.program(self, options, prepared)
+  local ok, message, code = programs.ask(self, plan)
+  if not ok then return nil, message, code end
   plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
   plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
-  local argv, alone = argv_for(self, plan)
-  local job, message, code = self:exec(plan, argv, alone, true, ahead)
+  local argv, alone = programs.argv(self, plan)
+  local job
+  job, message, code = self:exec(plan, argv, alone, true, ahead)
   return job, message, code
 end
 
@@ -287,10 +259,7 @@ function Box:lease(job, plan, past)
   job:lease(plan, exec.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)
-  if r and plan.collect then
-    ok, message, code = self:collect_into(r, plan.collect)
-    if not ok and r.status == "exited" then r = nil end
-  end
+  if r and plan.collect then self:collect_into(r, plan.collect) end
   return r, message, code, raised
 end
 
@@ -313,7 +282,7 @@ function probe(self)
   self.cli = not list
 end
 
---- For the rooms of boxes: waits until it has booted, and it is known how to speak to it.
+--- For the parts of boxes: waits until it has booted, and it is known how to speak to it.
 -- @treturn boolean true, or nil, message, code
 function Box:await()
   local ok, message, code = self:wait_ready()
@@ -332,7 +301,7 @@ function explain(self, r, message, code)
   return nil, why or message, kind or code
 end
 
---- For the rooms of boxes: what a call comes to whose box may have died of something else meanwhile, which the message then says.
+--- For the parts of boxes: what a call comes to whose box may have died of something else meanwhile, which the message then says.
 -- @param value nil: it failed
 -- @string message
 -- @string code
@@ -356,30 +325,14 @@ local function start_program(self, options, spawning, past)
   local plan = options_plan.program(self, options, spawning)
   local ok, message, code = check_into(plan)
   if ok then ok, message, code = self:await() end
+  if ok then ok, message, code = programs.ask(self, plan) end
   if not ok then return nil, message, code end
   if past then
     plan.began, plan.queue_duration = past.began or plan.began, past.queued
     plan.boot_before = past.boots and tonumber(self.job.started.boot_duration) or nil
   end
-  if plan.limits.cpu_time and not self.single then
-    if not plan.limits.best_effort then
-      return nil, "limits.cpu_time cannot be held for one program of a box that others share; use a pool, or sandbox.run, or set limits.best_effort",
-        "limit_unavailable"
-    end
-    plan.unenforced = plan.unenforced or {}
-    plan.unenforced.cpu_time = true
-  end
-  if plan.user.uid ~= self.plan.user.uid and plan.limits.pids and not self.single then
-    if not plan.limits.best_effort then
-      return nil, "limits.pids of a box counts the processes of its own user, so that a program with another user would not be held by it: "
-        .. "start the box with limits.pids = false, or set limits.best_effort", "limit_unavailable"
-    end
-    plan.unenforced = plan.unenforced or {}
-    plan.unenforced.pids = true
-  end
-  for _, file in ipairs(plan.files) do
-    if file.from then file.from = core.realpath(file.from) or file.from end
-  end
+  ok, message, code = programs.check(self, plan)
+  if not ok then return nil, message, code end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end
   ok, message, code = self:put_files(plan.files, plan.user)
@@ -388,7 +341,7 @@ local function start_program(self, options, spawning, past)
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
   local job
-  job, message, code = self:exec(plan, argv_for(self, plan))
+  job, message, code = self:exec(plan, programs.argv(self, plan))
   return job, message, code, plan
 end
 
@@ -408,11 +361,7 @@ function Box:attempt(options, past)
   if past then past.started = job.started ~= nil end
   if raised then return nil, nil, nil, raised end
   r, message, code = explain(self, r, message, code)
-  if r and plan.collect then
-    local ok
-    ok, message, code = self:collect_into(r, plan.collect, plan.user)
-    if not ok and r.status == "exited" then return nil, message, code end
-  end
+  if r and plan.collect then self:collect_into(r, plan.collect, plan.user) end
   if r and r.ok and past and past.pack then
     past.packed, message, code, past.refused = self:pack_work(plan.user, past.pack.max_bytes, past.pack.max_files)
     if message then return nil, message, code end
@@ -440,13 +389,13 @@ function Box:spawn(options, past)
 end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
--- @tparam table host the instance's doors
+-- @tparam table host the instance's services
 -- @tparam table options as of `sandbox.run`, which have been checked
 -- @tparam table past of `Box:attempt`
 -- @return result, or nil, message, code; what a callback raised is a fourth value
 function M.run_once(host, options, past)
   local start, program = options_plan.split(options)
-  local self, message, code = M.begin(host, start)
+  local self, message, code = M.begin(host, start, { argv = { unpack(program) } })
   if not self then return nil, message, code end
   self.single = true
   local r, raised
@@ -491,14 +440,6 @@ function Box:close()
   self.job:close()
 end
 Box.__close = Box.close
-
---- Snapshots are not supported yet.
--- @return nil, message, "not_supported"
-function Box.snapshot() return nil, "snapshots are not supported in this version", "not_supported" end
---- Connections into a box are not supported yet.
--- @return nil, message, "not_supported"
-function Box.connect() return nil, "connections into a box are not supported in this version: talk to a program over job:write and job:read", "not_supported" end
-Box.stream = Box.connect
 
 function Box:__tostring()
   self:ready() -- what has come by now is taken in, so that a dead one is not called ready

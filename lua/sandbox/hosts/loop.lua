@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- A small loop for scripts that have none: many jobs at once in one Lua thread.
 -- @module sandbox.hosts.loop
+local errors = require "sandbox.errors"
 local tasks = require "sandbox.hosts.task"
 
 local M = { name = "loop", wait = tasks.wait }
@@ -60,8 +61,8 @@ end
 -- @param ... its arguments
 -- @return what f returned
 function M.loop(f, ...)
-  if current then error("sandbox.loop: a loop is running already; use sandbox.go", 2) end
-  if type(f) ~= "function" then error("bad argument #1 to 'loop' (function expected, got " .. type(f) .. ")", 2) end
+  if current then errors.raise("sandbox.loop: a loop is running already; use sandbox.go") end
+  if type(f) ~= "function" then errors.argument(1, "loop", "a function", f) end
   local loop = { set = tasks.new(), failures = {} }
   current = loop
   local ok, main = pcall(new_task, loop, f, ...)
@@ -98,8 +99,8 @@ function M.active() return current ~= nil end
 -- @param ... its arguments
 -- @treturn Task
 function M.go(f, ...)
-  if not current then error("sandbox.go: no loop is running; use sandbox.loop", 2) end
-  if type(f) ~= "function" then error("bad argument #1 to 'go' (function expected, got " .. type(f) .. ")", 2) end
+  if not current then errors.raise("sandbox.go: no loop is running; use sandbox.loop") end
+  if type(f) ~= "function" then errors.argument(1, "go", "a function", f) end
   return new_task(current, f, ...)
 end
 
@@ -114,8 +115,8 @@ end
 function Task:join()
   local state = self.state
   if not state.done then
-    if not M.running() then error("task:join: only a task of the loop can wait", 2) end
-    if tasks.current() == state then error("task:join: a task cannot wait for itself", 2) end
+    if not M.running() then errors.raise("task:join: only a task of the loop can wait") end
+    if tasks.current() == state then errors.raise("task:join: a task cannot wait for itself") end
     tasks.join(state)
   end
   state.joined = true

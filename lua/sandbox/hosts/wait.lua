@@ -6,6 +6,7 @@
 -- transport of its own, `driver(set)` for what goes on in the background, `later(f)` to call f with nobody waiting. It is asked to
 -- wait only where it is certain that the coroutine can yield, and that it is the host which goes on with it: else the call blocks.
 -- @module sandbox.hosts.wait
+local errors = require "sandbox.errors"
 local core = require "sandbox.core"
 local loop = require "sandbox.hosts.loop"
 local tasks = require "sandbox.hosts.task"
@@ -270,9 +271,9 @@ end
 -- @treturn table the results, in the order of the list; where f gave nil and a message: { ok = false, message=, code= }
 -- @treturn table those alone, by index
 function M.map(list, n, f)
-  if type(list) ~= "table" then error("bad argument #1 to 'map' (table expected, got " .. type(list) .. ")", 2) end
-  if type(n) ~= "number" or not (n >= 1) then error("bad argument #2 to 'map' (expected a number of at least 1)", 2) end
-  if type(f) ~= "function" then error("bad argument #3 to 'map' (function expected, got " .. type(f) .. ")", 2) end
+  if type(list) ~= "table" then errors.argument(1, "map", "a table", list) end
+  if type(n) ~= "number" or not (n >= 1) then errors.argument(2, "map", "a number of at least 1", n) end
+  if type(f) ~= "function" then errors.argument(3, "map", "a function", f) end
   local host = M.host()
   if host == plain and not loop.active() then
     return loop.loop(function() return map(list, n, f, go_in(own)) end)

@@ -3,7 +3,7 @@
 -- @module sandbox.machine.doctor
 local core = require "sandbox.core"
 local runtime = require "sandbox.machine.runtime"
-local text_room = require "sandbox.text"
+local text_module = require "sandbox.text"
 local uids = require "sandbox.machine.uids"
 
 local M = {}
@@ -108,7 +108,7 @@ local function check_platforms(report, sb, chosen)
       add(report, "ok", "platform", ("%-8s boots in %.0f ms%s"):format(platform, r.boot_duration * 1000, mark))
     else
       message = message or r.message
-      add(report, platform == chosen and "fail" or "note", "platform", ("%-8s %s%s"):format(platform, text_room.line(message), code and " (" .. code .. ")" or ""),
+      add(report, platform == chosen and "fail" or "note", "platform", ("%-8s %s%s"):format(platform, text_module.line(message), code and " (" .. code .. ")" or ""),
         platform == chosen and "choose another one: option platform" or platform == "kvm" and "none needed: platform = \"auto\" does not take it" or nil)
     end
     other:close()
@@ -121,7 +121,7 @@ local function check_networks(report, sb)
   if r and r.ok then
     add(report, "ok", "network", "host     works; the guest reaches what this machine reaches, its 127.0.0.1 included")
   else
-    add(report, "note", "network", "host     " .. text_room.line(message or r.message), "runsc of release-20230920.0 or later, if that is wanted")
+    add(report, "note", "network", "host     " .. text_module.line(message or r.message), "runsc of release-20230920.0 or later, if that is wanted")
   end
   r, message = sb:run{ "/bin/true", network = { allow = {} }, limits = { timeout = 20 } }
   if r and r.ok then
@@ -164,7 +164,7 @@ local function check_ids(report, sb, uid, reader)
   if not base then return add(report, "fail", "ids", message, "take a range out of /etc/subuid and /etc/subgid, or rootless = true") end
   local range, text = uids.owner(base, uids.taken(reader)), ("guests are host uids %.0f to %.0f"):format(base, base + uids.SIZE - 1)
   if not range then return add(report, "ok", "ids", text .. ", which nobody has") end
-  add(report, "warn", "ids", ("%s; %s has %.0f to %.0f of them (%s)"):format(text, text_room.line(range.who), range.first, range.last, range.path),
+  add(report, "warn", "ids", ("%s; %s has %.0f to %.0f of them (%s)"):format(text, text_module.line(range.who), range.first, range.last, range.path),
     "another map_base, or none: one that is free is chosen")
 end
 

@@ -2,6 +2,7 @@
 --- Finds runsc, decides whether to trust it, learns its version, its flags and which platform boots, and remembers that.
 -- @module sandbox.machine.runtime
 local json = require "sandbox.json"
+local lock = require "sandbox.hosts.lock"
 
 local M = {}
 
@@ -237,8 +238,54 @@ local function choose_platform(env, rt)
   return nil, first, first_code
 end
 
+-- Another process may have found it out since the file was read: workers of a server begin together.
+local function learned_meanwhile(core, dir, key)
+  local mine = load_cache(core, dir)
+  memory[dir] = nil
+  local fresh = load_cache(core, dir)
+  memory[dir] = mine
+  for name, value in pairs(fresh) do
+    if mine[name] == nil then mine[name] = value end
+  end
+  local entry = fresh[key]
+  return type(entry) == "table" and type(entry.flags) == "table" and entry or nil
+end
+
+-- What is being found out, by state directory and binary: one finds out, the others wait for what it comes to.
+local locks = {}
+local NAP = 0.01 -- seconds between two looks
+
+-- Never the token itself, which lives as long as its coroutine and no longer.
+local function outcome_of(held)
+  local token = held:held()
+  return token and token.outcome
+end
+
+-- Calls find, unless somebody is at it: then what that came to counts, a failure too. One who was killed over it is followed by the next.
+local function once(env, key, recall, find)
+  locks[key] = locks[key] or lock.new()
+  local outcome
+  while true do
+    local value = recall()
+    if value then return value end
+    if outcome and outcome.message then return nil, outcome.message, outcome.code end
+    local token = locks[key]:take()
+    if token then
+      token.outcome = {} -- what the others hold instead of the token, which must be this coroutine's alone
+      local found, message, code = find()
+      if not found then token.outcome.message, token.outcome.code = message, code end
+      locks[key]:release(token)
+      return found, message, code
+    end
+    outcome = outcome_of(locks[key])
+    lock.collect(env.core.now())
+    env.sleep(NAP)
+  end
+end
+
 --- What a run needs to know of this machine.
--- @tparam table env { core=, options = of the instance, execute = function(plan, request) → result | nil, message, code }
+-- @tparam table env { core=, options = of the instance, execute = function(plan, request) → result | nil, message, code,
+-- sleep = function(seconds) in the host's way }
 -- @treturn table { runsc=, version=, flags=, platform=, rootless=, state_dir=, trace=, boot_timeout=, cgroup_parent=, runsc_flags= };
 -- or nil, message, code
 function M.get(env)
@@ -248,14 +295,21 @@ function M.get(env)
   local dir
   dir, message, code = M.state_dir(core, options.state_dir)
   if not dir then return nil, message, code end
-  local cache, key = load_cache(core, dir), key_of(found)
-  local known = cache[key]
-  if type(known) ~= "table" or type(known.flags) ~= "table" then
-    known, message, code = probe(env, found.path)
-    if not known then return nil, message, code end
-    cache[key] = known
+  local key = key_of(found)
+  local known
+  known, message, code = once(env, dir .. " " .. key, function()
+    local entry = load_cache(core, dir)[key]
+    return type(entry) == "table" and type(entry.flags) == "table" and entry or nil
+  end, function()
+    local other = learned_meanwhile(core, dir, key)
+    if other then return other end
+    local entry, why, kind = probe(env, found.path)
+    if not entry then return nil, why, kind end
+    load_cache(core, dir)[key] = entry
     save_cache(core, dir)
-  end
+    return entry
+  end)
+  if not known then return nil, message, code end
   local rootless = options.rootless
   if rootless == "auto" then rootless = core.getuid() ~= 0 end
   if not rootless and core.getuid() ~= 0 then return nil, "rootless = false needs root", "not_supported" end
@@ -264,10 +318,10 @@ function M.get(env)
     trace = known.flags["pod-init-config"] or false, boot_timeout = options.boot_timeout,
     cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform,
   }
-  rt.map_base, message, code = M.map_base(env, rt, cache)
+  rt.map_base, message, code = M.map_base(env, rt, load_cache(core, dir))
   if not rootless and not rt.map_base then return nil, message, code end
   if rt.platform == "auto" then
-    rt.platform, message, code = M.platform(env, rt, known)
+    rt.platform, message, code = M.platform(env, rt, known, key)
     if not rt.platform then return nil, message, code end
   end
   return rt
@@ -318,17 +372,28 @@ local boot_id -- of the machine: the same as long as this process lives
 -- @tparam table env
 -- @tparam table rt
 -- @tparam table known the binary's entry in the cache
+-- @string key of that entry
 -- @treturn string or nil, message, code
-function M.platform(env, rt, known)
+function M.platform(env, rt, known, key)
   boot_id = boot_id or read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
   local slot = (rt.rootless and "user " or "root ") .. boot_id
-  local remembered = known.platforms and known.platforms[slot]
-  if remembered == "systrap" or remembered == "ptrace" then return remembered end
-  local platform, message, code = choose_platform(env, rt)
-  if not platform then return nil, message, code end
-  known.platforms = { [slot] = platform }
-  save_cache(env.core, rt.state_dir)
-  return platform
+  local platform, message, code = once(env, rt.state_dir .. " " .. rt.runsc .. " " .. slot, function()
+    local remembered = known.platforms and known.platforms[slot]
+    return (remembered == "systrap" or remembered == "ptrace") and remembered or nil
+  end, function()
+    local other = learned_meanwhile(env.core, rt.state_dir, key)
+    local platforms = other and other.platforms
+    if type(platforms) == "table" and (platforms[slot] == "systrap" or platforms[slot] == "ptrace") then
+      known.platforms = platforms
+      return platforms[slot]
+    end
+    local chosen, why, kind = choose_platform(env, rt)
+    if not chosen then return nil, why, kind end
+    known.platforms = { [slot] = chosen }
+    save_cache(env.core, rt.state_dir)
+    return chosen
+  end)
+  return platform, message, code
 end
 
 --- Forgets what was remembered in this process; the file stays.

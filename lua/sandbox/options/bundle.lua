@@ -338,9 +338,14 @@ end
 
 local mount_list = list(mount, MAX_MOUNTS)
 
+-- As many as the option `mounts` takes: for each the sentry holds a descriptor, and boots with none from 256 on (runsc/boot/loader.go).
+local MAX_BINDS = 100
+
 local function mounts(v, where, reading)
-  local out, seen = mount_list(v, where, reading), {}
+  local out, seen, binds = mount_list(v, where, reading), {}, 0
   for i, m in ipairs(out) do
+    binds = binds + (m.type == "bind" and 1 or 0)
+    if binds > MAX_BINDS then refuse(where, ("expected at most %d binds"):format(MAX_BINDS)) end
     if seen[m.destination] then refuse(("%s[%d].destination"):format(where, i), m.destination .. " is there a second time") end
     seen[m.destination] = true
   end

@@ -169,6 +169,11 @@ function M.callback(where, v)
 end
 
 function M.guest_path(where, v) return values.path(where, v) end
+function M.host_file(where, v)
+  if values.string(where, v, "the path of a host file") == "" then bad(where, "expected the path of a host file", v) end
+  return v
+end
+
 function M.host_path(where, v) return values.path(where, v) end
 
 function M.state_dir(where, v)
@@ -416,8 +421,10 @@ function M.collect(where, v, _, client)
   local bytes = 0
   for i = 1, values.list(at, list, "a list of paths or globs", false, 1000) do
     local path = values.string(("%s[%d]"):format(at, i), rawget(list, i), "a path or glob")
-    if path == "" or not text.clean_path(path) then bad(("%s[%d]"):format(at, i), 'expected a path or glob without ".."', path) end
-    collect.paths[i] = path
+    local clean = text.clean_path(path) -- the same spellings as in `files`
+    if not clean or clean == "" or clean == "/" then bad(("%s[%d]"):format(at, i), 'expected a path or glob without ".."', path) end
+    if select(2, clean:gsub("/", "")) > 100 then bad(("%s[%d]"):format(at, i), "expected a path of at most 100 directories") end
+    collect.paths[i] = clean
     bytes = bytes + #path
   end
   if bytes > 32768 then bad(at, "expected paths of at most 32 KiB together") end

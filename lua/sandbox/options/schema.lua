@@ -11,7 +11,8 @@ local M = {}
 M.scopes = {
   { "run", "sandbox.run and sandbox.spawn" }, { "box", "sandbox.start" }, { "program", "box:run, box:spawn and pool:run" },
   { "pool", "sandbox.pool" }, { "lease", "pool:run of a prepared pool" }, { "instance", "sandbox.new" },
-  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" }, { "check", "sandbox.check" },
+  { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" },
+  { "open_write", "box:open_write" }, { "list", "box:list" }, { "get", "box:get" }, { "check", "sandbox.check" },
 }
 
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
@@ -73,7 +74,7 @@ M.options = {
     cli = { { "--bundle", "DIR", "run this OCI bundle" } },
     doc = "run this OCI bundle as it stands, under the same limits, with the same result; excludes the keys that make a spec. See [Bundles](#bundles) for what is taken of it" },
   { "spec", "callback", scope = "run box pool instance", host = true, makes_spec = true, show = "function(spec)", default_text = "none", lua = "fun(spec:table):table?",
-    doc = "last word on the OCI spec table before it is encoded. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
+    doc = "last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)" },
   -- Of an instance alone.
   { "runsc", "host_path", scope = "instance", show = "absolute path", default_text = "trusted search, `$SANDBOX_RUNSC`", lua = "string", cli = { { "--runsc", "PATH", "the binary" } },
     doc = "path of the binary" },
@@ -135,7 +136,11 @@ M.options = {
   { "grace", "seconds", scope = "interact", default = 1, lua = "number", doc = "seconds that one has for its own end when the other has ended; its stdin has ended then" },
   -- Of calls.
   { "max", "size", scope = "read_file", default = "64M", lua = "integer|string", doc = "a larger file is `too_big`" },
-  { "mode", "mode", scope = "write_file", show = "octal string", default = "666", lua = "string", doc = "permissions" },
+  { "mode", "mode", scope = "write_file open_write", show = "octal string", default = "666", lua = "string", doc = "permissions" },
+  { "from", "host_file", scope = "write_file", host = true, show = "path", default_text = "none", lua = "string", doc = "a host file to copy, in place of a content" },
+  { "depth", "count", scope = "list", max = 100, default = 1, show = "count", lua = "integer", doc = "of directories below one another that are listed" },
+  { "max_bytes", "size", scope = "get", default = "1G", lua = "integer|string", doc = "of all files together" },
+  { "max_files", "count", scope = "get", max = 1000000, default = 100000, show = "count", lua = "integer", doc = "how many files" },
   { "client", "boolean", scope = "check", default = false, lua = "boolean",
     doc = "what names anything of this host is refused: paths, functions, mounts, `network = \"host\"`" },
 }
@@ -228,7 +233,7 @@ M.records = {
     { "served", "integer" }, { "destroyed", "integer" }, { "failures", "integer" }, { "waits", "integer", "calls that had to wait" },
     { "waited", "number", "seconds, together" } },
   { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
-  { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" } },
+  { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" }, { "target?", "string" }, { "mtime?", "number" } },
 }
 
 -- Lookup ----------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 -- Nothing here runs by itself: a pool goes on whenever somebody uses it, and its boxes boot meanwhile by themselves.
 -- @module sandbox.pool
 local core = require "sandbox.core"
-local box_room = require "sandbox.box"
+local box_module = require "sandbox.box"
 local errors = require "sandbox.errors"
 local options_plan = require "sandbox.options.plan"
 local oci = require "sandbox.run.oci"
@@ -25,7 +25,7 @@ local FIRST_SECONDS = 60
 local SUDDEN_SECONDS = 1
 
 --- Makes a pool and begins to boot; never waits.
--- @tparam table host the instance's doors
+-- @tparam table host the instance's services
 -- @tparam table options
 -- @treturn Pool or nil, message, code
 function M.new(host, options)
@@ -63,7 +63,7 @@ end
 local function begin(self, delay)
   local mark = {}
   self.begun[mark] = true -- it may wait, and others look at the pool meanwhile
-  local box, message, code = box_room.begin(self.host, self.start, self.pooled, delay)
+  local box, message, code = box_module.begin(self.host, self.start, self.pooled, delay)
   self.begun[mark] = nil
   return box, message, code
 end

@@ -62,6 +62,12 @@ local function oci_process(plan, argv)
   return bytes
 end
 
+-- Who an exec starts as: the program's user, or our helper, which becomes that one in part (src/guest/guest_self.h).
+local function starts_as(plan, argv)
+  if argv[1] ~= oci.HELPER or argv[2] ~= "exec" or argv[4] == "-" then return plan end
+  return { user = { uid = 0, gid = plan.user.gid, groups = plan.user.groups }, capabilities = { "CAP_SETUID" }, env = plan.env, cwd = plan.cwd }
+end
+
 --- The request for a program in a box.
 -- @tparam table plan
 -- @tparam table box
@@ -80,7 +86,8 @@ function M.exec(plan, box, argv, pid, direct, alone)
   p:add("alone", alone)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
-  local config = box.cli and oci_process(plan, argv) or exec_args(plan, argv, direct)
+  local who = starts_as(plan, argv)
+  local config = box.cli and oci_process(who, argv) or exec_args(who, argv, direct)
   if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
   return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end

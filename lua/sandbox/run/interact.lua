@@ -82,7 +82,7 @@ local function finish(job)
 end
 
 --- Runs the two to their ends.
--- @tparam table host the instance's doors
+-- @tparam table host the instance's services
 -- @tparam table plan of `options.plan.interact`
 -- @tparam table past { queued = seconds of waiting for a turn }
 -- @return result of the first, of the second, transcript; or nil, message, code

@@ -4,6 +4,7 @@
 -- Frames are taken by whoever looks, and never run the caller's code: what a callback is to be told is put in line. Callbacks, and a
 -- function that gives stdin, are called by the job's own waiter, or by what attends to a job that has `on_exit`; by one at a time.
 -- @module sandbox.run.job
+local errors = require "sandbox.errors"
 local feeder = require "sandbox.run.feeder"
 local inbox = require "sandbox.run.inbox"
 local lock = require "sandbox.hosts.lock"
@@ -286,7 +287,7 @@ function attend(self)
 end
 
 local function check_open(self, name)
-  if getmetatable(self) ~= Job then error("bad self: call job:" .. name .. "(…) with a colon", 3) end
+  if getmetatable(self) ~= Job then errors.raise("bad self: call job:" .. name .. "(…) with a colon") end
 end
 
 -- The methods of API.md ---------------------------------------------------------------------------------------------------
@@ -297,7 +298,7 @@ end
 function Job:wait(seconds)
   check_open(self, "wait")
   if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0)) then
-    error("bad argument #1 to 'wait' (expected seconds)", 2)
+    errors.argument(1, "wait", "seconds", seconds)
   end
   local r, message, code, raised = self:finish(seconds)
   if raised then error(raised.value, 0) end
@@ -328,7 +329,7 @@ local function can_write(self) return self.window > 0 or self.ended end
 function Job:write(bytes)
   check_open(self, "write")
   if type(bytes) == "number" then bytes = tostring(bytes) end
-  if type(bytes) ~= "string" then error("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")", 2) end
+  if type(bytes) ~= "string" then errors.raise("bad argument #1 to 'write' (expected a string, got " .. errors.kind(bytes) .. ")") end
   local at = 1
   self:take()
   while at <= #bytes do
@@ -360,8 +361,8 @@ local function pop(self, name)
   return chunk
 end
 
-local function check_stream(name, level)
-  if name ~= "stdout" and name ~= "stderr" then error('bad argument #1: expected "stdout" or "stderr"', level + 1) end
+local function check_stream(name)
+  if name ~= "stdout" and name ~= "stderr" then errors.argument(1, "read", '"stdout" or "stderr"', name) end
 end
 
 -- A start error comes from the first read; a run that ended well has just nothing more.
@@ -391,7 +392,7 @@ end
 function Job:read(name)
   check_open(self, "read")
   if name == nil then return read_any(self) end
-  check_stream(name, 2)
+  check_stream(name)
   return read_one(self, name)
 end
 
@@ -408,7 +409,7 @@ end
 function Job:lines(name)
   check_open(self, "lines")
   name = name or "stdout"
-  check_stream(name, 2)
+  check_stream(name)
   return streams.lines(function() return read_one(self, name) end)
 end
 
@@ -418,7 +419,7 @@ end
 function Job:kill(signal)
   check_open(self, "kill")
   local number = signal == nil and 9 or result.signal_number(signal)
-  if not number then error("bad argument #1 to 'kill' (expected a signal's name or number)", 2) end
+  if not number then errors.argument(1, "kill", "a signal's name or number", signal) end
   if self.ended then return nil, "the program has ended", "closed" end
   self.transport:send("K", string.char(number == 9 and 0 or number))
   return true

@@ -12,6 +12,11 @@ local MAP_SIZE = require("sandbox.machine.uids").SIZE
 M.HELPER = "/.sandbox-guest"
 M.BOX = "box"
 
+--- The uid of our helper in a box, which is never the user's: what a program leaves behind runs as that one (src/guest/guest_self.c).
+-- @tparam table user
+-- @treturn integer
+function M.keeper(user) return user.uid == 65535 and 65533 or 65535 end
+
 local function tmpfs(destination, mode, size, extra)
   local options = { "nosuid", "mode=" .. mode }
   for _, option in ipairs(extra or {}) do options[#options + 1] = option end
@@ -110,13 +115,12 @@ local function mounts(plan, rt, run_dir)
   return list
 end
 
--- A box's own first process is not counted as one of its programs'.
 local function rlimits(plan)
   local limits, list = plan.limits, {}
   local function add(name, value)
     if value then list[#list + 1] = { type = name, hard = value, soft = value } end
   end
-  add("RLIMIT_NPROC", limits.pids and limits.pids + (plan.box and 1 or 0))
+  add("RLIMIT_NPROC", limits.pids) -- of the user's: a box's first process is another's
   add("RLIMIT_NOFILE", limits.open_files)
   add("RLIMIT_FSIZE", limits.file_size)
   add("RLIMIT_STACK", limits.stack)
@@ -154,26 +158,37 @@ local function namespaces(plan, rt, run_dir)
   return linux
 end
 
+--- The process of a spec.
+-- @tparam table plan argv, env, cwd, user, capabilities, limits
+-- @treturn table
+function M.process(plan)
+  local user = { uid = plan.user.uid, gid = plan.user.gid }
+  if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
+  return {
+    terminal = false,
+    user = user,
+    args = plan.argv,
+    env = plan.env,
+    cwd = plan.cwd,
+    capabilities = capability_sets(plan.capabilities),
+    rlimits = rlimits(plan),
+    noNewPrivileges = true,
+  }
+end
+
 --- Builds the spec.
 -- @tparam table plan of `options.plan.run`
 -- @tparam table rt the runtime: `rootless` matters
 -- @string run_dir the run's directory on the host
 -- @treturn table
 function M.build(plan, rt, run_dir)
-  local user = { uid = plan.user.uid, gid = plan.user.gid }
-  if #plan.user.groups > 0 then user.additionalGids = plan.user.groups end
+  local process = M.process(plan)
+  if plan.box then -- our helper, which no program may end
+    process.user, process.capabilities = { uid = M.keeper(plan.user), gid = M.keeper(plan.user) }, nil
+  end
   return {
     ociVersion = "1.0.2",
-    process = {
-      terminal = false,
-      user = user,
-      args = plan.argv,
-      env = plan.env,
-      cwd = plan.cwd,
-      capabilities = capability_sets(plan.capabilities),
-      rlimits = rlimits(plan),
-      noNewPrivileges = true,
-    },
+    process = process,
     root = { path = run_dir .. "/m/root", readonly = plan.readonly and M.disk_by(plan, rt) ~= "overlay" },
     hostname = plan.hostname,
     mounts = mounts(plan, rt, run_dir),

@@ -3,6 +3,7 @@
 -- @module sandbox.run.request
 local host_layout = require "sandbox.run.host_layout"
 local limits = require "sandbox.run.limits"
+local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
 local json = require "sandbox.json"
 local net = require "sandbox.run.network"
@@ -79,10 +80,14 @@ end
 
 -- The request -----------------------------------------------------------------------------------------------------------
 
--- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
-local function check_capabilities(plan, spec)
+--- What a capability undoes is not held, wherever it comes from: an option, a bundle, the caller's last word.
+-- @tparam table plan
+-- @tparam table spec whose process has them
+-- @treturn boolean true, or nil, message, code
+function M.check_capabilities(plan, spec)
   local process = type(spec.process) == "table" and spec.process or {}
-  for limit, name in pairs(capabilities.undone(process.capabilities, plan.limits)) do
+  local sets = plan.box and { permitted = plan.capabilities } or process.capabilities -- a box's programs have them, our helper does not
+  for limit, name in pairs(capabilities.undone(sets, plan.limits)) do
     if not plan.limits.best_effort then
       return nil, ("limits.%s cannot hold a program that has %s: leave the capability out, or set limits.%s = false, or limits.best_effort"):format(limit,
         name, limit), "limit_unavailable"
@@ -169,13 +174,6 @@ local function read_bundle(plan, rt, run_dir, core)
   return spec, oci.adopt(spec, plan, rt, run_dir)
 end
 
-local function copy(t)
-  if type(t) ~= "table" then return t end
-  local out = {}
-  for k, v in pairs(t) do out[k] = copy(v) end
-  return out
-end
-
 --- The spec of a plan, after the caller's last word.
 -- @tparam table plan
 -- @tparam table rt
@@ -190,11 +188,9 @@ function M.spec(plan, rt, run_dir, core)
   end
   local spec = oci.build(plan, rt, run_dir)
   if plan.spec then
-    local theirs = copy(spec)
-    local reason
-    theirs, reason = bundle.check(plan.spec(theirs) or theirs, spec)
-    if not theirs then return nil, "what the function spec gives is refused: " .. reason, "bad_rootfs" end
-    spec = theirs
+    local message, code
+    spec, message, code = last_word[plan.box and "box" or "run"](plan, spec)
+    if not spec then return nil, message, code end
   end
   oci.guard(spec, plan)
   return spec
@@ -207,7 +203,7 @@ local function guest_files(plan)
   end
   if own then list[2] = { path = "/etc/resolv.conf", mode = "644", content = net.resolv_conf(plan.network) } end
   for _, file in ipairs(plan.files) do
-    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from }
+    list[#list + 1] = { path = file.path, mode = file.mode, content = file.content, from = file.from, seen = file.seen }
   end
   return list
 end
@@ -250,7 +246,7 @@ function M.build(plan, rt, id, core)
   local spec, root, code = M.spec(plan, rt, run_dir, core)
   if not spec then return nil, root, code end
   local ok, message
-  ok, message, code = check_capabilities(plan, spec)
+  ok, message, code = M.check_capabilities(plan, spec)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
   local binds = M.pin(spec, run_dir)
@@ -258,7 +254,7 @@ function M.build(plan, rt, id, core)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}
-  local user = type(process.user) == "table" and process.user or {}
+  local user = plan.box and plan.user or type(process.user) == "table" and process.user or {}
   p:add("mode", plan.box and "box" or "run")
   p:add("id", id)
   p:add("state_dir", rt.state_dir)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- From what the supervisor says to the table a caller gets.
 -- @module sandbox.run.result
+local errors = require "sandbox.errors"
 local network = require "sandbox.run.network"
 local text = require "sandbox.text"
 
@@ -12,7 +13,7 @@ Result.__index = Result
 --- Raises for what is not ok, with its message; gives the result else. For scripts: `assert(sandbox.run{…}):check()`.
 -- @treturn table the result
 function Result:check()
-  if not self.ok then error(self.message or "the program failed", 2) end
+  if not self.ok then errors.raise(self.message or "the program failed") end
   return self
 end
 

@@ -13,7 +13,7 @@ local Several = {} -- methods of instances
 -- @treturn table { ok=, stage = number of the last that ran, last = its result, message=, [1], [2], … and by name: results }, or nil, message,
 -- code and that table as far as it got
 function Several:stages(list)
-  local host = self:doors()
+  local host = self:services()
   local plan = options_plan.stages(list, host.defaults)
   local out, message, code, partial = host.in_turn(function(past)
     local a, b, c, d, raised = stages.run(host, plan, past)
@@ -30,7 +30,7 @@ end
 -- @treturn table result of the first, result of the second, transcript: { { from = 1 or 2, at = seconds, data = }, …, bytes=, truncated= };
 -- or nil, message, code
 function Several:interact(first, second, options)
-  local host = self:doors()
+  local host = self:services()
   local plan = options_plan.interact(first, second, options, host.defaults)
   local a, b, transcript = host.in_turn(function(past)
     local a, b, transcript = interact.run(host, plan, past)

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- One sandbox after the other over the same /work: compile, then run, each with limits of its own.
 -- @module sandbox.run.stages
-local box_room = require "sandbox.box"
+local errors = require "sandbox.errors"
+local box_module = require "sandbox.box"
 
 local M = {}
 
@@ -11,7 +12,7 @@ Stages.__index = Stages
 --- Raises for what is not ok, with its message; gives the same else.
 -- @treturn table
 function Stages:check()
-  if not self.ok then error(self.message or "a stage failed", 2) end
+  if not self.ok then errors.raise(self.message or "a stage failed") end
   return self
 end
 
@@ -31,7 +32,7 @@ local function failed(out, words, message, code)
 end
 
 --- Runs them until one is not ok.
--- @tparam table host the instance's doors
+-- @tparam table host the instance's services
 -- @tparam table plan of `options.plan.stages`
 -- @tparam table past { began = when the caller asked, queued = seconds of waiting for a turn }
 -- @treturn table { ok=, stage=, last=, message=, [n] and [name] = result }, or nil, message, code and that as far as it got; what a
@@ -42,7 +43,7 @@ function M.run(host, plan, past)
     local words = label(i, stage)
     local time = { began = i == 1 and past.began or nil, queued = i == 1 and past.queued or nil, boots = true, unpack = packed,
                    pack = stage.carries and i < #plan.list and plan or nil }
-    local r, message, code, raised = box_room.run_once(host, stage.options, time)
+    local r, message, code, raised = box_module.run_once(host, stage.options, time)
     if raised then return nil, nil, nil, nil, raised end
     if not r and time.refused then -- before it began
       out.message = ("%s: what the stage before left in /work cannot be put in place: %s"):format(words, time.refused)

@@ -111,7 +111,8 @@ end
 function M.file(file)
   local mode = text("file's mode", file.mode or "666")
   if not mode:find "^[0-7]+$" then wrong("file's mode", "an octal number", mode) end
-  return text("file's path", file.path) .. "\0" .. mode .. "\0" .. text("file's source", file.from or "") .. "\0"
+  local seen = file.seen and ("%.0f %.0f %.0f"):format(file.seen.size, file.seen.dev, file.seen.ino) or "" -- what `from` was when it was looked at
+  return text("file's path", file.path) .. "\0" .. mode .. "\0" .. text("file's source", file.from or "") .. "\0" .. seen .. "\0"
 end
 
 return M

@@ -31,6 +31,27 @@ function M.serial(sandbox, sb)
   job = assert(sb:spawn{ "sleep", "1000" })
   job:close()
   check(sandbox.check{ "true" }, "check")
+  M.several(sb)
+end
+
+-- More than one program in one call, and sandboxes that are ready.
+function M.several(sb)
+  local a, b, said = sb:interact({ "sh", "-c", "echo one; read x; echo got $x >&2" }, { "sh", "-c", "read x; echo two" })
+  check(a and a.stderr == "got two\n" and b.ok and #said == 2, "interact: " .. tostring(b))
+  a, b = sb:interact({ "sleep", "1000", limits = { timeout = 0.3 } }, { "sleep", "1000" }, { grace = 0.1 })
+  check(a.status == "timed_out" and b.status == "killed", "interact, where nobody says anything")
+  local r = assert(sb:stages{ { "sh", "-c", "echo made >f" }, { "cat", "f" } })
+  check(r.ok and r.last.stdout == "made\n", "stages: " .. tostring(r))
+  local pool = assert(sb:pool{ size = 1 })
+  local box = assert(pool:lease())
+  check(box:run{ "echo", "leased" }.stdout == "leased\n", "a lease")
+  box:close()
+  local job = assert(pool:spawn{ "cat" })
+  check(job:write "x" and job:read "stdout" == "x", "a pool's job")
+  job:close_stdin()
+  check(job:wait().ok and pool:stats().leased == 0, "the end of a pool's job")
+  job:close()
+  pool:close()
 end
 
 -- Several at once; the host must have gone on meanwhile.
