@@ -29,7 +29,7 @@ for name, method in pairs(require "sandbox.run.several") do Instance[name] = met
 function M.new(options)
   local checked = options_plan.instance(options == nil and {} or options)
   local self = {
-    options = checked, given = options == nil and {} or options, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {},
+    options = checked, given = options == nil and {} or options, new = M.new, closed = false, jobs = setmetatable({}, { __mode = "k" }), kept = {}, leaving = {},
     queue = queue.new(checked, core.now), counts = metrics.new(), stops = lock.new(),
   }
   return setmetatable(self, Instance)
@@ -180,6 +180,30 @@ local function ended(self, plan, r, message, code)
   end
 end
 
+-- A run that has told its result is cleaned up behind that: its directory goes last.
+local MANY = 32
+local function leaves(self, plan)
+  local leaving = self.leaving
+  if #leaving >= MANY then
+    local still = {}
+    for _, dir in ipairs(leaving) do
+      if core.lstat(dir) then still[#still + 1] = dir end
+    end
+    self.leaving, leaving = still, still
+  end
+  leaving[#leaving + 1] = plan.runtime.state_dir .. "/run-" .. plan.id
+end
+
+-- Until nothing of those is left.
+local LEAVE_SECONDS = 15
+local function wait_left(self)
+  local limit = core.now() + LEAVE_SECONDS
+  for _, dir in ipairs(self.leaving) do
+    while core.lstat(dir) and core.now() < limit do sleep(self, 0.005) end
+  end
+  self.leaving = {}
+end
+
 -- Called once, when the job's end is known.
 local function finisher(self, plan, token)
   local done = false
@@ -188,6 +212,7 @@ local function finisher(self, plan, token)
     done = true
     self.queue:release(token)
     self.kept[plan.id] = nil
+    leaves(self, plan)
     ended(self, plan, r, message, code)
   end
 end
@@ -243,11 +268,21 @@ function M.pump(self)
   for job in pairs(self.jobs) do pcall(job.take, job) end
 end
 
+-- Whether files are put in place from inside: as an ordinary user those that we put there belong to guest uid 0.
+local function given_inside(self, options)
+  local given = options.files or self.options.defaults.files
+  if options.bundle or type(given) ~= "table" or next(given) == nil then return false end
+  local rt = get_runtime(self)
+  if not rt or not rt.rootless then return false end
+  local plan = options_plan.try("run", options, self.options.defaults)
+  return plan and plan.user.uid ~= 0 and not plan.spec and oci.disk_by(plan, rt) ~= "overlay"
+end
+
 --- Runs a program to its end.
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options)
-  if type(options) == "table" and (options.collect or self.options.defaults.collect and not options.bundle) then
+  if type(options) == "table" and (options.collect or self.options.defaults.collect and not options.bundle or given_inside(self, options)) then
     local r, message, code = self:run_collecting(options)
     return r, message, code
   end
@@ -365,6 +400,7 @@ function Instance:shutdown(grace)
   end
   each_job(self, function(job) job:kill() end)
   each_job(self, function(job) job:wait_gone() end)
+  wait_left(self)
   if next(self.jobs) then sleep(self, 0.001) end -- those that are told of an end are told by now
   self.kept = {}
   self.stopping = nil

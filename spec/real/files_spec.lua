@@ -205,4 +205,33 @@ for p in os.listdir('/proc'):
     box:stop()
     remove()
   end)
+
+  it("belong to the user, as root and as a user, in runs, boxes and pools", function()
+    local OWNER = "import os\nfor p in ('.', 'given', 'dir', 'dir/f'):\n  s = os.stat(p); print(s.st_uid, s.st_gid)\n  os.chmod(p, 0o700); os.utime(p, (1, 1))"
+    for _, user in ipairs{ 65534, 1000 } do
+      local box, pool = assert(sb:start{ user = user }), assert(sb:pool{ size = 1, user = user })
+      for name, run in pairs{ run = function(o) o.user = user return sb:run(o) end, box = function(o) return box:run(o) end, pool = function(o) return pool:run(o) end } do
+        local r = assert(run{ "python3", "-c", OWNER, files = { given = "x", ["dir/f"] = "y" } })
+        assert.same({ 0, ("%d %d\n"):format(user, user):rep(4) }, { r.exit_code, r.stdout }, name .. r.stderr)
+      end
+      local r = assert(sb:run{ "python3", "-c", "import os; s = os.stat('.'); print(s.st_uid, s.st_gid); os.chmod('.', 0o755)", user = user })
+      assert.same({ 0, ("%d %d\n"):format(user, user) }, { r.exit_code, r.stdout })
+      box:stop()
+      pool:close()
+    end
+  end)
+
+  it("and all else of a run are gone when shutdown returns; a program that has ended is not signalled", function()
+    local other = env.sandbox.new{ state_dir = env.state_dir, boot_timeout = 60 }
+    local job = assert(other:spawn{ "head", "-c", "1200000", "/dev/zero" })
+    assert(job:read())
+    assert.is_true(env.eventually(function() return not job:kill "URG" end))
+    assert.same({ nil, "closed" }, { (job:kill "TERM"), (select(3, job:kill "TERM")) })
+    local r = assert(job:wait())
+    assert.equal("exited", r.status)
+    for _ = 1, 3 do assert(other:run{ "true" }) end
+    other:shutdown()
+    assert.is_nil(env.leftovers(before))
+    for _, name in ipairs(env.core.readdir(env.state_dir)) do assert.is_nil(name:match "^run%-") end
+  end)
 end)

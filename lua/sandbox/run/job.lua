@@ -413,6 +413,12 @@ function Job:lines(name)
   return streams.lines(function() return read_one(self, name) end)
 end
 
+-- Whether a run is over whose output has not been read to the end, behind which its result waits: its runsc is gone by then.
+local function has_gone(self)
+  local pid = self.plan.mode == "run" and not self.plan.box and self.started and tonumber(self.started.pid)
+  return pid ~= nil and pid ~= false and not core.stat(("/proc/%d"):format(pid)) and core.stat "/proc/self" ~= nil
+end
+
 --- Kills the run, or sends its program a signal.
 -- @param[opt="KILL"] signal name or number; KILL ends the whole tree as `killed`
 -- @treturn boolean true, or nil, message, "closed"
@@ -420,7 +426,7 @@ function Job:kill(signal)
   check_open(self, "kill")
   local number = signal == nil and 9 or result.signal_number(signal)
   if not number then errors.argument(1, "kill", "a signal's name or number", signal) end
-  if self.ended then return nil, "the program has ended", "closed" end
+  if self.ended or has_gone(self) then return nil, "the program has ended", "closed" end
   self.transport:send("K", string.char(number == 9 and 0 or number))
   return true
 end

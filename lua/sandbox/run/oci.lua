@@ -80,6 +80,15 @@ function M.has_work(plan)
   return not plan.bundle and not mounted(plan, "/work")
 end
 
+--- Whether /work is a file system of the guest's own: an ordinary user's directory on the host cannot belong to another `user`. What
+-- is put there before the start lies on the host.
+-- @tparam table plan
+-- @tparam table rt
+-- @treturn boolean
+function M.work_in_guest(plan, rt)
+  return M.has_work(plan) and rt.rootless and plan.user.uid ~= 0 and M.disk_by(plan, rt) ~= "overlay" and (plan.box or #plan.files == 0)
+end
+
 local function mounts(plan, rt, run_dir)
   local limits = plan.limits
   local size = limits.disk or limits.memory
@@ -104,7 +113,11 @@ local function mounts(plan, rt, run_dir)
     list[#list + 1] = tmpfs("/tmp", "1777", size, { "nodev" })
   end
   if plan.box then list[#list + 1] = bind(M.HELPER, run_dir .. "/m/guest", true) end
-  if M.has_work(plan) and not inside then list[#list + 1] = bind("/work", run_dir .. "/m/work", false) end
+  if M.work_in_guest(plan, rt) then
+    list[#list + 1] = tmpfs("/work", "777", size, { "nodev", ("uid=%.0f"):format(plan.user.uid), ("gid=%.0f"):format(plan.user.gid) })
+  elseif M.has_work(plan) and not inside then
+    list[#list + 1] = bind("/work", run_dir .. "/m/work", false)
+  end
   for _, m in ipairs(plan.mounts) do
     if m.type == "bind" then
       list[#list + 1] = bind(m.destination, m.source, m.readonly)
