@@ -415,6 +415,8 @@ end
 
 -- Whether a run is over whose output has not been read to the end, behind which its result waits: its runsc is gone by then.
 local function has_gone(self)
+  if not self.started and self.transport:fd() then self:step() end -- what a request of nginx's has is that one's to read
+  if self.ended then return true end
   local pid = self.plan.mode == "run" and not self.plan.box and self.started and tonumber(self.started.pid)
   return pid ~= nil and pid ~= false and not core.stat(("/proc/%d"):format(pid)) and core.stat "/proc/self" ~= nil
 end
