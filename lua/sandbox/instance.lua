@@ -307,8 +307,7 @@ end
 -- @treturn table or nil, message, code
 function Instance:spec(options)
   local plan = options_plan.run(options, self.options.defaults)
-  local rootless = self.options.rootless
-  if rootless == "auto" then rootless = core.getuid() ~= 0 end
+  local rootless = runtime.expected_rootless(core, self.options)
   local dir = self.options.state_dir or runtime.default_state_dir(core)
   local base, message, kind = runtime.expected_map_base(core, self.options, rootless, dir)
   if not rootless and not base then return nil, message, kind end

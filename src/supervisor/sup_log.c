@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sup_refusal.h"
+
 /* A member that is a string; NULL: there is none, or it is something else. Valid as long as the object. */
 static const char *text_of(json_object *o, const char *key)
 {
@@ -78,5 +80,7 @@ void sup_log_explain(const char *text, struct sup_error *e)
 			(void)sup_error(e, meanings[i].code, "%s", text);
 			return;
 		}
-	(void)sup_error(e, "runsc_failed", "runsc could not boot the sandbox: %s", text);
+	char why[SUP_REFUSAL_MAX];
+
+	(void)sup_error(e, "runsc_failed", "runsc could not boot the sandbox: %s%s", text, sup_refusal_of_runsc(text, why));
 }

@@ -16,6 +16,7 @@
 #include "sbx_io.h"
 #include "sup_bind.h"
 #include "sup_path.h"
+#include "sup_refusal.h"
 
 /* The composed root, its copies of /etc files and the mount points: kilobytes. */
 #define ROOT_SIZE "64m"
@@ -38,20 +39,20 @@ static int map_user(uid_t uid, gid_t gid)
 
 int sup_mount_unshare(const struct sup_request *r, struct sup_error *e)
 {
+	char why[SUP_REFUSAL_MAX];
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
 	int flags = CLONE_NEWNS | (r->host_network ? 0 : CLONE_NEWNET) | (r->rootless ? CLONE_NEWUSER : 0);
 
 	if (unshare(flags) < 0)
-		return sup_error(e, "not_supported",
-				 "the kernel refuses %s: %s%s", r->rootless ? "user namespaces to ordinary users" : "namespaces",
-				 strerror(errno),
-				 r->rootless ? " (see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone,"
-					       " kernel.apparmor_restrict_unprivileged_userns)" : "");
+		return sup_error(e, "not_supported", "the kernel refuses %s: %s%s", r->rootless ? "user namespaces" : "namespaces",
+				 strerror(errno), sup_refusal(SUP_REFUSED_NAMESPACE, errno, r->rootless, why));
 	if (r->rootless && map_user(uid, gid) < 0)
-		return sup_error(e, "not_supported", "cannot map the user in a user namespace: %s", strerror(errno));
+		return sup_error(e, "not_supported", "cannot map the user in a user namespace: %s%s", strerror(errno),
+				 sup_refusal(uid == 0 ? SUP_REFUSED_MAP_ROOT : SUP_REFUSED_MAP, errno, true, why));
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return sup_error(e, "not_supported", "cannot make the mounts private: %s", strerror(errno));
+		return sup_error(e, "not_supported", "cannot make the mounts private: %s%s", strerror(errno),
+				 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));
 	return 0;
 }
 
@@ -120,12 +121,14 @@ static int compose_host(const struct composition *c)
 {
 	const struct sup_request *r = c->r;
 	struct sup_error *e = c->e;
+	char why[SUP_REFUSAL_MAX];
 	int root = c->root;
 
 	for (size_t i = 0; i < r->binds.n; i++)
 		if (place_bind(c, i) < 0)
 			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", r->binds.item[i], strerror(errno),
-					 errno == ENOSYS ? " (mount_setattr needs Linux 5.12)" : "");
+					 errno == ENOSYS ? " (mount_setattr needs Linux 5.12)" :
+					 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));
 	for (size_t i = 0; i < r->etc.n; i++)
 		if (sup_path_copy(root, r->etc.item[i]) < 0)
 			return sup_error(e, "bad_rootfs", "cannot copy %s: %s", r->etc.item[i], strerror(errno));
@@ -255,6 +258,7 @@ static int no_place(const struct composition *c, const char *path)
 static int pin_source(const struct composition *c, size_t i)
 {
 	const char *item = c->r->sources.item[i], *path = item + 3;
+	char why[SUP_REFUSAL_MAX];
 	struct stat st;
 	char name[32];
 	int source = open_beneath(c, path), target, rc = -1;
@@ -279,7 +283,8 @@ static int pin_source(const struct composition *c, size_t i)
 	if (!known)
 		return sup_error(c->e, "bad_rootfs", "mount source %s: neither a directory nor a regular file", path);
 	if (rc < 0)
-		return sup_error(c->e, "not_supported", "cannot bind %s: %s", path, strerror(saved));
+		return sup_error(c->e, "not_supported", "cannot bind %s: %s%s", path, strerror(saved),
+				 sup_refusal(SUP_REFUSED_MOUNT, saved, c->r->rootless, why));
 	return make_place(c->root, c->r->places.item[i], S_ISDIR(st.st_mode)) < 0 ? no_place(c, c->r->places.item[i]) : 0;
 }
 
@@ -435,11 +440,12 @@ static void place_meminfo(const struct sup_request *r, const struct sup_dir *d)
 
 int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
 {
-	char path[320], m[320];
+	char path[320], m[320], why[SUP_REFUSAL_MAX];
 	bool host = !strcmp(r->rootfs, "host");
 
 	if (mount("tmpfs", sup_dir_at(d, "m", m, sizeof(m)), "tmpfs", root_flags(r), "mode=0711,size=" ROOT_SIZE) < 0)
-		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s", strerror(errno));
+		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s%s", strerror(errno),
+				 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));
 	if (compose_store(r, d, e) < 0)
 		return -1;
 	(void)sup_dir_at(d, "m/root", path, sizeof(path));

@@ -127,7 +127,7 @@ local function check_networks(report, sb)
   if r and r.ok then
     add(report, "ok", "network", "sandbox  works; gVisor's own stack, with a policy of what may be reached")
   else
-    add(report, "note", "network", "sandbox  " .. text_room.line(message or r.message),
+    add(report, "note", "network", "sandbox  " .. text_module.line(message or r.message),
       "libc-ares2, libmnl0, libnftnl11 and libseccomp2; the kernel's modules veth, nf_tables and nft_tproxy; as a user runsc of 2023 or later")
   end
 end

@@ -3,6 +3,7 @@
 -- @module sandbox.machine.runtime
 local json = require "sandbox.json"
 local lock = require "sandbox.hosts.lock"
+local privilege = require "sandbox.machine.privilege"
 
 local M = {}
 
@@ -226,14 +227,15 @@ local function boots(env, rt, platform)
   return nil, message, code
 end
 
--- The first that boots. What is wrong with more than the platform is not tried twice.
+-- The first that boots. What is wrong with more than the platform is not tried twice; that a build of 2022 does not know systrap says
+-- nothing of this machine.
 local function choose_platform(env, rt)
   local first, first_code
-  for _, platform in ipairs{ "systrap", "ptrace" } do
+  for _, platform in ipairs(rt.platform ~= "auto" and { rt.platform } or { "systrap", "ptrace" }) do
     local ok, message, code = boots(env, rt, platform)
     if ok then return platform end
     if code ~= "runsc_failed" and code ~= "boot_timeout" and code ~= "not_supported" then return nil, message, code end
-    if not first then first, first_code = message, code end
+    if not first or first:find("unknown platform", 1, true) then first, first_code = message, code end
   end
   return nil, first, first_code
 end
@@ -283,6 +285,58 @@ local function once(env, key, recall, find)
   end
 end
 
+local boot_id -- of the machine: the same as long as this process lives
+
+-- The first way, and in it the first platform, that boots.
+local function try_ways(env, rt, ways)
+  local first, first_code
+  for _, rootless in ipairs(ways) do
+    rt.rootless = rootless
+    local message, code, platform
+    rt.map_base, message, code = M.map_base(env, rt, load_cache(env.core, rt.state_dir))
+    if rootless or rt.map_base then
+      platform, message, code = choose_platform(env, rt)
+      if platform then return platform end
+      if code ~= "runsc_failed" and code ~= "not_supported" then return nil, message, code end
+      if not first then first, first_code = message, code end
+    elseif #ways == 1 then
+      return nil, message, code
+    end
+  end
+  return nil, first, first_code
+end
+
+-- The way and the platform that boot: remembered for this binary, these credentials and this boot of the machine, else tried.
+local function settle(env, rt, known, key, found)
+  boot_id = boot_id or read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
+  local slot = ("%s %s %s %s"):format(rt.platform, tostring(env.options.rootless), privilege.key(found.place, env.core), boot_id)
+  local function recall(entry)
+    local platform, way = tostring(type(entry.platforms) == "table" and entry.platforms[slot]):match "^(%l+) (%l+)$"
+    if not platform or rt.platform ~= "auto" and rt.platform ~= platform then return nil end
+    return (way == "user" or way == "root") and { platform = platform, rootless = way == "user" } or nil
+  end
+  local settled, message, code = once(env, rt.state_dir .. " " .. rt.runsc .. " " .. slot, function() return recall(known) end, function()
+    local other = learned_meanwhile(env.core, rt.state_dir, key)
+    if other and recall(other) then
+      known.platforms = other.platforms
+      return recall(other)
+    end
+    local platform, why, kind = try_ways(env, rt, found.ways)
+    if not platform then return nil, why, kind end
+    local kept = {} -- of this boot
+    for name, value in pairs(type(known.platforms) == "table" and known.platforms or {}) do
+      if name:sub(-#boot_id) == boot_id then kept[name] = value end
+    end
+    kept[slot] = platform .. (rt.rootless and " user" or " root")
+    known.platforms = kept
+    save_cache(env.core, rt.state_dir)
+    return { platform = platform, rootless = rt.rootless }
+  end)
+  if not settled then return nil, message, code end
+  rt.platform, rt.rootless = settled.platform, settled.rootless
+  return true
+end
+
 --- What a run needs to know of this machine.
 -- @tparam table env { core=, options = of the instance, execute = function(plan, request) → result | nil, message, code,
 -- sleep = function(seconds) in the host's way }
@@ -310,20 +364,22 @@ function M.get(env)
     return entry
   end)
   if not known then return nil, message, code end
-  local rootless = options.rootless
-  if rootless == "auto" then rootless = core.getuid() ~= 0 end
-  if not rootless and core.getuid() ~= 0 then return nil, "rootless = false needs root", "not_supported" end
+  local place = privilege.here(core)
+  local ways
+  ways, message, code = privilege.ways(place, options.rootless)
+  if not ways then return nil, message, code end
   local rt = {
-    runsc = found.path, version = known.version, flags = known.flags, rootless = rootless, state_dir = dir,
+    runsc = found.path, version = known.version, flags = known.flags, rootless = ways[1], state_dir = dir,
     trace = known.flags["pod-init-config"] or false, boot_timeout = options.boot_timeout,
     cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform,
   }
-  rt.map_base, message, code = M.map_base(env, rt, load_cache(core, dir))
-  if not rootless and not rt.map_base then return nil, message, code end
-  if rt.platform == "auto" then
-    rt.platform, message, code = M.platform(env, rt, known, key)
-    if not rt.platform then return nil, message, code end
+  if #ways > 1 or rt.platform == "auto" then
+    local ok
+    ok, message, code = settle(env, rt, known, key, { place = place, ways = ways })
+    if not ok then return nil, message, code end
   end
+  rt.map_base, message, code = M.map_base(env, rt, load_cache(core, dir))
+  if not rt.rootless and not rt.map_base then return nil, message, code end
   return rt
 end
 
@@ -366,34 +422,13 @@ function M.expected_map_base(core, options, rootless, dir)
   return base
 end
 
-local boot_id -- of the machine: the same as long as this process lives
-
---- The platform that boots: remembered for this binary and this boot of the machine, else tried.
--- @tparam table env
--- @tparam table rt
--- @tparam table known the binary's entry in the cache
--- @string key of that entry
--- @treturn string or nil, message, code
-function M.platform(env, rt, known, key)
-  boot_id = boot_id or read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
-  local slot = (rt.rootless and "user " or "root ") .. boot_id
-  local platform, message, code = once(env, rt.state_dir .. " " .. rt.runsc .. " " .. slot, function()
-    local remembered = known.platforms and known.platforms[slot]
-    return (remembered == "systrap" or remembered == "ptrace") and remembered or nil
-  end, function()
-    local other = learned_meanwhile(env.core, rt.state_dir, key)
-    local platforms = other and other.platforms
-    if type(platforms) == "table" and (platforms[slot] == "systrap" or platforms[slot] == "ptrace") then
-      known.platforms = platforms
-      return platforms[slot]
-    end
-    local chosen, why, kind = choose_platform(env, rt)
-    if not chosen then return nil, why, kind end
-    known.platforms = { [slot] = chosen }
-    save_cache(env.core, rt.state_dir)
-    return chosen
-  end)
-  return platform, message, code
+--- Whether runs would be rootless, for a spec that is only shown: what is remembered is not asked for, nothing is tried.
+-- @tparam table core
+-- @tparam table options of the instance
+-- @treturn boolean
+function M.expected_rootless(core, options)
+  local ways = privilege.ways(privilege.here(core), options.rootless)
+  return not ways or ways[1]
 end
 
 --- Forgets what was remembered in this process; the file stays.

@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+--- What this process may do, and from that the ways to make a sandbox that are worth trying: as root with ids of its own for guests, or
+-- in a user namespace as an ordinary user does it ("rootless"), which root without CAP_SYS_ADMIN needs as well.
+-- @module sandbox.machine.privilege
+local capabilities = require "sandbox.options.capabilities"
+
+local M = {}
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read(16384)
+  file:close()
+  return text
+end
+
+-- A set of capabilities as the kernel writes it, in hexadecimal.
+local function holds(set, name)
+  local number = capabilities.number(name)
+  local digit = -1 - math.floor(number / 4)
+  local value = tonumber(set:sub(digit, digit), 16) or 0
+  return math.floor(value / 2 ^ (number % 4)) % 2 == 1
+end
+
+--- The place that this process is in.
+-- @tparam table core
+-- @func[opt] reader of files below /proc, for tests
+-- @treturn table { uid=, caps=, seccomp=, no_new_privs=, initial=, ids=, apparmor=, has = function(name) }: `seccomp`, a filter is in force;
+-- `initial`, no user namespace around us; `ids`, how many uids there are in it
+function M.here(core, reader)
+  reader = reader or read
+  local status, map = reader "/proc/self/status" or "", reader "/proc/self/uid_map" or ""
+  local function field(name) return status:match("\n" .. name .. ":%s+(%S+)") or "0" end
+  local ids, first = 0, map:match "^%s*0%s+0%s+4294967295"
+  for count in map:gmatch "%d+%s+%d+%s+(%d+)" do ids = ids + tonumber(count) end
+  local profile = (reader "/proc/self/attr/apparmor/current" or ""):match "^[^%z\n]+"
+  if profile and profile:find "^unconfined" then profile = nil end
+  local caps = field "CapEff"
+  return {
+    uid = core.getuid(), caps = caps, seccomp = field "Seccomp" == "2", no_new_privs = field "NoNewPrivs" == "1",
+    initial = first ~= nil or map == "", ids = ids, apparmor = profile,
+    has = function(name) return holds(caps, name) end,
+  }
+end
+
+--- Whether to try it rootless, in the order of the trials. Where all is as root is used to, only root's way: that a machine was busy for
+-- once shall not change whose ids its guests get.
+-- @tparam table place of `here`
+-- @tparam boolean|string option `rootless`
+-- @treturn {boolean,...}, or nil, message, code
+function M.ways(place, option)
+  if option == true or option == "auto" and place.uid ~= 0 then return { true } end
+  if option == false then
+    if place.uid ~= 0 then return nil, "rootless = false needs root", "not_supported" end
+    return { false }
+  end
+  if not place.has "CAP_SYS_ADMIN" then return { true } end
+  if place.initial and not place.seccomp then return { false } end
+  return { false, true }
+end
+
+--- By what a trial's outcome is remembered: whoever has other credentials, or is elsewhere, tries anew.
+-- @tparam table place
+-- @tparam table core
+-- @treturn string
+function M.key(place, core)
+  local ns = core.stat "/proc/self/ns/user"
+  return ("uid%.0f %s%s%s%s ns%.0f"):format(place.uid, place.caps, place.seccomp and " seccomp" or "", place.no_new_privs and " nnp" or "",
+    place.apparmor and " apparmor" or "", ns and ns.ino or 0)
+end
+
+return M
