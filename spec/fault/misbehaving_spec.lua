@@ -212,11 +212,11 @@ describe("the supervisor", function()
   end)
 
   it("takes no frame out of turn", function()
-    local run = "mode=run\0id=0123456789abcdef\0state_dir=/nonexistent\0runsc=/r\0platform=ptrace\0rootfs=host\0rootless=1\0"
+    local start = "mode=run\0id=0123456789abcdef\0state_dir=/nonexistent\0runsc=/r\0platform=ptrace\0rootfs=host\0rootless=1\0"
     local tool = "mode=tool\0runsc=/bin/true\0"
     for _, row in ipairs{
-      { "a frame out of turn: C", { "C", "{}" }, { "R", run }, { "G", "" } },
-      { "a frame out of turn: F", { "F", "/etc/x\0" .. "644\0\0" }, { "R", run }, { "G", "" } },
+      { "a frame out of turn: C", { "C", "{}" }, { "R", start }, { "G", "" } },
+      { "a frame out of turn: F", { "F", "/etc/x\0" .. "644\0\0" }, { "R", start }, { "G", "" } },
       { "a frame out of turn: I", { "I", "x" }, { "R", tool }, { "G", "" } },
       { "a frame out of turn: L", { "R", tool }, { "L", "timeout=1\0" }, { "G", "" } },
       { "a frame out of turn: C", { "R", tool }, { "C", "{}" }, { "G", "" } },
