@@ -69,7 +69,7 @@ supervisor: $(SUP) $(GUEST) $(NET)
 
 $(GUEST): $(GUEST_SRC) $(wildcard src/guest/*.h) src/shared/sbx_wire.h
 	@mkdir -p $(@D)
-	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -Isrc/shared -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static -Wl,--gc-sections $(LDFLAGS) $(filter %.c,$^) -o $@
+	$(CC) $(filter-out $(SAN_FLAGS),$(SBX_CFLAGS)) -Isrc/shared -MF $(BUILD)/guest.d $(CFLAGS) $(CPPFLAGS) -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) $(filter %.c,$^) -o $@
 
 $(BUILD)/sandbox-net: $(NET_SRC) $(wildcard src/net/*.h src/shared/*.h)
 	@mkdir -p $(@D)

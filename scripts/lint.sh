@@ -43,6 +43,24 @@ one_symbol() {
 }
 no_liblua() { none sh -c 'readelf -d build/5.*/sandbox/core.so | grep NEEDED | grep -v "libc\.so\|ld-linux"'; }
 is_static() { none sh -c 'readelf -d build/sandbox-supervisor | grep NEEDED'; }
+# Of every program and module: anywhere in memory, no writable table of addresses, no stack that is code, no search path of its own, and
+# a guard behind each buffer on the stack.
+hardened() {
+  local f bad=0 missing
+  for f in build/sandbox-supervisor build/sandbox-guest build/sandbox-net build/5.4/sandbox/core.so build/5.1/sandbox/core.so; do
+    missing=
+    readelf -hW "$f" | grep -q 'Type: *DYN' || missing="$missing PIE"
+    readelf -lW "$f" | grep -q GNU_RELRO && readelf -dW "$f" | grep -q BIND_NOW || missing="$missing RELRO"
+    readelf -lW "$f" | grep -q 'GNU_STACK.* RW ' || missing="$missing NX"
+    if readelf -lW "$f" | grep -q 'LOAD.* RWE'; then missing="$missing W^X"; fi
+    if readelf -dW "$f" | grep -q 'TEXTREL\|RPATH\|RUNPATH'; then missing="$missing no-search-path"; fi
+    # In a static program libc has it, too: what calls it must be ours.
+    objdump -d --no-show-raw-insn "$f" | awk '/^[0-9a-f]+ </ { ours = $2 ~ /^<(sbx|sup|guest|net|lua)_/ } ours && /__stack_chk_fail/ { found = 1 } END { exit !found }' ||
+      missing="$missing stack-protector"
+    [ -z "$missing" ] || { echo "$f lacks$missing"; bad=1; }
+  done
+  return $bad
+}
 
 # Functions of at most 60 lines, files of at most 500: what is longer has two jobs.
 sizes() {
@@ -102,6 +120,7 @@ check "sbx_* includes neither" direction_sbx
 check "core.so exports one symbol" one_symbol
 check "core.so needs libc alone" no_liblua
 check "the supervisor is static" is_static
+check "every binary is hardened" hardened
 check "functions and files are short" sizes
 check "every file names its licence" licences
 check "README and types are what the tables say" docs_current

@@ -93,6 +93,14 @@ describe("a bundle", function()
     core.unlink(dir .. "/config.json")
     os.execute(("ln -s /dev/zero %s/config.json"):format(dir))
     assert.same({ nil, "bad_rootfs" }, { (sb:run{ bundle = dir }), select(3, sb:run{ bundle = dir }) })
+    -- One of the host's would be told in words.
+    core.unlink(dir .. "/config.json")
+    env.write(dir .. "/data/other", '{"s3cr3t":1}')
+    os.execute(("ln -s data/other %s/config.json"):format(dir))
+    r, message, code = sb:run{ bundle = dir }
+    assert.same({ nil, "bad_rootfs" }, { r, code })
+    assert.is_nil(message:find("s3cr3t", 1, true))
+    assert.truthy(message:find("a link", 1, true), message)
   end)
 
   it("leaves nothing behind", function()

@@ -164,17 +164,19 @@ static int sys_readdir(lua_State *L)
 /* A regular file that is read bit by bit, unlike one of Lua's own: close-on-exec, and never another's descriptor. */
 #define READER "sandbox.reader"
 
-/* core.reader(path) -> reader, or nil, message, errno's name; "EINVAL": neither a regular file nor /dev/null, which would make us wait */
+/* core.reader(path[, no_link]) -> reader, or nil, message, errno's name; "EINVAL": neither a regular file nor /dev/null, which would make us
+ * wait; "ELOOP": it is a link, and no_link was said */
 static int sys_reader(lua_State *L)
 {
 	const char *path = lua_util_path(L, 1);
+	int link = lua_toboolean(L, 2) ? O_NOFOLLOW : 0;
 	struct sbx_fd *f = lua_newuserdata(L, sizeof(*f));
 	struct stat st;
 
 	*f = SBX_FD_NONE;
 	luaL_getmetatable(L, READER);
 	lua_setmetatable(L, -2);
-	if (sbx_fd_take(f, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) < 0)
+	if (sbx_fd_take(f, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | link)) < 0)
 		return lua_util_fail(L, errno, path);
 	if (fstat(f->number, &st) == 0 && (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))))
 		return 1;

@@ -154,8 +154,9 @@ local function add_rootfs(p, plan, root, core)
 end
 
 local function read_config(path, core)
-  local reader, why = core.reader(path) -- never a FIFO nor a device, which would hold us up
-  if not reader then return nil, why end
+  -- Never a FIFO nor a device, which would hold us up; nor a link, for what is wrong with a file of the host's would be told in words.
+  local reader, why, name = core.reader(path, true)
+  if not reader then return nil, name == "ELOOP" and "config.json is a link" or why end
   local parts, size = {}, 0
   local piece = reader:read(65536)
   while piece and size <= strict.MAX_BYTES do
