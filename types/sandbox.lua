@@ -455,10 +455,33 @@ function Box:signal(pid, signal) end
 function Box:pause() end
 ---@return boolean?, string? message, string? code
 function Box:resume() end
+---@param options sandbox.ProgramOptions
+---@return sandbox.Stream?, string? message, string? code
+function Box:stream(options) end
+---@param port integer
+---@param seconds? number
+---@return sandbox.Stream?, string? message, string? code
+function Box:connect(port, seconds) end
+---@param policy sandbox.Network
+---@return boolean?, string? message, string? code
+function Box:network(policy) end
 ---@param grace? number
 ---@return boolean
 function Box:stop(grace) end
 function Box:close() end
+
+---@class sandbox.Stream two ways, each with an end of its own
+local Stream = {}
+---@param n? integer
+---@return string?, string? message, string? code
+function Stream:read(n) end
+---@param bytes string
+---@return boolean?, string? message, string? code
+function Stream:write(bytes) end
+function Stream:close_write() end
+function Stream:close() end
+---@return integer
+function Stream:pollfd() end
 
 ---@class sandbox.Pool
 local Pool = {}

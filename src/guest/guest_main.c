@@ -7,6 +7,7 @@
  *   sandbox-guest files UID [alone]                   files in and out, frames on stdin and stdout (guest_files.c); alone: once all
  *                                                     else but the first process is killed
  *   sandbox-guest pack DIR BYTES ENTRIES, unpack DIR  a directory from one sandbox to the next (guest_pack.c)
+ *   sandbox-guest connect PORT MILLISECONDS           stdin and stdout joined to a server inside (guest_connect.c)
  *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
  * What runs programs is the box's user. `init`, `files` and `exec` have a uid of their own (guest_self.h), so that what a program left
  * behind can neither end them nor speak for them; all the same, what they read was written by the guest.
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guest_connect.h"
 #include "guest_files.h"
 #include "guest_guard.h"
 #include "guest_io.h"
@@ -164,6 +166,8 @@ int main(int argc, char **argv)
 		return files(argv[2], argc > 3);
 	if (argc == 2 && !strcmp(argv[1], "shell"))
 		return guest_shell();
+	if (argc == 4 && !strcmp(argv[1], "connect"))
+		return guest_connect((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
 	if (argc == 5 && !strcmp(argv[1], "pack"))
 		return guest_pack(argv[2], argv[3], argv[4]);
 	if (argc == 3 && !strcmp(argv[1], "unpack"))

@@ -95,9 +95,5 @@ end
 --- Snapshots are not supported yet.
 -- @return nil, message, "not_supported"
 function Control.snapshot() return nil, "snapshots are not supported in this version", "not_supported" end
---- Connections into a box are not supported yet.
--- @return nil, message, "not_supported"
-function Control.connect() return nil, "connections into a box are not supported in this version: talk to a program over job:write and job:read", "not_supported" end
-Control.stream = Control.connect
 
 return Control

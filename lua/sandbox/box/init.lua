@@ -20,7 +20,7 @@ local known = {} -- by the path of the binary
 
 local Box = {}
 Box.__index = Box
-for _, part in ipairs{ "sandbox.box.files", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
+for _, part in ipairs{ "sandbox.box.files", "sandbox.box.connect", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
   for name, method in pairs(require(part)) do Box[name] = method end
 end
 

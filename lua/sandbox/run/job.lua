@@ -171,12 +171,17 @@ local function release(self)
   self.transport:close()
 end
 
+-- As much lies here for callbacks, or for who reads a stream that has no limit, as may: nothing more is taken.
+local function is_full(self)
+  return self.inbox.bytes > BACKLOG or self.paced and self.streams.stdout.bytes > BACKLOG
+end
+
 --- Takes what has come and sends what can be sent; never waits, and never runs the caller's code.
 -- @bool[opt] waited something was waited for before
 -- @treturn boolean whether the run has ended
 function Job:take(waited)
   if self.closed or self.released then return true end
-  if self.inbox.bytes > BACKLOG and not self.lingers then return self.ended end
+  if is_full(self) and not self.lingers then return self.ended end
   local ok, err = pcall(take_frames, self)
   if not ok then
     local conn = self.transport.conn
@@ -240,7 +245,7 @@ local function wait_until(self, condition, deadline, call)
     local left = math.max(0, math.min(deadline and deadline - now or FOREVER, FOREVER))
     if left <= 0 and looked then return false end
     looked = true
-    if self.ended and not self.lingers or self.gone or self.inbox.bytes > BACKLOG then -- another one's callback is waited for
+    if self.ended and not self.lingers or self.gone or is_full(self) then -- another one's callback is waited for
       pause(self, math.min(left, nap))
       nap = math.min(nap * 1.5, 0.02)
     elseif not (mine and has_events(self)) then

@@ -167,7 +167,7 @@ end
 
 --- Keeps what sandbox-net tells of a run.
 -- @treturn table
-function M.record() return { events = {}, by_id = {} } end
+function M.record() return { events = {}, by_id = {}, policies = 0 } end
 
 local function number(value)
   local n = tonumber(value)
@@ -193,6 +193,7 @@ function M.take(record, map)
     event.bytes_in, event.bytes_out = number(map.bytes_in), number(map.bytes_out)
     record.by_id[map["end"]] = nil
   end
+  if map.say == "policy" then record.policies = record.policies + 1 end
   if map.say == "error" then record.failed = map.text end
 end
 

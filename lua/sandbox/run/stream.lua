@@ -9,7 +9,7 @@ local M = {}
 --- Makes an empty one.
 -- @treturn Stream
 function M.new()
-  return setmetatable({ first = 1, last = 0, chunks = {}, seqs = {} }, Stream)
+  return setmetatable({ first = 1, last = 0, bytes = 0, chunks = {}, seqs = {} }, Stream)
 end
 
 --- Adds a piece.
@@ -18,6 +18,7 @@ end
 function Stream:push(chunk, seq)
   self.last = self.last + 1
   self.chunks[self.last], self.seqs[self.last] = chunk, seq
+  self.bytes = self.bytes + #chunk
 end
 
 --- The number of the first piece, or nil.
@@ -31,6 +32,7 @@ function Stream:pop()
   local chunk = self.chunks[self.first]
   self.chunks[self.first], self.seqs[self.first] = nil, nil
   self.first = self.first + 1
+  self.bytes = self.bytes - #chunk
   self.read = true -- somebody reads: it is not in the result
   return chunk
 end

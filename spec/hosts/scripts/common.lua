@@ -54,6 +54,35 @@ function M.several(sb)
   pool:close()
 end
 
+-- A server inside a box, spoken to over a stream.
+local server = [[
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello from inside" * 10000)
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", 8000), H).serve_forever()
+]]
+function M.connect(sb)
+  local box = assert(sb:start{ limits = { memory = "256M" } })
+  local job = assert(box:spawn{ "python3", "-c", server })
+  local stream = assert(box:connect(8000, 60))
+  check(stream:write "GET / HTTP/1.0\r\n\r\n", "write to a server inside")
+  local parts = {}
+  local piece = stream:read()
+  while piece do
+    parts[#parts + 1] = piece
+    piece = stream:read()
+  end
+  local body = table.concat(parts):match "\r\n\r\n(.*)"
+  check(body == ("hello from inside"):rep(10000), "an answer from inside")
+  stream:close()
+  job:close()
+  box:stop()
+end
+
 -- Several at once; the host must have gone on meanwhile.
 function M.parallel(sb, spawn, join, ticks)
   local before, done = ticks(), 0

@@ -12,6 +12,7 @@ local function spawn(f) copas.addthread(f) end
 copas.addthread(function()
   local same = common.census(sb)
   common.serial(sandbox, sb)
+  common.connect(sb)
   common.shared(sb, spawn, join)
   common.parallel(sb, spawn, join, function() return ticks end)
   same()

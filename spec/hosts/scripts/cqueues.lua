@@ -17,6 +17,7 @@ local function spawn(f) cq:wrap(f) end
 cq:wrap(function()
   local same = common.census(sb)
   common.serial(sandbox, sb)
+  common.connect(sb)
   common.parallel(sb, spawn, join, function() return ticks end)
   common.shared(sb, spawn, join)
   same()

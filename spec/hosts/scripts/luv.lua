@@ -25,6 +25,7 @@ local finished
 spawn(function()
   local same = common.census(sb)
   common.serial(sandbox, sb)
+  common.connect(sb)
   common.parallel(sb, spawn, join, function() return ticks end)
   common.shared(sb, spawn, join)
   -- callbacks with no coroutine at all

@@ -67,6 +67,7 @@ got=$(get http://x/box); [ "$got" = $'x\nx\nin' ] || fail "box of another reques
 got=$(get http://x/closed); [ "$got" = closed ] || fail "closed: $got"
 gone "a closed pool"
 got=$(get http://x/serial); [ "$got" = "serial passed" ] || fail "serial: $got"
+got=$(get http://x/connect); [ "$got" = "connect passed" ] || fail "connect: $got"
 gone "a request"
 fds=$(get http://x/fds)
 got=$(get http://x/parallel); [ "$got" = "parallel passed" ] || fail "parallel: $got"

@@ -26,6 +26,7 @@ local ok, err = pcall(function()
   spawn(function()
     local unchanged = common.census(sb)
     common.serial(sandbox, sb)
+    common.connect(sb)
     vim.api.nvim_buf_line_count(0) -- the API may be used after a wait
     common.parallel(sb, spawn, join, function() return ticks end)
     common.shared(sb, spawn, join)

@@ -24,6 +24,7 @@ assert(mode ~= "blocked" or has(blocked, PIPE) and has(blocked, CHLD), "blocked:
 local sandbox, sb = common.new()
 local same = common.census(sb)
 common.serial(sandbox, sb)
+common.connect(sb)
 -- What a signal does in the guest does not depend on what it does here.
 local r = assert(sb:run{ "python3", "-u", "-c", [[
 import os, signal, subprocess

@@ -1,0 +1,120 @@
+-- SPDX-License-Identifier: MIT
+-- Ways into a box: a port of a server inside, a program as a stream; and a network whose policy changes while the box runs.
+local h = require "support.harness"
+local sb = h.sb
+
+local server = [[
+import socket, threading
+s = socket.create_server(("127.0.0.1", 8080), backlog=64)
+def echo(c):
+    while True:
+        data = c.recv(65536)
+        if not data: break
+        c.sendall(data)
+    c.sendall(b"bye")
+    c.close()
+while True:
+    c, _ = s.accept()
+    threading.Thread(target=echo, args=(c,), daemon=True).start()
+]]
+
+local function read_all(stream)
+  local parts = {}
+  local piece, message = stream:read()
+  while piece do
+    parts[#parts + 1] = piece
+    piece, message = stream:read()
+  end
+  return table.concat(parts), message
+end
+
+describe("ways into a box", function()
+  local before, box, job
+  setup(function()
+    assert(sb:run{ "true" })
+    before = h.census()
+    box = assert(sb:start{ limits = { memory = "256M", pids = false } })
+    job = assert(box:spawn{ "python3", "-c", server })
+  end)
+
+  it("reach a server once it listens, carry both ways and end one way at a time", function()
+    local stream = assert(box:connect(8080, 60))
+    assert(stream:write "hello")
+    assert.are.equal("he", stream:read(2))
+    assert.are.equal("llo", stream:read())
+    stream:close_write()
+    assert.are.equal("bye", (read_all(stream)))
+    stream:close()
+  end)
+
+  it("carry many megabytes while nobody reads, and no more than there is room for", function()
+    local stream = assert(box:connect(8080))
+    local data = ("0123456789abcdef"):rep(65536) -- 1 MiB
+    local got = h.sandbox.loop(function()
+      local writer = h.sandbox.go(function()
+        for _ = 1, 4 do assert(stream:write(data)) end
+        stream:close_write()
+      end)
+      local all = read_all(stream)
+      writer:join()
+      return all
+    end)
+    assert.are.equal(4 * #data + 3, #got)
+    assert.is_true(got == data:rep(4) .. "bye")
+    stream:close()
+  end)
+
+  it("say where nobody listens", function()
+    local stream, message, code = box:connect(8081)
+    assert.is_nil(stream)
+    assert.are.equal("not_found", code)
+    assert.is_truthy(message:find("port 8081", 1, true))
+    for _, port in ipairs{ 0, 65536, 1.5, "80" } do assert.has_error(function() box:connect(port) end) end
+  end)
+
+  it("are many at once", function()
+    local streams = {}
+    for i = 1, 5 do streams[i] = assert(box:connect(8080)) end
+    for i = 5, 1, -1 do assert(streams[i]:write("n" .. i)) end
+    for i = 1, 5 do
+      assert.are.equal("n" .. i, streams[i]:read(2))
+      streams[i]:close()
+    end
+  end)
+
+  it("are a program's stdin and stdout", function()
+    local stream = assert(box:stream{ "tr", "a-z", "A-Z" })
+    assert(stream:write "abc")
+    stream:close_write()
+    assert.are.equal("ABC", (read_all(stream)))
+    stream:close()
+    assert.has_error(function() box:stream{ "cat", stdin = "x" } end)
+  end)
+
+  it("close with the box", function()
+    local stream = assert(box:connect(8080))
+    job:close()
+    box:stop()
+    assert.is_nil((read_all(stream)):match "never")
+    stream:close()
+    local none, _, code = box:connect(8080)
+    assert.is_nil(none)
+    assert.are.equal("closed", code)
+  end)
+
+  if h.root or h.build ~= "2022" then
+    it("have their policy changed while they run", function()
+      local own = assert(sb:start{ network = { allow = {} } })
+      local probe = { "python3", "-c", "import socket\ntry: socket.create_connection(('10.9.8.7', 80)).recv(1)\nexcept OSError as e: print(e.errno)\n"
+        .. "try: print(socket.gethostbyname('a.test'))\nexcept OSError: print('no name')" }
+      assert.are.equal("104\nno name\n", assert(own:run(probe)).stdout)
+      assert.is_true(assert(own:network{ allow = { "other.test" } }))
+      assert.is_nil((own:network{ allow = { "[2001:db8::1]:1" } }))
+      assert.has_error(function() own:network{ allow = { "a b" } } end)
+      assert.has_error(function() own:network{ mac = "02:00:00:00:00:01" } end)
+      own:stop()
+    end)
+  end
+
+  it("leave nothing behind", function() assert.is_nil(h.leftovers(before)) end)
+end)
