@@ -118,14 +118,14 @@ end)
 describe("request", function()
   local function node(kind, mode) return { type = kind, mode = tonumber(mode, 8), size = 1 } end
   local tree = {
-    ["/bin"] = node("link", "777"), ["/lib"] = node("directory", "755"), ["/etc/passwd"] = node("file", "644"), ["/etc/group"] = node("file", "640"),
+    ["/bin"] = node("link", "777"), ["/lib"] = node("directory", "755"), ["/etc/services"] = node("file", "644"), ["/etc/protocols"] = node("file", "640"),
     ["/etc/alternatives"] = node("directory", "755"), ["/etc/ssl/certs"] = node("directory", "750"), ["/etc/python3"] = node("directory", "755"),
     ["/data/f"] = node("file", "644"),
   }
   local core = {
     stat = function(p) return tree[p] end, lstat = function(p) return tree[p] end,
     realpath = function(p) return p == "/bin" and "/usr/bin" or p end,
-    readdir = function() return { "passwd", "python3", "shadow" } end,
+    readdir = function() return { "passwd", "python3", "shadow", "hosts" } end,
   }
   local result = require "sandbox.run.result"
   local rt = { runsc = "/usr/bin/runsc", version = "x", flags = { directfs = true }, platform = "systrap", rootless = false, state_dir = "/run/s", trace = true, boot_timeout = 10, cgroup_parent = "auto" }
@@ -137,16 +137,19 @@ describe("request", function()
     local layout = host_layout.of(core, "none")
     assert.are.same({ "/bin usr/bin" }, layout.symlink)
     assert.are.same({ "/usr", "/lib", "/etc/alternatives", "/etc/python3" }, layout.bind)
-    assert.are.same({ "/etc/passwd" }, layout.etc)
+    assert.are.same({ "/etc/services" }, layout.etc)
+    local function top(l) return (table.concat(l.etc_hide, " "):gsub("%S+/%S+ ?", "")) end
+    assert.are.equal("hosts passwd shadow ", top(layout))
+    assert.are.equal("passwd shadow ", top(host_layout.of(core, "host")))
   end)
 
   it("looks through /etc once a second, and at what it found there every time", function()
-    local now, looked = 100, 0
+    local now, looked = 100, 0 -- it is listed twice each time
     local clocked = setmetatable({
       now = function() return now end,
       readdir = function()
         looked = looked + 1
-        return looked == 1 and { "python3" } or { "python3", "perl" }
+        return looked <= 2 and { "python3" } or { "python3", "perl" }
       end,
       lstat = function(p) return p == "/etc/perl" and node("directory", "755") or tree[p] end,
     }, { __index = core })
@@ -158,7 +161,7 @@ describe("request", function()
     tree["/etc/python3"] = node("directory", "755")
     now = 101.5
     assert.are.equal("/usr /lib /etc/alternatives /etc/perl /etc/python3", binds())
-    assert.are.equal(2, looked)
+    assert.are.equal(4, looked)
   end)
 
   it("says all that the supervisor must know", function()

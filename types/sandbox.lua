@@ -143,7 +143,7 @@
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
----@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -178,7 +178,7 @@
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
----@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -195,7 +195,7 @@
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
----@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -231,7 +231,7 @@
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field capabilities? string[] all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
----@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host
+---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)

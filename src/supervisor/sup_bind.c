@@ -57,24 +57,53 @@ static int make(int dir, const char *name, mode_t mode)
 	return fd;
 }
 
-int sup_bind_overlay(int lower, int target, int base, const char *name, mode_t mode, unsigned long flags, bool user)
+int sup_bind_layer_make(struct sup_bind_layer *l, int base, const char *name, mode_t mode)
+{
+	int layer = make(base, name, 0711);
+
+	l->upper = layer < 0 ? -1 : make(layer, "u", mode);
+	l->work = l->upper < 0 ? -1 : make(layer, "w", 0700);
+	int saved = errno;
+
+	if (layer >= 0)
+		(void)close(layer);
+	errno = saved;
+	if (l->work >= 0)
+		return 0;
+	sup_bind_layer_close(l);
+	return -1;
+}
+
+int sup_bind_layer_mount(const struct sup_bind_layer *l, int lower, int target, unsigned long flags, bool user)
 {
 	char options[160], at[32];
-	int layer = make(base, name, 0711);
-	int upper = layer < 0 ? -1 : make(layer, "u", mode);
-	int work = upper < 0 ? -1 : make(layer, "w", 0700);
-	int rc = -1;
 
-	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s", lower, upper,
-		       work, user ? ",userxattr" : "");
+	(void)snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s", lower,
+		       l->upper, l->work, user ? ",userxattr" : "");
 	(void)snprintf(at, sizeof(at), "/proc/self/fd/%d", target);
-	if (work >= 0)
-		rc = mount("overlay", at, "overlay", flags, options);
-	int saved = errno, fds[] = { layer, upper, work };
+	return mount("overlay", at, "overlay", flags, options);
+}
 
-	for (unsigned i = 0; i < 3; i++)
-		if (fds[i] >= 0)
-			(void)close(fds[i]);
+void sup_bind_layer_close(struct sup_bind_layer *l)
+{
+	int saved = errno;
+
+	if (l->upper >= 0)
+		(void)close(l->upper);
+	if (l->work >= 0)
+		(void)close(l->work);
+	l->upper = l->work = -1;
 	errno = saved;
+}
+
+int sup_bind_overlay(int lower, int target, int base, const char *name, mode_t mode, unsigned long flags, bool user)
+{
+	struct sup_bind_layer layer;
+
+	if (sup_bind_layer_make(&layer, base, name, mode) < 0)
+		return -1;
+	int rc = sup_bind_layer_mount(&layer, lower, target, flags, user);
+
+	sup_bind_layer_close(&layer);
 	return rc;
 }

@@ -20,10 +20,19 @@
  */
 int sup_bind(int source, int target, unsigned attributes);
 
-/*
- * Mounts a private overlay over the directory `lower`, which is never written, at `target`. What is written lies in base/name, made
- * here, whose root has this mode. flags: as mount(2). -1 and errno.
- */
+/* An overlay's own part, in base/name: its descriptors are the caller's. */
+struct sup_bind_layer {
+	int upper, work;
+};
+
+/* Makes it; its root has this mode. What is in it before the mount covers what is below, by the rules of overlayfs. -1 and errno. */
+int sup_bind_layer_make(struct sup_bind_layer *l, int base, const char *name, mode_t mode);
+/* Mounts a private overlay over the directory `lower`, which is never written, at `target`. flags: as mount(2). -1 and errno. */
+int sup_bind_layer_mount(const struct sup_bind_layer *l, int lower, int target, unsigned long flags, bool user);
+/* Keeps errno. */
+void sup_bind_layer_close(struct sup_bind_layer *l);
+
+/* The three together, for a layer that is empty. */
 int sup_bind_overlay(int lower, int target, int base, const char *name, mode_t mode, unsigned long flags, bool user);
 
 #endif

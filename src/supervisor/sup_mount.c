@@ -15,6 +15,7 @@
 
 #include "sbx_io.h"
 #include "sup_bind.h"
+#include "sup_etc.h"
 #include "sup_path.h"
 #include "sup_refusal.h"
 
@@ -117,21 +118,35 @@ static int place_bind(const struct composition *c, size_t i)
 	return rc;
 }
 
+/* All of /etc that is nobody's secret; where no overlay can be had of it, the parts that the request names, one by one. */
+static bool place_etc(const struct composition *c)
+{
+	int base = c->r->etc_hide.n ? openat(c->d->fd, c->r->store_root ? "m/d" : "m", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int rc = base < 0 ? -1 : sup_etc_mount(c->root, base, c->r, root_flags(c->r));
+
+	if (base >= 0)
+		(void)close(base);
+	return rc == 0;
+}
+
 static int compose_host(const struct composition *c)
 {
 	const struct sup_request *r = c->r;
 	struct sup_error *e = c->e;
 	char why[SUP_REFUSAL_MAX];
 	int root = c->root;
+	bool whole = place_etc(c);
 
 	for (size_t i = 0; i < r->binds.n; i++)
-		if (place_bind(c, i) < 0)
+		if (!(whole && !strncmp(r->binds.item[i], "/etc/", 5)) && place_bind(c, i) < 0)
 			return sup_error(e, "not_supported", "cannot put %s into the root: %s%s", r->binds.item[i], strerror(errno),
 					 errno == ENOSYS ? " (mount_setattr needs Linux 5.12)" :
 					 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));
-	for (size_t i = 0; i < r->etc.n; i++)
+	for (size_t i = 0; i < r->etc.n && !whole; i++)
 		if (sup_path_copy(root, r->etc.item[i]) < 0)
 			return sup_error(e, "bad_rootfs", "cannot copy %s: %s", r->etc.item[i], strerror(errno));
+	if (sup_etc_write(root, r) < 0)
+		return sup_error(e, "system", "cannot write the guest's /etc: %s", strerror(errno));
 	for (size_t i = 0; i < r->symlinks.n; i++) {
 		char link[256];
 		const char *space = strchr(r->symlinks.item[i], ' ');

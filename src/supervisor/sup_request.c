@@ -56,6 +56,8 @@ static const struct field {
 	{ "bind", SANDBOX, 0, 0, LIST, AT(binds), 0, 0 },
 	{ "symlink", SANDBOX, 0, 0, LIST, AT(symlinks), 0, 0 },
 	{ "etc", SANDBOX, 0, 0, LIST, AT(etc), 0, 0 },
+	{ "etc_hide", SANDBOX, 0, 0, LIST, AT(etc_hide), 0, 0 },
+	{ "etc_text", SANDBOX, 0, 0, LIST, AT(etc_text), 0, 0 },
 	{ "mkdir", SANDBOX, 0, 0, LIST, AT(dirs), 0, 0 },
 	{ "mkfile", SANDBOX, 0, 0, LIST, AT(files), 0, 0 },
 	{ "source", SANDBOX, 0, 0, LIST, AT(sources), 0, 0 },
@@ -254,6 +256,26 @@ static bool good_sources(const struct sup_request *r)
 	return true;
 }
 
+/* Relative, and below where it begins: it is part of a path that is made. */
+static bool is_below(const char *path)
+{
+	bool good = *path && *path != '/';
+
+	for (const char *part = path; good && part; part = strchr(part, '/')) {
+		part += *part == '/';
+		good = strncmp(part, "..", 2) != 0 || (part[2] && part[2] != '/');
+	}
+	return good;
+}
+
+static bool good_hides(const struct sup_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!is_below(l->item[i]))
+			return false;
+	return true;
+}
+
 /* The key whose value cannot be; NULL: none. What is missing was found before. */
 static const char *wrong(const struct sup_request *r)
 {
@@ -277,6 +299,8 @@ static const char *wrong(const struct sup_request *r)
 		return "rootfs_path";
 	if (!good_sources(r))
 		return "source";
+	if (!good_hides(&r->etc_hide))
+		return "etc_hide";
 	/* The guest's ids are those above map_base on the host: never one of the host's own. */
 	if ((of & SANDBOX) && !r->rootless && !r->map_base)
 		return "map_base";
@@ -331,7 +355,7 @@ int sup_request_update(struct sup_request *r, const char *payload, size_t n, str
 
 void sup_request_destroy(struct sup_request *r)
 {
-	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->dirs, &r->files, &r->sources, &r->places };
+	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->etc_hide, &r->etc_text, &r->dirs, &r->files, &r->sources, &r->places };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		free(lists[i]->item);

@@ -43,6 +43,8 @@ struct sup_request {
 	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */
 	const char *call;		/* call: the method, or "stats" */
 	struct sup_list args, binds, symlinks, etc, dirs, files;
+	struct sup_list etc_hide;	/* of the host's /etc, relative to it: what is not shown; none: only `etc` and `binds` of it are */
+	struct sup_list etc_text;	/* "NAME CONTENT", of the guest's own /etc */
 	struct sup_list sources, places;	/* of binds, one for one: "ro PATH" or "rw PATH" of the host, and where in the guest */
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */

@@ -200,6 +200,13 @@ local function check_cgroup(report, rt)
   add(report, "warn", "cgroup", "none: the supervisor alone reads and holds memory and CPU time, cpus are whole cores only", rt.cgroup_reason)
 end
 
+-- What of the host's /etc is shown, as a guest finds it.
+local function check_etc(report, sb)
+  local r, message = sb:run{ "/bin/sh", "-c", "cd /etc && echo *", rootfs = "host", limits = { timeout = 20 } }
+  if not r or r.stdout == "" then return add(report, "warn", "etc", "what guests see of /etc is not known: " .. (message or tostring(r.stderr))) end
+  add(report, "ok", "etc", "with rootfs = \"host\" guests see of /etc: " .. (r.stdout:gsub("%c+$", "")))
+end
+
 local function check_run(report, sb)
   local r, message, code = sb:run{ "/bin/sh", "-c", "echo hello", limits = { timeout = 20 } }
   if not r then
@@ -208,6 +215,7 @@ local function check_run(report, sb)
   if r.stdout ~= "hello\n" then return add(report, "fail", "run", "a shell in the sandbox said " .. tostring(r.stdout) .. tostring(r.stderr)) end
   add(report, "ok", "run", ("a shell said hello; boot %.0f ms, in all %.0f ms"):format(r.boot_duration * 1000, r.total_duration * 1000))
   check_cgroup(report, r.runtime)
+  check_etc(report, sb)
   for _, limit in ipairs{ { "timeout", 20 }, { "memory", "64M" }, { "pids", 32 }, { "cpu_time", 10 }, { "cpus", 0.5 }, { "output", "1M" },
                           { "disk", "8M" }, { "file_size", "1M" }, { "open_files", 64 } } do
     try_limit(report, sb, limit[1], limit[2])

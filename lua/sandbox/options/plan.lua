@@ -241,6 +241,7 @@ local function whole_box(given, defaults)
     if schema.is_of(row, "program") and not schema.is_of(row, "box") then programs.limits[row[1]] = plan.limits[row[1]] end
   end
   plan.argv, plan.cwd, plan.files = { require("sandbox.run.oci").HELPER, "init" }, "/", {}
+  plan.programs_env = plan.env -- whose HOME is that of the guest's account
   plan.env = env_list(merge(default_of(env_row), defaults.env))
   plan.limits = box_limits(plan.limits, given.lifetime)
   return { plan = plan, programs = programs, idle_timeout = given.idle_timeout or false }

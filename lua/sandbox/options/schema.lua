@@ -45,7 +45,7 @@ M.options = {
     doc = "whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`" },
   { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory, or `\"host\"`", default = "host", lua = "string",
     cli = { { "--rootfs", "DIR|host", "the guest's root (default host)" } },
-    doc = "`\"host\"`: the host's `/usr /bin /sbin /lib* /etc/alternatives` and the few `/etc` files a program needs to start, all read-only; nothing else of the host" },
+    doc = "`\"host\"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody" },
   { "readonly", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = true, lua = "boolean",
     cli = { { "--writable", value = false, "a private writable layer over the rootfs" } },
     doc = "false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards" },

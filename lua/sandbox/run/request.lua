@@ -2,6 +2,7 @@
 --- From a plan and a runtime to what the supervisor gets: a list of keys, config.json, files.
 -- @module sandbox.run.request
 local host_layout = require "sandbox.run.host_layout"
+local identity = require "sandbox.run.identity"
 local limits = require "sandbox.run.limits"
 local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
@@ -136,7 +137,7 @@ local function add_places(p, plan, rt, spec, binds)
   end
 end
 
-local function add_rootfs(p, plan, root, core)
+local function add_rootfs(p, plan, user, env, root, core)
   if plan.bundle then
     p:add("rootfs", "bundle")
     p:add("bundle", plan.bundle)
@@ -147,6 +148,9 @@ local function add_rootfs(p, plan, root, core)
     p:add_all("bind", layout.bind)
     p:add_all("symlink", layout.symlink)
     p:add_all("etc", layout.etc)
+    p:add_all("etc_hide", layout.etc_hide)
+    local passwd, group = identity.files(user, env)
+    p:add_all("etc_text", { "passwd " .. passwd, "group " .. group })
   else
     p:add("rootfs", "dir")
     p:add("rootfs_path", plan.rootfs)
@@ -265,7 +269,7 @@ function M.build(plan, rt, id, core)
   p:add("rootless", rt.rootless)
   p:add("network", plan.network == "host" and "host" or "none")
   local policy = add_network(p, plan)
-  add_rootfs(p, plan, root, core)
+  add_rootfs(p, plan, user, plan.programs_env or process.env, root, core)
   add_places(p, plan, rt, spec, binds)
   p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
   p:add("work", oci.has_work(plan))
