@@ -423,7 +423,8 @@ local function has_gone(self)
   if not self.started and self.transport:fd() then self:step() end -- what a request of nginx's has is that one's to read
   if self.ended then return true end
   local pid = self.plan.mode == "run" and not self.plan.box and self.started and tonumber(self.started.pid)
-  return pid ~= nil and pid ~= false and not core.stat(("/proc/%d"):format(pid)) and core.stat "/proc/self" ~= nil
+  -- 0: a program in a box, of whose sandbox its supervisor knows no process.
+  return (pid or 0) ~= 0 and not core.stat(("/proc/%d"):format(pid)) and core.stat "/proc/self" ~= nil
 end
 
 --- Kills the run, or sends its program a signal.
