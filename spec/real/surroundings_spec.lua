@@ -21,6 +21,17 @@ me = pwd.getpwuid(os.getuid())
 print(getpass.getuser(), me.pw_name, me.pw_dir, os.path.expanduser("~"))
 print(*sorted(p.pw_name for p in pwd.getpwall()))']]
 
+  it("have as many processors as cpus needs", function()
+    for _, case in ipairs{ { 1, "1" }, { 0.5, "1" } } do
+      local r, message, code = h.sb:run{ "nproc", limits = { cpus = case[1] } }
+      if not r then -- half of one needs a quota
+        assert.are.equal("limit_unavailable", code, message)
+      else
+        assert.are.equal(case[2] .. "\n", r.stdout .. r.stderr)
+      end
+    end
+  end)
+
   it("know who the guest is", function()
     for _, case in ipairs{
       { user = "65534:65534", "65534\nsandbox\nsandbox\nsandbox sandbox /tmp /tmp\nroot sandbox\n" },

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,10 +157,35 @@ double sup_cgroup_cpu_time(const struct sup_cgroup *c)
 	return c->cpuacct < 0 ? -1 : c->part->cpu_time(c);
 }
 
+/* Lets every thread of the group run wherever we may. */
+static void widen(const struct sup_cgroup *c)
+{
+	int fd = openat(c->fd[c->cpu], c->version == SUP_CGROUP_V2 ? "cgroup.threads" : "tasks", O_RDONLY | O_CLOEXEC);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	cpu_set_t all;
+	int tid;
+
+	if (f && sched_getaffinity(0, sizeof(all), &all) == 0)
+		while (fscanf(f, "%d", &tid) == 1)
+			if (tid > 0)
+				(void)sched_setaffinity(tid, sizeof(all), &all);
+	if (f)
+		(void)fclose(f);
+	else if (fd >= 0)
+		(void)close(fd);
+}
+
+/*
+ * The few cores that it was started on have told the guest how many there are (sup_spawn.c). From now on the quota holds, over all of
+ * the machine's; what is born while they are gone through was born of one that has not been reached, so they are twice.
+ */
 void sup_cgroup_started(const struct sup_cgroup *c)
 {
-	if (c->cpus_held)
-		(void)set_quota(c, true);
+	if (!c->cpus_held)
+		return;
+	(void)set_quota(c, true);
+	widen(c);
+	widen(c);
 }
 
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r)

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -40,28 +41,31 @@ static void deny_membarrier(void)
 		(void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
-/* The first n of the cores that we may use. */
-static int whole_cores(double cpus, cpu_set_t *set)
-{
-	cpu_set_t all;
-	int n = (int)cpus;
-
-	CPU_ZERO(set);
-	if (cpus < 1 || (double)n < cpus || sched_getaffinity(0, sizeof(all), &all) < 0)
-		return -1;
-	for (int i = 0; i < CPU_SETSIZE && n > 0; i++)
-		if (CPU_ISSET(i, &all)) {
-			CPU_SET(i, set);
-			n--;
-		}
-	return 0;
-}
-
 int sup_spawn_affinity(double cpus)
 {
-	cpu_set_t set;
+	return cpus < 1 || floor(cpus) < cpus ? -1 : 0;
+}
 
-	return whole_cores(cpus, &set);
+/*
+ * As many cores as cpus needs, of those that we may use: gVisor tells its guest of no more, and runtimes start that many threads.
+ * Whose turn they are goes round, so that sandboxes do not all meet on the first.
+ */
+static void bind_cores(double cpus)
+{
+	cpu_set_t all, set;
+
+	CPU_ZERO(&set);
+	if (cpus <= 0 || sched_getaffinity(0, sizeof(all), &all) < 0 || ceil(cpus) >= CPU_COUNT(&all))
+		return;
+	int have = CPU_COUNT(&all), n = (int)ceil(cpus), first = (int)getpid() % have;
+
+	for (int i = 0, at = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &all)) {
+			if ((at - first + have) % have < n)
+				CPU_SET(i, &set);
+			at++;
+		}
+	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
 /*
@@ -83,15 +87,14 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 {
 	static char *const env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	sigset_t none;
-	cpu_set_t cores;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
 	if (s->cgroup && !born_inside && sup_cgroup_join(s->cgroup) < 0)
 		_exit(126);
-	if (s->cgroup && s->request->cpus > 0 && !s->cgroup->cpus_held && whole_cores(s->request->cpus, &cores) == 0)
-		(void)sched_setaffinity(0, sizeof(cores), &cores);
+	if (s->cgroup)
+		bind_cores(s->request->cpus);
 	for (int i = 0; i < 3; i++) {
 		int fd = s->stdio[i] >= 0 ? s->stdio[i] : open("/dev/null", O_RDWR);
 

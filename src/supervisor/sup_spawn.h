@@ -30,7 +30,7 @@ pid_t sup_spawn_tool(const struct sup_spawn *s, struct sup_error *e);
 /* `runsc kill ID SIGNAL`: the one way to send any signal to the guest's first process. */
 pid_t sup_spawn_kill(const struct sup_spawn *s, const struct sup_dir *d, int signo, struct sup_error *e);
 
-/* Cores for cpus without a quota: 0 and the affinity will be set, -1 where it is no whole number of ours. */
+/* Whether the cores that runsc is started on hold `cpus` without a quota: 0, or -1 where it is no whole number. */
 int sup_spawn_affinity(double cpus);
 
 #endif
