@@ -58,7 +58,7 @@ describe("schema", function()
 
   it("refuses bad limits, whole tables of them", function()
     local nan, inf = 0 / 0, math.huge
-    for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "open_files", "stack", "address_space" } do
+    for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "inodes", "open_files", "stack", "address_space" } do
       for _, value in ipairs{ 0, -1, nan, inf, -inf, "x", "2T", "1.5", "1iB", "64 X", "", "0", true, {} } do
         refused({ "a", limits = { [name] = value } }, "limits." .. name)
       end

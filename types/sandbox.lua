@@ -14,6 +14,7 @@
 ---@field file_size? integer|string|false SIGXFSZ/EFBIG in the guest
 ---@field stack? integer|string|false SIGSEGV in the guest
 ---@field address_space? integer|string|false ENOMEM in the guest
+---@field inodes? integer|false ENOSPC in the guest; held as root, and with `user = 0`; elsewhere `limit_unavailable` when it is asked for. Not asked for, it holds for `/work` alone, where that can be, and `enforced_by` is nil
 ---@field disk? integer|string|false ENOSPC in the guest
 ---@field open_files? integer|false EMFILE in the guest
 ---@field best_effort? boolean a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which

@@ -131,6 +131,17 @@ local function check_disk(plan, rt)
     .. "; or set limits.best_effort", "limit_unavailable"
 end
 
+local function check_inodes(plan, rt)
+  if not plan.inodes_asked or oci.inodes_held(plan, rt) then return true end
+  if plan.limits.best_effort then
+    plan.inodes_asked = nil
+    return true
+  end
+  return nil, "limits.inodes cannot be held: " .. (plan.bundle and "a bundle brings file systems of its own"
+    or "as an ordinary user that needs user = 0 (which is yourself, without capabilities)")
+    .. "; leave it out, or set limits.best_effort", "limit_unavailable"
+end
+
 local function check_runtime(plan, rt)
   if plan.network == "host" and not rt.flags.directfs then
     return nil, ("network = \"host\" needs runsc of release-20230920.0 or later, for older ones leave their control socket open"
@@ -147,7 +158,9 @@ local function check_runtime(plan, rt)
       end
     end
   end
-  return check_disk(plan, rt)
+  local ok, message, code = check_disk(plan, rt)
+  if ok then ok, message, code = check_inodes(plan, rt) end
+  return ok, message, code
 end
 
 -- Launching -------------------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
   end)
 
   it("false switches a limit off", function()
-    local r = assert(sb:run{ "true", limits = { memory = false, pids = false, timeout = false, output = false, open_files = false } })
+    local r = assert(sb:run{ "true", limits = { memory = false, pids = false, timeout = false, output = false, open_files = false, inodes = false } })
     for name, limit in pairs(r.limits) do assert.is_nil(limit.requested, name) end
   end)
 

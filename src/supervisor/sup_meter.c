@@ -145,7 +145,9 @@ static bool read_store(struct sup_meter *m, uint64_t *bytes)
 
 	if (sup_mount_usage(m->dir, &used, &full) < 0)
 		return false;
-	if (full && m->request->disk)
+	m->inodes_full |= full == SUP_MOUNT_NO_FILES;
+	/* A store that nobody has counted the files of has as many as its bytes are worth. */
+	if (m->request->disk && (full == SUP_MOUNT_NO_BYTES || (full && !m->request->inodes_held)))
 		m->disk_full++;
 	*bytes = used;
 	return true;

@@ -34,6 +34,7 @@ struct sup_meter {
 	double cpu_base, cpu;	/* seconds; cpu < 0: not known */
 	double reaped;		/* CPU of zombies that the supervisor reaped */
 	uint32_t disk_full;	/* readings that found no room */
+	bool inodes_full;	/* one found no file left */
 	const struct sup_request *request;
 	const struct sup_dir *dir;
 	const struct sup_cgroup *cgroup;

@@ -196,6 +196,9 @@ static int compose_overlay(const struct composition *c, int target)
 	return 0;
 }
 
+/* Directories of the layers and of /work and /tmp, for which the limit is raised by as many as there are in the end. */
+#define LAYER_FILES 1024u
+
 static int compose_store(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
 {
 	static const char *const names[] = { "work", "tmp" };
@@ -207,8 +210,11 @@ static int compose_store(const struct sup_request *r, const struct sup_dir *d, s
 
 	(void)mkdir(sup_dir_at(d, "m/d", store, sizeof(store)), 0711);
 	(void)chmod(store, 0711);	/* our umask is for what is ours */
-	(void)snprintf(options, sizeof(options), "mode=0711,size=%llu,nr_inodes=%llu", size, size ? size / 1024 + 1024 : 0);
-	if (mount("tmpfs", store, "tmpfs", MS_NOSUID | MS_NODEV, size ? options : "mode=0711") < 0)
+	int n = snprintf(options, sizeof(options), "mode=0711,nr_inodes=%llu", r->inodes ? (unsigned long long)r->inodes + LAYER_FILES : 0ULL);
+
+	if (size)
+		(void)snprintf(options + n, sizeof(options) - (size_t)n, ",size=%llu", size);
+	if (mount("tmpfs", store, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
 		return sup_error(e, "not_supported", "cannot mount a tmpfs: %s", strerror(errno));
 	for (unsigned i = 0; i < 2; i++) {
 		(void)snprintf(from, sizeof(from), "%s/%s", store, names[i]);
@@ -384,17 +390,20 @@ static int place_guest(const struct composition *c)
 	return rc;
 }
 
-/* The layers' own needs are not the guest's: the store's size begins where it begins to write. */
+/* The layers' own needs are not the guest's: the store's size, and its files, begin where it begins to write. */
 static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
 {
-	char store[320], options[64];
-	unsigned long long used;
-	int full;
+	char store[320], options[96];
+	struct statvfs s;
+	int n = 0;
 
-	if (!r->store_root || !r->disk || sup_mount_usage(d, &used, &full) < 0)
+	if ((!r->inodes && !(r->store_root && r->disk)) || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0)
 		return 0;
-	(void)snprintf(options, sizeof(options), "size=%llu", r->disk + used);
-	return mount(NULL, sup_dir_at(d, "m/d", store, sizeof(store)), NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
+	if (r->store_root && r->disk)
+		n = snprintf(options, sizeof(options), "size=%llu,", (unsigned long long)r->disk + (s.f_blocks - s.f_bfree) * s.f_frsize);
+	if (r->inodes)
+		n += snprintf(options + n, sizeof(options) - (size_t)n, "nr_inodes=%llu", (unsigned long long)r->inodes + (s.f_files - s.f_ffree));
+	return mount(NULL, store, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
 }
 
 /* Opens RUN/m/root as it is once it is covered by its overlay, which a descriptor from before would not see. */
@@ -486,6 +495,6 @@ int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full
 	if (!d->path[0] || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0 || !s.f_blocks)
 		return -1;
 	*used = (unsigned long long)(s.f_blocks - s.f_bfree) * s.f_frsize;
-	*full = s.f_bavail == 0 || (s.f_files && s.f_favail == 0);
+	*full = s.f_bavail == 0 ? SUP_MOUNT_NO_BYTES : s.f_files && s.f_favail == 0 ? SUP_MOUNT_NO_FILES : 0;
 	return 0;
 }

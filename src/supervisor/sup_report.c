@@ -78,6 +78,8 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 			  u.cpus_held ? u.throttled > 0 : -1);
 	if (r->disk)
 		add_limit(l, "disk", r->disk_by, exact_disk(r) ? u.disk_full > 0 : -1);
+	if (r->inodes_held)
+		add_limit(l, "inodes", "tmpfs", s->meter.inodes_full ? 1 : -1);
 	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */
 	if (r->file_size)
 		add_limit(l, "file_size", "rlimit", v.outcome == SUP_SIGNALED && v.code == 25 ? 1 : -1);

@@ -49,6 +49,7 @@ struct sup_request {
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
 	bool writable;			/* the guest may write to its root */
+	bool inodes_held;		/* `inodes` was asked for: the store's are counted from where the guest begins */
 	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;
 	bool whole_box;			/* in a box: the only program that it will ever run: what the box used is its own */
@@ -63,7 +64,7 @@ struct sup_request {
 	/* limits; 0 = off */
 	double timeout, boot_timeout, cpu_time, cpus, idle_timeout;
 	double boot_delay;		/* seconds to leave the machine to others before anything is made */
-	uint64_t memory, pids, output, disk, file_size, open_files, stack, address_space;
+	uint64_t memory, pids, output, disk, inodes, file_size, open_files, stack, address_space;
 };
 
 /*

@@ -190,6 +190,7 @@ local function filled(given, defaults)
     if plan[name] == nil then plan[name] = default_of(row) end
   end
   plan.limits = merged_limits(defaults.limits, given.limits)
+  plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
   plan.env = env_list(merge(merge(default_of(env_row), defaults.env), given.env))
   plan.files, plan.mounts, plan.capabilities = plan.files or {}, plan.mounts or {}, plan.capabilities or {}
   return plan

@@ -160,6 +160,8 @@ M.limits = {
   { "file_size", "size", scope = "program", rlimit = true, show = "size of one file", at = "SIGXFSZ/EFBIG in the guest", flag = "`limits.file_size.hit` if it can be known, else nil" },
   { "stack", "size", scope = "program", rlimit = true, show = "size of one process's stack", at = "SIGSEGV in the guest", flag = "" },
   { "address_space", "size", scope = "program", rlimit = true, show = "size of what one process maps", at = "ENOMEM in the guest", flag = "" },
+  { "inodes", "count", scope = "box", max = 2 ^ 31, default = 200000, show = "files in `/work` and `/tmp`", at = "ENOSPC in the guest; held as root, and with `user = 0`; elsewhere `limit_unavailable` when it is asked for. Not asked for, it holds for `/work` alone, where that can be, and `enforced_by` is nil",
+    flag = "`limits.inodes.hit` if it can be known, else nil" },
   { "disk", "size", scope = "box", show = "size of what the guest may write in all", at = "ENOSPC in the guest", flag = "`disk_exceeded`" },
   { "open_files", "count", scope = "program", rlimit = true, default = 1024, max = 1048576, show = "descriptors of one process", at = "EMFILE in the guest", flag = "" },
   { "best_effort", "boolean", scope = "box program", default = false, at = "a limit that cannot be enforced here is left out instead of refused; `result.limits` tells which", flag = "", mode = true },

@@ -36,7 +36,7 @@ function M.tmp_on_host(plan)
   for _, m in ipairs(plan.mounts) do
     if m.destination == "/tmp" then return false end
   end
-  if plan.limits.disk then return true end
+  if plan.limits.disk or plan.inodes_asked then return true end
   for _, file in ipairs(plan.files) do
     if file.path:sub(1, 5) == "/tmp/" then return true end
   end
@@ -52,6 +52,14 @@ function M.disk_by(plan, rt)
   if not plan.limits.disk or plan.bundle then return nil end
   if not rt.rootless or plan.user.uid == 0 then return "store" end
   return rt.flags and rt.flags.overlay_size and "overlay" or nil
+end
+
+--- Whether `inodes` can be held: by the store, in which /work and /tmp lie then, and which the guest can write to as for `disk`.
+-- @tparam table plan
+-- @tparam table rt
+-- @treturn boolean
+function M.inodes_held(plan, rt)
+  return plan.inodes_asked and not plan.bundle and (not rt.rootless or plan.user.uid == 0) or false
 end
 
 -- Of an overlay's size, what /dev/shm gets: it is a file system of its own there.

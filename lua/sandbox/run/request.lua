@@ -65,7 +65,7 @@ function M.flags(plan, rt, binds)
     overlay = ("root:memory,size=%.0f"):format(oci.overlay_size(plan.limits.disk))
   elseif by == "store" and not plan.readonly then
     overlay = "none" -- the supervisor's own overlay keeps its upper layer in the store
-  elseif rt.rootless and not by and not has_writable(binds) then
+  elseif rt.rootless and not by and not oci.inodes_held(plan, rt) and not has_writable(binds) then
     overlay = "all:memory"
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
@@ -277,6 +277,8 @@ function M.build(plan, rt, id, core)
   local by = oci.disk_by(plan, rt)
   p:add("disk_by", limits.disk_word(plan, rt))
   p:add("tell_space", limits.tell_space(plan, rt))
+  p:add("inodes", limits.inodes(plan))
+  p:add("inodes_held", oci.inodes_held(plan, rt))
   p:add("inside", by == "overlay")
   p:add("writable", not plan.bundle and not plan.readonly)
   p:add("store_root", by == "store" and not plan.readonly)

@@ -63,7 +63,7 @@ function M.parse(bytes)
   return map
 end
 
-local limit_names = { "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "open_files", "stack", "address_space" }
+local limit_names = { "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "inodes", "open_files", "stack", "address_space" }
 local flags = { timed_out = "timed_out", oom_killed = "oom_killed", cpu_exceeded = "cpu_exceeded", output_exceeded = "output_exceeded" }
 
 local function number(value)
