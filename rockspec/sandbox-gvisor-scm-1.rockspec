@@ -10,6 +10,7 @@ description = {
     sandbox and returns a table that says what became of it. Needs Linux, runsc, and the static libraries of json-c and libcap to build.
     The rock is called sandbox-gvisor because LuaRocks has an unrelated rock named sandbox.]],
   license = "MIT",
+  maintainer = "the founders of sandbox",
   labels = { "sandbox", "gvisor", "security", "process" },
 }
 supported_platforms = { "linux" }

@@ -41,11 +41,12 @@ describe("a supervisor", function()
       assert.equal("0000000000000000", zygote.CapEff)
       assert.equal(run.CapEff, run.CapPrm)
       assert.is_true(has(run.CapEff, 5)) -- KILL
-      for _, none in ipairs{ 0, 6, 7, 8, 12, 16, 17, 18, 22, 24, 25, 27, 39 } do -- CHOWN, SET*ID, SETPCAP, NET_ADMIN, SYS_MODULE … MKNOD, BPF
+      for _, none in ipairs{ 0, 6, 7, 8, 12, 16, 17, 18, 22, 23, 24, 25, 27, 39 } do -- CHOWN, SET*ID, SETPCAP, NET_ADMIN, SYS_MODULE … SYS_NICE … MKNOD, BPF
         assert.same({ none, false }, { none, has(run.CapEff, none) })
       end
     else
       assert.equal("0000000000000000", zygote.CapEff)
+      assert.equal("1", run.NoNewPrivs)
     end
   end)
 

@@ -262,7 +262,7 @@ time.sleep(100)]])
   end)
 
   it("refuses what it cannot do, in words", function()
-    local r, message, code = sb:run{ bundle = "/", collect = { "x" } }
+    local r, message, code = sb:restore()
     assert.same({ nil, "not_supported", "string" }, { r, code, type(message) })
     assert.has_error(function() sb:spawn{ "true", collect = { "x" } } end)
     r, message, code = sb:run{ "true", user = 0, capabilities = { "CAP_SYS_ADMIN" } }

@@ -4,9 +4,29 @@
 #include <errno.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#define error_name strerrorname_np
+#else
+/* Other C libraries have no names of errors: those that somebody asks for (errno(3)). */
+static const char *error_name(int err)
+{
+#define NAME(e) { e, #e }
+	static const struct { int err; const char *name; } names[] = {
+		NAME(EPERM), NAME(ENOENT), NAME(EINTR), NAME(EIO), NAME(EBADF), NAME(EAGAIN), NAME(ENOMEM), NAME(EACCES), NAME(EBUSY),
+		NAME(EEXIST), NAME(ENOTDIR), NAME(EISDIR), NAME(EINVAL), NAME(ENFILE), NAME(EMFILE), NAME(EFBIG), NAME(ENOSPC), NAME(EROFS),
+		NAME(EPIPE), NAME(ENAMETOOLONG), NAME(ENOSYS), NAME(ENOTEMPTY), NAME(ELOOP), NAME(ECONNRESET), NAME(ECONNREFUSED), NAME(ETIMEDOUT),
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].err == err)
+			return names[i].name;
+	return NULL;
+}
+#endif
+
 int lua_util_fail(lua_State *L, int err, const char *op)
 {
-	const char *name = strerrorname_np(err);
+	const char *name = error_name(err);
 
 	lua_pushnil(L);
 	lua_pushfstring(L, "%s: %s", op, strerror(err));

@@ -51,11 +51,12 @@ static struct sup_stats usage(struct sup_run *s)
 }
 
 const struct sup_kind sup_kind_tool = {
-	.streams = true, .start = start, .goes_on = goes_on, .stop = stop, .facts = facts, .usage = usage,
+	.streams = true, .start = start, .goes_on = goes_on, .stop = stop, .facts = facts, .usage = usage, .privilege = SUP_PRIVILEGE_TOOL,
 };
 
 static int sweep(struct sup_run *s)
 {
+	sup_privilege_keep(SUP_PRIVILEGE_RUN);	/* it removes what a run would have */
 	s->removed = sup_sweep(s->request.state_dir, &s->error);
 	return s->removed < 0 ? -1 : 0;
 }

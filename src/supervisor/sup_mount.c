@@ -17,6 +17,7 @@
 #include "sup_bind.h"
 #include "sup_etc.h"
 #include "sup_path.h"
+#include "sup_privilege.h"
 #include "sup_refusal.h"
 
 /* The composed root, its copies of /etc files and the mount points: kilobytes. */
@@ -51,6 +52,8 @@ int sup_mount_unshare(const struct sup_request *r, struct sup_error *e)
 	if (r->rootless && map_user(uid, gid) < 0)
 		return sup_error(e, "not_supported", "cannot map the user in a user namespace: %s%s", strerror(errno),
 				 sup_refusal(uid == 0 ? SUP_REFUSED_MAP_ROOT : SUP_REFUSED_MAP, errno, true, why));
+	if (r->rootless)
+		sup_privilege_rootless();
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return sup_error(e, "not_supported", "cannot make the mounts private: %s%s", strerror(errno),
 				 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));

@@ -24,7 +24,8 @@ static const struct {
 	[SUP_PRIVILEGE_ZYGOTE] = { .permitted = true },
 	/* The sandbox's processes are of mapped users, and so is what they leave; its memory is read below /proc; mounts are taken down.
 	 * `runsc kill` gets by its execve what it needs: the bounding set stays. */
-	[SUP_PRIVILEGE_RUN] = { .n = 6, .kept = { CAP_KILL, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_ADMIN, CAP_SYS_NICE } },
+	[SUP_PRIVILEGE_RUN] = { .n = 5, .kept = { CAP_KILL, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_ADMIN } },
+	[SUP_PRIVILEGE_TOOL] = { .n = 0 },
 	[SUP_PRIVILEGE_EXEC] = { .alone = true },
 };
 
@@ -90,6 +91,11 @@ void sup_privilege_keep(enum sup_privilege kind)
 	}
 	if (kinds[kind].alone)
 		filter();
+}
+
+void sup_privilege_rootless(void)
+{
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 void sup_privilege_restore(void)
