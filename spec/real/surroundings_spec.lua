@@ -76,5 +76,24 @@ print(*sorted(p.pw_name for p in pwd.getpwall()))']]
     end
   end)
 
+  it("are root's to write where a writable root has user 0, and nobody else's", function()
+    local write = { "sh", "-c", "echo x >/etc/new && mkdir /usr/new && echo x >/usr/new/f && chown 5 /usr/new && echo x >>/etc/services && echo ok" }
+    local options = { user = 0, readonly = false }
+    for k, v in pairs(write) do options[k] = v end
+    local r = assert(h.sb:run(options))
+    assert.are.equal("ok\n", r.stdout .. r.stderr)
+    options.capabilities = {}
+    r = assert(h.sb:run(options))
+    assert.are.equal("", r.stdout)
+    local box = assert(h.sb:start{ user = 0, readonly = false, limits = { pids = false } })
+    write.user = 1234
+    local theirs = assert(box:run(write))
+    write.user = nil
+    local own = assert(box:run(write))
+    box:stop()
+    assert.are.equal("", theirs.stdout)
+    assert.are.equal("ok\n", own.stdout .. own.stderr)
+  end)
+
   it("leave nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)

@@ -181,6 +181,10 @@ local function plan_bundle(plan, options)
 end
 
 -- A plan without a program: what is given, over an instance's defaults, over the schema's.
+-- What root may do to files, in a root of its own where the caller has said nothing else: most of it belongs to an id that the guest
+-- has no name for. They undo no limit.
+local function of_root() return { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID" } end
+
 local function filled(given, defaults)
   local plan = { mode = "run" }
   for _, row in ipairs(run_rows) do
@@ -192,7 +196,9 @@ local function filled(given, defaults)
   plan.limits = merged_limits(defaults.limits, given.limits)
   plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
   plan.env = env_list(merge(merge(default_of(env_row), defaults.env), given.env))
-  plan.files, plan.mounts, plan.capabilities = plan.files or {}, plan.mounts or {}, plan.capabilities or {}
+  plan.files, plan.mounts = plan.files or {}, plan.mounts or {}
+  plan.root_writes = not plan.capabilities and not plan.readonly and plan.user.uid == 0 or nil
+  plan.capabilities = plan.capabilities or plan.root_writes and of_root() or {}
   return plan
 end
 
@@ -317,6 +323,7 @@ local function program_in(box, given, argv, spawning)
   check_strings(plan)
   place_files(plan)
   plan.user, plan.capabilities, plan.runtime = given.user or box.plan.user, box.plan.capabilities, box.rt
+  if box.plan.root_writes and plan.user.uid ~= 0 then plan.capabilities = {} end
   for name in pairs(box.plan.unenforced or {}) do -- what holds nobody there
     plan.unenforced = plan.unenforced or {}
     plan.unenforced[name] = true

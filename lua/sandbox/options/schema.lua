@@ -40,7 +40,7 @@ M.options = {
     doc = "identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host" },
   { "capabilities", "capabilities", scope = "run box pool instance", makes_spec = true, show = "list of `CAP_…` names", default_text = "none", lua = "string[]",
     cli = { { "--capability", "CAP_NAME", "give the guest a capability" } },
-    doc = "all five OCI sets are written. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on" },
+    doc = "all five OCI sets are written. Where none are given, `user = 0` with `readonly = false` has CHOWN, DAC_OVERRIDE, FOWNER and FSETID, to write what root may (not where `disk` is set: there the host's files stay as they are). Another uid has its capabilities only where runsc knows ambient ones: the builds of 2022 and 2024 do not. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on" },
   { "user_namespaces", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = false, lua = "boolean",
     doc = "whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`" },
   { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory, or `\"host\"`", default = "host", lua = "string",
