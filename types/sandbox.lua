@@ -137,7 +137,7 @@
 
 ---@class sandbox.Options
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
----@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable (outside `/work` and `/tmp` with `readonly = false`, else it is `bad_rootfs`); missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
@@ -161,7 +161,7 @@
 
 ---@class sandbox.ProgramOptions
 ---@field stdin? string|fun():string?|sandbox.Stdin fed to the guest, then closed; a guest that never reads it delays nothing. `spawn` leaves it open for `job:write` when it is not given
----@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable (outside `/work` and `/tmp` with `readonly = false`, else it is `bad_rootfs`); missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
@@ -215,7 +215,7 @@
 ---@field idle_timeout? number seconds without a program after which only `min` are kept
 
 ---@class sandbox.Lease
----@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable (outside `/work` and `/tmp` with `readonly = false`, else it is `bad_rootfs`); missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
@@ -225,7 +225,7 @@
 ---@field stdin? string its stdin, after which that ends
 
 ---@class sandbox.InstanceOptions
----@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable; missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
+---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable (outside `/work` and `/tmp` with `readonly = false`, else it is `bad_rootfs`); missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so

@@ -107,6 +107,8 @@ local function check_host_paths(plan)
       if not ok then return nil, message, code end
     end
   end
+  ok, message, code = files.may(plan.files, plan)
+  if not ok then return nil, message, code end
   ok, message, code = files.look(plan.files, plan.limits.disk or plan.limits.memory or nil)
   if not ok then return nil, message, code end
   for _, file in ipairs(plan.files) do

@@ -206,6 +206,27 @@ for p in os.listdir('/proc'):
     remove()
   end)
 
+  it("go nowhere in a root that is read-only, which is said, and anywhere in one that is not", function()
+    local path = "/opt/given/file"
+    local box, writable = assert(sb:start{}), assert(sb:start{ readonly = false })
+    local function alone(o, collect) o.collect = collect return sb:run(o) end
+    for _, row in ipairs{
+      { box, function(o) return alone(o) end }, { box, function(o) return alone(o, { "x" }) end }, { box, function(o) return box:run(o) end },
+      { writable, function(o) o.readonly = false return alone(o) end }, { writable, function(o) o.readonly = false return alone(o, { "x" }) end },
+      { writable, function(o) return writable:run(o) end },
+    } do
+      local r, message, code = row[2]{ "cat", path, files = { [path] = "x" } }
+      if row[1] == box then
+        assert.same({ nil, "bad_rootfs" }, { r, code })
+        assert.truthy(message:find(path, 1, true) and message:find("readonly = false", 1, true), message)
+      else
+        assert.equal("x", assert(r, message).stdout)
+      end
+    end
+    box:stop()
+    writable:stop()
+  end)
+
   it("belong to the user, as root and as a user, in runs, boxes and pools", function()
     local OWNER = "import os\nfor p in ('.', 'given', 'dir', 'dir/f'):\n  s = os.stat(p); print(s.st_uid, s.st_gid)\n  os.chmod(p, 0o700); os.utime(p, (1, 1))"
     for _, user in ipairs{ 65534, 1000 } do

@@ -31,7 +31,9 @@ end
 -- @treturn boolean true, or nil, message, code
 function Files:put_files(list, user)
   if #list == 0 then return true end
-  local ok, message, code = files.look(list, most(self))
+  local ok, message, code = files.may(list, self.plan)
+  if not ok then return nil, message, code end
+  ok, message, code = files.look(list, most(self))
   if ok then ok, message, code = put(self, list, user) end
   if ok then return true end
   if code == "closed" or code == "supervisor_lost" then return nil, message, code end

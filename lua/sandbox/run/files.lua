@@ -70,6 +70,31 @@ function M.look(list, limit)
   return true
 end
 
+--- Whether a path is in the root itself, and in none of what is writable beside it.
+-- @string path
+-- @tparam {table,...} mounts of the plan
+-- @treturn boolean
+function M.in_root(path, mounts)
+  if text.is_below(path, "/work") or text.is_below(path, "/tmp") then return false end
+  for _, m in ipairs(mounts) do
+    if text.is_below(path, m.destination) then return false end
+  end
+  return true
+end
+
+--- Whether files may go where they are to go. One rule, whoever puts them there: a root that is read-only gets none.
+-- @tparam {table,...} list of { path= }
+-- @tparam table plan of the sandbox: `readonly`, `mounts`
+-- @treturn boolean true, or nil, message, code
+function M.may(list, plan)
+  for _, file in ipairs(list) do
+    if plan.readonly and M.in_root(file.path, plan.mounts) then
+      return nil, ("cannot put file %s in place: the root is read-only; /work, /tmp and writable mounts are not, or set readonly = false"):format(file.path), "bad_rootfs"
+    end
+  end
+  return true
+end
+
 -- The pieces of a host file that was looked at, then nil; or nil, message.
 local function read_host(file)
   local handle, size, dev, ino = core.open_file(file.from)
