@@ -87,6 +87,16 @@ local function get_zygote(path)
   return zygote
 end
 
+-- Found once: where it lies, a host that changes its directory later need not know.
+local supervisor
+
+local function find_supervisor()
+  if supervisor then return supervisor end
+  local path, message, code = core.supervisor()
+  supervisor = path
+  return path, message, code
+end
+
 --- The zygote is not trusted any more: the next start makes another.
 function M.renew()
   if zygote then zygote:close() end
@@ -96,7 +106,7 @@ end
 -- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
 -- @treturn table, or nil, message, code
 function M.connect(plain_descriptor)
-  local path, message, code = core.supervisor()
+  local path, message, code = find_supervisor()
   if not path then return nil, message, code end
   local host = wait.host()
   if host.connect and not plain_descriptor then

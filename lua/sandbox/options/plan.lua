@@ -68,9 +68,16 @@ local function checked(scope, options, list, client)
   return out
 end
 
+-- What is no table is checked once: it cannot be changed by whoever has it.
+local plain_defaults = {}
+
 local function default_of(row)
   if row.default == nil then return nil end
-  return kinds.check(row, row.default)
+  local value = plain_defaults[row]
+  if value ~= nil then return value end
+  value = kinds.check(row, row.default)
+  if type(value) ~= "table" then plain_defaults[row] = value end
+  return value
 end
 
 local function fill_defaults(scope, out)
@@ -83,7 +90,7 @@ end
 -- Plans -----------------------------------------------------------------------------------------------------------------
 
 local run_rows = schema.rows "run"
-local env_row = schema.scope("run").rows.env
+local default_env = default_of(schema.scope("run").rows.env) -- only ever merged into another
 
 local function merge(default, given)
   local out = {}
@@ -191,11 +198,11 @@ local function filled(given, defaults)
     local name = row[1]
     plan[name] = given[name]
     if plan[name] == nil then plan[name] = defaults[name] end
-    if plan[name] == nil then plan[name] = default_of(row) end
+    if plan[name] == nil and name ~= "env" then plan[name] = default_of(row) end
   end
   plan.limits = merged_limits(defaults.limits, given.limits)
   plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
-  plan.env = env_list(merge(merge(default_of(env_row), defaults.env), given.env))
+  plan.env = env_list(merge(merge(default_env, defaults.env), given.env))
   plan.files, plan.mounts = plan.files or {}, plan.mounts or {}
   plan.root_writes = not plan.capabilities and not plan.readonly and plan.user.uid == 0 or nil
   plan.capabilities = plan.capabilities or plan.root_writes and of_root() or {}
@@ -249,7 +256,7 @@ local function whole_box(given, defaults)
   end
   plan.argv, plan.cwd, plan.files = { require("sandbox.run.oci").HELPER, "init" }, "/", {}
   plan.programs_env = plan.env -- whose HOME is that of the guest's account
-  plan.env = env_list(merge(default_of(env_row), defaults.env))
+  plan.env = env_list(merge(default_env, defaults.env))
   plan.limits = box_limits(plan.limits, given.lifetime)
   return { plan = plan, programs = programs, idle_timeout = given.idle_timeout or false }
 end

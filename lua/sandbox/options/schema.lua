@@ -262,11 +262,20 @@ function M.scope(name) return by_scope[name] end
 -- @treturn {string,...} nil for one that there is not
 function M.scopes_of(name) return by_name[name] end
 
+-- Asked for each row of each plan: so it is taken apart once.
+local scopes_of_row = {}
+for _, rows in ipairs{ M.options, M.limits } do
+  for _, row in ipairs(rows) do
+    scopes_of_row[row] = {}
+    for scope in row.scope:gmatch "%S+" do scopes_of_row[row][scope] = true end
+  end
+end
+
 --- Whether a row is of a scope.
 -- @tparam table row
 -- @string scope
 -- @treturn boolean
-function M.is_of(row, scope) return (" " .. row.scope .. " "):find(" " .. scope .. " ", 1, true) ~= nil end
+function M.is_of(row, scope) return scopes_of_row[row][scope] == true end
 
 --- Rows of a scope, in the order of the documentation.
 -- @string scope

@@ -28,7 +28,11 @@ end
 -- Flags whose values are words.
 local words = { network = "host none", tmp = "host guest", output_keep = "head tail", stderr = "stdout pipe", stdin = "open closed" }
 M.words = words
-for name in pairs(words) do M.keys[name] = "word" end
+local is_word = {}
+for name, all in pairs(words) do
+  M.keys[name], is_word[name] = "word", {}
+  for word in all:gmatch "%S+" do is_word[name][word] = true end
+end
 
 local function wrong(key, what, value)
   error(("the request's %s: expected %s, got %s"):format(errors.key(key), what, errors.kind(value)), 0)
@@ -53,7 +57,7 @@ local kinds = {
     return "1"
   end,
   word = function(key, value)
-    if type(value) ~= "string" or not (" " .. words[key] .. " "):find(" " .. value .. " ", 1, true) then wrong(key, "one of " .. words[key], value) end
+    if not is_word[key][value] then wrong(key, "one of " .. words[key], value) end
     return value
   end,
   size = function(key, value) return whole(key, value, 2 ^ 53) end,
