@@ -37,6 +37,17 @@ describe("schema", function()
     assert.are.same({ "HOME=/tmp", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" }, plan.env)
   end)
 
+  it("shares no default between plans that either could change", function()
+    local first = plans.run{ "true" }
+    first.user.groups[1], first.user.uid, first.env[1], first.limits.pids = 1, 0, "HOME=/", 1
+    first.files[1], first.mounts[1], first.capabilities[1] = {}, {}, "CAP_KILL"
+    local second = plans.run{ "true" }
+    assert.are.same({ uid = 65534, gid = 65534, groups = {} }, second.user)
+    assert.are.equal("HOME=/tmp", second.env[1])
+    assert.are.equal(1024, second.limits.pids)
+    assert.are.same({ {}, {}, {} }, { second.files, second.mounts, second.capabilities })
+  end)
+
   it("words what is wrong", function()
     local _, message = plans.try("run", { "a", limits = { memory = -1 } })
     assert.are.equal("bad option 'limits.memory': expected a size such as \"64M\", got -1", message)
