@@ -322,6 +322,9 @@ local Task = {}
 ---Waits for its end: what it returned, or nil and what it raised.
 ---@return any ...
 function Task:join() end
+---Where it failed, for a log.
+---@return string?
+function Task:traceback() end
 
 ---@class sandbox.Instance
 local Instance = {}
@@ -432,8 +435,8 @@ function sandbox.go(f, ...) end
 function sandbox.sleep(seconds) end
 ---@param list any[]
 ---@param n integer
----@param f fun(item:any):any
----@return any[]
+---@param f fun(item:any, index:integer):any
+---@return any[] results, table<integer, { ok: false, message: string, code: string? }> failed those alone that gave none, by index
 function sandbox.map(list, n, f) end
 
 return sandbox]]
