@@ -20,7 +20,7 @@ local APPLY_SECONDS = 5 -- within which sandbox-net says that it has a policy
 local function new_stream(job, rest) return setmetatable({ job = job, rest = rest or "", at = 1 }, Stream) end
 
 local function check_open(self, name)
-  if getmetatable(self) ~= Stream then error("bad self: call stream:" .. name .. "(…) with a colon", 3) end
+  if getmetatable(self) ~= Stream then errors.raise("bad self: call stream:" .. name .. "(…) with a colon") end
 end
 
 --- Reads what has come, waiting for some; at most n bytes where that is given.
@@ -28,7 +28,7 @@ end
 -- @treturn string or nil at the end; nil, message, code where it broke
 function Stream:read(n)
   check_open(self, "read")
-  if n ~= nil and (type(n) ~= "number" or not (n >= 1)) then error("bad argument #1 to 'read' (expected a number of bytes)", 2) end
+  if n ~= nil and (type(n) ~= "number" or not (n >= 1)) then errors.raise("bad argument #1 to 'read' (expected a number of bytes)") end
   if self.at > #self.rest then
     local chunk, message, code = self.job:read "stdout"
     if not chunk then return nil, message, code end
@@ -45,7 +45,7 @@ end
 -- @treturn boolean true, or nil, message, "closed"
 function Stream:write(bytes)
   check_open(self, "write")
-  if type(bytes) ~= "string" then error("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")", 2) end
+  if type(bytes) ~= "string" then errors.raise("bad argument #1 to 'write' (string expected, got " .. type(bytes) .. ")") end
   local ok, message, code = self.job:write(bytes)
   return ok, message, code
 end
@@ -89,9 +89,11 @@ end
 -- @number[opt=0] seconds for how long to try while nobody listens there
 -- @treturn Stream or nil, message, code ("not_found": nobody listens)
 function Ways:connect(port, seconds)
-  if type(port) ~= "number" or port < 1 or port > 65535 or port ~= math.floor(port) then error("bad argument #1 to 'connect' (expected a port from 1 to 65535)", 2) end
+  if type(port) ~= "number" or port < 1 or port > 65535 or port ~= math.floor(port) then
+    errors.raise("bad argument #1 to 'connect' (expected a port from 1 to 65535)")
+  end
   if seconds ~= nil and (type(seconds) ~= "number" or not (seconds >= 0 and seconds <= CONNECT_MAX)) then
-    error("bad argument #2 to 'connect' (expected seconds, at most 3600)", 2)
+    errors.raise("bad argument #2 to 'connect' (expected seconds, at most 3600)")
   end
   local ok, message, code = self:await()
   if not ok then return nil, message, code end
