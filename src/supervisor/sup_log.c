@@ -66,6 +66,8 @@ static const struct { const char *needle, *code; } meanings[] = {
 	{ "error finding executable", "bad_command" },
 	{ "failed to load", "bad_command" },
 	{ "failed to find initial working directory", "bad_command" },
+	{ "creating working directory", "bad_command" },
+	{ "create process working directory", "bad_command" },
 	{ "creating process:", "bad_command" },
 	{ "unknown platform", "not_supported" },
 	{ "newuidmap failed", "not_supported" },
