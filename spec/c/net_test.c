@@ -169,8 +169,8 @@ static void policies(void)
 	net_policy_destroy(&p);
 }
 
-/* Whatever comes is read without a fault: bytes changed at random, a fixed seed. */
-static void random_bytes(void)
+/* Whatever comes is read without a fault: bytes changed at random, a fixed seed. `net_test 10000000` for long. */
+static void random_bytes(long times)
 {
 	unsigned char packet[64], out[NET_DNS_MAX];
 	char text[sizeof(POLICY)];
@@ -179,7 +179,7 @@ static void random_bytes(void)
 	const char *why;
 
 	srand(1);
-	for (int i = 0; i < 100000; i++) {
+	for (long i = 0; i < times; i++) {
 		memcpy(packet, HEAD "\x04pypi\x03org" TAIL, 26);
 		for (int k = rand() % 6; k >= 0; k--)
 			packet[rand() % 40] = (unsigned char)rand();
@@ -189,7 +189,7 @@ static void random_bytes(void)
 		if (code >= 0 && net_dns_answer(out, packet, &q, code, NULL, 0) > NET_DNS_MAX)
 			failed++;
 	}
-	for (int i = 0; i < 20000; i++) {
+	for (long i = 0; i < times; i++) {
 		memcpy(text, POLICY, sizeof(text));
 		for (int k = rand() % 4; k >= 0; k--)
 			text[(size_t)rand() % sizeof(text)] = (char)rand();
@@ -199,12 +199,12 @@ static void random_bytes(void)
 	check("random bytes", 1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	dns();
 	addresses();
 	policies();
-	random_bytes();
+	random_bytes(argc > 1 ? atol(argv[1]) : 50000);
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed != 0;
 }
