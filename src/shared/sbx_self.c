@@ -32,7 +32,7 @@ static void read_ids(struct sbx_self *s)
 static void read_capabilities(struct sbx_self *s)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
+	struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };	/* valgrind takes the kernel to write the first alone */
 
 	if (syscall(SYS_capget, &head, data) == 0)
 		for (unsigned i = 0; i < 2; i++) {

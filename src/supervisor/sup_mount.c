@@ -16,6 +16,7 @@
 #include "sbx_io.h"
 #include "sup_bind.h"
 #include "sup_etc.h"
+#include "sup_meminfo.h"
 #include "sup_path.h"
 #include "sup_privilege.h"
 #include "sup_refusal.h"
@@ -441,30 +442,6 @@ static int compose_root(struct composition *c, const char *path, bool host)
 	return 0;
 }
 
-/*
- * gVisor tells its guest as much memory as /proc/meminfo says to be there (runsc/sandbox/sandbox.go), and runtimes size their heaps
- * by that. Where it cannot be covered the guest sees the machine's: nothing is less bounded for it. The builds that mount a proc
- * in a user namespace may do so only where one is to be seen whole (mount_too_revealing in the kernel's fs/namespace.c): so it
- * stays to be seen in m.
- */
-static void place_meminfo(const struct sup_request *r, const struct sup_dir *d)
-{
-	char path[320], whole[320], text[200];
-	unsigned long long kib = r->memory / 1024;
-	int n = snprintf(text, sizeof(text), "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\n", kib, kib, kib);
-	int fd = r->memory ? open(sup_dir_at(d, "m/meminfo", path, sizeof(path)), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444) : -1;
-
-	if (fd < 0)
-		return;
-	ssize_t w = write(fd, text, (size_t)n);
-
-	(void)close(fd);
-	if (w == n && mkdir(sup_dir_at(d, "m/proc", whole, sizeof(whole)), 0700) == 0) {
-		(void)mount("/proc", whole, NULL, MS_BIND, NULL);
-		(void)mount(path, "/proc/meminfo", NULL, MS_BIND, NULL);
-	}
-}
-
 int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
 {
 	char path[320], m[320], why[SUP_REFUSAL_MAX];
@@ -486,7 +463,7 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	if (c.bundle >= 0)
 		(void)close(c.bundle);
 	if (rc == 0)
-		place_meminfo(r, d);
+		sup_meminfo_place(r, d);
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 --- The command `sandbox`.
 -- @module sandbox.shell.cli
 local flags = require "sandbox.shell.flags"
+local schema = require "sandbox.options.schema"
 local text = require "sandbox.text"
 
 local M = {}
@@ -82,6 +83,9 @@ function M.status(r, message, code)
   return 128 + 9
 end
 
+local default = {}
+for _, row in ipairs(schema.limits) do default[row[1]] = row.default end
+
 --- What somebody who sees the output and the exit status should know besides.
 -- @tparam table r result
 -- @treturn {string,...}
@@ -94,7 +98,8 @@ function M.remarks(r)
   if r.pids_exceeded then out[#out + 1] = "limits.pids was hit" end
   if r.disk_exceeded then out[#out + 1] = "limits.disk was hit" end
   for name, limit in pairs(r.limits or {}) do
-    if limit.requested and not limit.enforced_by then out[#out + 1] = ("limits.%s is held by nobody"):format(name) end
+    -- A default is held where it can be; what was asked for has to be.
+    if limit.requested and limit.requested ~= default[name] and not limit.enforced_by then out[#out + 1] = ("limits.%s is held by nobody"):format(name) end
   end
   return out
 end
