@@ -406,7 +406,7 @@ static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
 	if (r->store_root && r->disk)
 		n = snprintf(options, sizeof(options), "size=%llu,", (unsigned long long)r->disk + (s.f_blocks - s.f_bfree) * s.f_frsize);
 	if (r->inodes)
-		n += snprintf(options + n, sizeof(options) - (size_t)n, "nr_inodes=%llu", (unsigned long long)r->inodes + (s.f_files - s.f_ffree));
+		(void)snprintf(options + n, sizeof(options) - (size_t)n, "nr_inodes=%llu", (unsigned long long)r->inodes + (s.f_files - s.f_ffree));
 	return mount(NULL, store, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
 }
 

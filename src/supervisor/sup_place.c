@@ -67,7 +67,7 @@ static int open_seen(const char *from, const char *seen, unsigned long long *siz
 static int copy_from(struct sup_place *p, const char *from, const char *seen, struct sup_error *e)
 {
 	char buf[65536];
-	unsigned long long left;
+	unsigned long long left = 0;
 	ssize_t n = 0;
 	int in = open_seen(from, seen, &left, e);
 

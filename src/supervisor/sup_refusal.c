@@ -51,7 +51,7 @@ static int lacks(cap_value_t cap)
 static int confined(char *buf, size_t size)
 {
 	read_text("/proc/self/attr/apparmor/current", buf, size);
-	return buf[0] && strncmp(buf, "unconfined", 10);
+	return buf[0] && strncmp(buf, "unconfined", 10) != 0;
 }
 
 const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[SUP_REFUSAL_MAX])

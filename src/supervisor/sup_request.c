@@ -134,6 +134,11 @@ static int parse_number(const struct field *f, const char *value, void *out)
 	return 0;
 }
 
+/* gcc's analyzer does not see that the request, in which the list lies, owns what it holds (sup_request_destroy). */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
 static int add(struct sup_list *list, const char *value)
 {
 	if (list->n == list->room) {
@@ -148,6 +153,7 @@ static int add(struct sup_list *list, const char *value)
 	list->item[list->n++] = value;
 	return 0;
 }
+#pragma GCC diagnostic pop
 
 static int parse_value(const struct field *f, const char *value, void *out)
 {
