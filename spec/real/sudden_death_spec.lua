@@ -64,7 +64,7 @@ describe("sudden death", function()
       local children = pipe:read "*a"
       pipe:close()
       for pid in children:gmatch "%d+" do
-        if env.read(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
+        if env.slurp(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
           os.execute("kill -9 " .. pid)
           killed = killed + 1
         end

@@ -30,7 +30,7 @@ end
 
 local sandbox, sb = common.new(wait)
 local same = common.census(sb)
-common.serial(sandbox, sb)
+common.serial(sandbox, sb, true)
 same()
 assert(reaped == 0, "what the zygote forked is left to nobody")
 -- Started directly, as where there is no zygote: an orphan of ours, whoever reaps it.
