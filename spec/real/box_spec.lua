@@ -245,6 +245,8 @@ line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & slee
     assert.equal(1, assert(box:run{ "sh", "-c", "kill -9 1; kill -STOP 1; kill 1" }).exit_code) -- it is another's
     local other = assert(sb:start{ user = 0, capabilities = { "CAP_KILL" } })
     other:run{ "sh", "-c", "kill -9 1" }
+    -- gVisor takes a moment to end all of it.
+    assert.is_true(env.eventually(function() return tostring(other):find("(dead)", 1, true) ~= nil end))
     for _, call in ipairs{ function() return other:run{ "true" } end, function() return other:list() end, function() return other:processes() end } do
       local value, message, code = call()
       assert.same({ nil, "closed" }, { value, code })
