@@ -21,6 +21,18 @@
 #include "sup_privilege.h"
 #include "sup_refusal.h"
 
+/* Closes what was opened of the two; errno stays what it was. */
+static void close_pair(int source, int target)
+{
+	int saved = errno;
+
+	if (source >= 0)
+		(void)close(source);
+	if (target >= 0)
+		(void)close(target);
+	errno = saved;
+}
+
 /* The composed root, its copies of /etc files and the mount points: kilobytes. */
 #define ROOT_SIZE "64m"
 
@@ -112,13 +124,7 @@ static int place_bind(const struct composition *c, size_t i)
 	if (target >= 0)
 		rc = c->r->store_root && S_ISDIR(st.st_mode) ? overlay(c, source, name, target) :
 			     sup_bind(source, target, SUP_BIND_RDONLY | SUP_BIND_NOSUID | SUP_BIND_NODEV);
-	int saved = errno;
-
-	if (source >= 0)
-		(void)close(source);
-	if (target >= 0)
-		(void)close(target);
-	errno = saved;
+	close_pair(source, target);
 	return rc;
 }
 
@@ -368,13 +374,7 @@ static int place_inside(const struct composition *c)
 
 		if (wanted[i])
 			rc = target < 0 ? -1 : sup_bind(source, target, 0);
-		int saved = errno;
-
-		if (source >= 0)
-			(void)close(source);
-		if (target >= 0)
-			(void)close(target);
-		errno = saved;
+		close_pair(source, target);
 	}
 	return rc;
 }
@@ -384,13 +384,9 @@ static int place_guest(const struct composition *c)
 {
 	int target = openat(c->d->fd, "m/guest", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
 	int source = target < 0 ? -1 : open(c->r->guest, O_PATH | O_CLOEXEC);
-	int rc = source < 0 ? -1 : sup_bind(source, target, SUP_BIND_RDONLY | SUP_BIND_NOSUID | SUP_BIND_NODEV), saved = errno;
+	int rc = source < 0 ? -1 : sup_bind(source, target, SUP_BIND_RDONLY | SUP_BIND_NOSUID | SUP_BIND_NODEV);
 
-	if (source >= 0)
-		(void)close(source);
-	if (target >= 0)
-		(void)close(target);
-	errno = saved;
+	close_pair(source, target);
 	return rc;
 }
 
