@@ -269,7 +269,7 @@ describe("a box's end", function()
     before = env.census()
   end)
 
-  it("comes with its memory: what runs is oom_killed, what comes later closed #limit", function()
+  it("comes with its memory: what runs is oom_killed, what comes later closed #cgroup", function()
     local box = assert(sb:start{ limits = { memory = "64M", timeout = 60 * env.slow } })
     local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000" })
     assert.equal("up\n", job:read "stdout")
@@ -324,7 +324,7 @@ describe("a box's end", function()
     box:stop()
   end)
 
-  it("is not the end of a limit: what holds for the box is told of each program #limit", function()
+  it("is not the end of a limit: what holds for the box is told of each program #cgroup", function()
     local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
     local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5, timeout = 60 * env.slow } })
     local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"

@@ -17,6 +17,9 @@ local function py(code, limits, extra)
   return r or error(("%s: %s"):format(tostring(code2), tostring(message)), 2)
 end
 
+-- What a cgroup holds where there is one: these, and each test with the tag, run on the other cgroup versions, too.
+local GROUPED = { memory = true, pids = true, cpu_time = true }
+
 local limits = {
   { "timeout", "timed_out", "timed_out", function() return py("while True: pass", { timeout = 0.3 }) end },
   { "timeout", "timed_out", "timed_out", function()
@@ -46,7 +49,7 @@ describe("limits", function()
 
   for _, row in ipairs(limits) do
     local name, status, flags, hit, what = row[1], row[2], row[3], row[4], row[5] or ""
-    it(("%s %s: %d hits, each with its flag and no other"):format(name, what, HITS), function()
+    it(("%s %s: %d hits, each with its flag and no other%s"):format(name, what, HITS, GROUPED[name] and " #cgroup" or ""), function()
       for _ = 1, HITS do
         local r = hit()
         assert.same({ status, flags, true }, { r.status, env.flags_of(r), r.limits[name].hit })
@@ -72,7 +75,7 @@ describe("limits", function()
     assert.same({ 1000, false }, { exact.stdout_bytes, exact.stdout_truncated })
   end)
 
-  it("cpus throttles, or keeps to whole cores", function()
+  it("cpus throttles, or keeps to whole cores #cgroup", function()
     if assert(sb:run{ "true" }).runtime.cgroup ~= "none" then
       times(function()
         -- CPU time, not time: a neighbour may leave the guest less than its quota, and that is no throttling
@@ -191,7 +194,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
     return cgroup == "v1" and { "memory/", "cpu/", "cpuacct/", "pids/" } or cgroup == "v2" and { "" } or nil
   end
 
-  it("cgroup_parent is where cgroups are made, or an error that says why not", function()
+  it("cgroup_parent is where cgroups are made, or an error that says why not #cgroup", function()
     local new = function(parent) return env.sandbox.new{ state_dir = env.state_dir, boot_timeout = 30 * SLOW, cgroup_parent = parent } end
     local lost = new("/sbx-no-such-group")
     local r, message, code = lost:run{ "true" }
@@ -214,7 +217,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
     for _, path in ipairs(made) do assert.is_nil(env.core.stat(path)) end
   end)
 
-  it("4 MB are enough for a small program", function()
+  it("4 MB are enough for a small program #cgroup", function()
     local r = assert(sb:run{ "/bin/true", limits = { memory = "4M" } })
     assert.is_true(r.ok)
   end)
@@ -227,7 +230,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
     end)
   end
 
-  it("a fork bomb ends at its deadline", function()
+  it("a fork bomb ends at its deadline #cgroup", function()
     local r = assert(sb:run{ "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { pids = 20, timeout = 2 * SLOW } })
     assert.same({ "timed_out", "timed_out pids_exceeded" }, { r.status, env.flags_of(r) })
   end)
@@ -244,7 +247,7 @@ print(total <= 4 << 20, total > 3 << 20)]]
     for name, limit in pairs(r.limits) do assert.is_nil(limit.requested, name) end
   end)
 
-  it("leaves nothing behind", function()
+  it("leaves nothing behind #cgroup", function()
     assert.is_nil(env.leftovers(before))
   end)
 end)

@@ -104,7 +104,7 @@ describe("a pool", function()
   local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
   local FORKS = "import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600); os._exit(0)\n  n += 1\nexcept OSError: print(n)"
 
-  it("gives a lease less than a sandbox could have #limit", function()
+  it("gives a lease less than a sandbox could have #cgroup", function()
     local pool = assert(sb:pool{ size = 2, limits = { memory = "200M", pids = 40, timeout = 60 * env.slow } })
     local r = assert(pool:run{ "python3", "-c", HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up", 64 * 1024 * 1024, true }, { r.status, r.message, r.limits.memory.requested, r.limits.memory.hit })
@@ -125,7 +125,7 @@ describe("a pool", function()
     shared:close()
   end)
 
-  it("throttles a lease and not what came before it #limit", function()
+  it("throttles a lease and not what came before it #cgroup", function()
     local BUSY = "import time\nwhile time.process_time() < 0.3: pass"
     if assert(sb:run{ "true" }).runtime.cgroup ~= "none" then
       local pool = assert(sb:pool{ size = 1, warm_up = { "python3", "-c", BUSY }, limits = { cpus = 0.5, timeout = 60 * env.slow } })
@@ -150,7 +150,7 @@ describe("a pool", function()
     end
   end)
 
-  it("limits a prepared program from its lease on #limit", function()
+  it("limits a prepared program from its lease on #cgroup", function()
     local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M", timeout = 60 * env.slow } })
     local r = assert(pool:run{ code = HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up" }, { r.status, r.message })

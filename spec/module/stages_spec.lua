@@ -26,7 +26,7 @@ describe("stages", function()
     assert.equal("sandbox.stages (ok)", tostring(r))
   end)
 
-  it("hold the second's memory and processor time #limit", function()
+  it("hold the second's memory and processor time #cgroup", function()
     local HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
     local r = assert(sb:stages{ { "true" }, { "python3", "-c", HOG }, limits = { memory = "64M" } })
     assert.same({ false, 2, "oom_killed" }, { r.ok, r.stage, r.last.status })
