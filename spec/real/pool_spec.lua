@@ -38,7 +38,7 @@ describe("a pool", function()
       { { "echo", "fine" }, "exited", "" },
       { { "python3", "-c", "x = []\nwhile True: x.append(bytearray(1 << 20))" }, "oom_killed", "oom_killed" },
       { { "sleep", "1000", limits = { timeout = 0.2 } }, "timed_out", "timed_out" },
-      { { "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { timeout = 2 * env.slow } }, "timed_out", "timed_out pids_exceeded" },
+      { { "sh", "-c", "f() { f | f & }; f; while :; do :; done", limits = { timeout = 6 * env.slow } }, "timed_out", "timed_out pids_exceeded" },
       { { "yes", limits = { output = "64K", output_kill = true } }, "output_exceeded", "output_exceeded stdout_truncated" },
       { { "python3", "-c", "while True: pass", limits = { cpu_time = 0.2 } }, "cpu_exceeded", "cpu_exceeded" },
       { { "sh", "-c", "kill -9 $$" }, "signaled", "" },
