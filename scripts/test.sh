@@ -7,7 +7,7 @@ cd "$TREE" || exit 1
 FILTER=("$@")
 YEARS="2022 2024 2026"
 # SANDBOX_TEST_ALL=1: every Lua with every build. How often limits are hit and hosts are killed may be said, too.
-COUNTS=("SANDBOX_TEST_HITS=${SANDBOX_TEST_HITS:-2}" "SANDBOX_TEST_KILLS=${SANDBOX_TEST_KILLS:-12}")
+COUNTS=("SANDBOX_TEST_HITS=${SANDBOX_TEST_HITS:-2}" "SANDBOX_TEST_KILLS=${SANDBOX_TEST_KILLS:-12}" ${SANDBOX_TEST_ALL:+"SANDBOX_TEST_ALL=1"})
 if [ "${1:-}" = quick ]; then FILTER=(unit-lua5.4 real-2024-root-lua5.4); fi
 
 scripts/deps.sh test || exit 1

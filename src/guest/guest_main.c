@@ -32,6 +32,10 @@
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
 #define REPORT 3
+/* A prepared program has two of its own before it (pool/prepared.lua). */
+#define LAST 5
+
+static int report_fd = REPORT;
 
 static __attribute__((noreturn)) void init(void)
 {
@@ -48,7 +52,7 @@ static int report(char what)
 {
 	unsigned char said[2] = { (unsigned char)what, what == 's' ? 0 : (unsigned char)errno };
 
-	return write(REPORT, said, sizeof(said)) == (ssize_t)sizeof(said) ? 127 : 126;
+	return write(report_fd, said, sizeof(said)) == (ssize_t)sizeof(said) ? 127 : 126;
 }
 
 static void limit(int what, const char *value)
@@ -125,7 +129,9 @@ static int run(char **argv)
 	bool other = strcmp(uid, "-") != 0;
 	uid_t user = other ? (uid_t)strtoul(uid, NULL, 10) : 0;
 
-	(void)fcntl(REPORT, F_SETFD, FD_CLOEXEC);
+	if (fcntl(LAST, F_GETFD) >= 0)
+		report_fd = LAST;
+	(void)fcntl(report_fd, F_SETFD, FD_CLOEXEC);
 	if (other && guest_self_become(user, false) < 0)
 		return report('f');
 	if (chdir(argv[0]) < 0)
@@ -142,7 +148,7 @@ static int run(char **argv)
 	for (int signo = 1; signo < NSIG; signo++)	/* KILL and STOP cannot be; a fault of our own is no message */
 		if (signo != SIGCHLD && signo != SIGSEGV && signo != SIGBUS && signo != SIGFPE && signo != SIGILL)
 			(void)signal(signo, pass_on);
-	for (int fd = 0; fd <= REPORT; fd++)
+	for (int fd = 0; fd <= LAST; fd++)
 		(void)close(fd);
 	return end_as(pid);
 }

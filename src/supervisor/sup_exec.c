@@ -18,14 +18,14 @@ void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct
 	memset(x, 0, sizeof(*x));
 	x->box = SUP_DIR_NONE;
 	x->wait = x->signal = SUP_CONTROL_NONE;
-	x->report = x->stats = x->runsc = x->keeper = -1;
+	x->report = x->code = x->told = x->stats = x->runsc = x->keeper = -1;
 	x->request = r;
 	x->spawn = s;
 }
 
 void sup_exec_destroy(struct sup_exec *x)
 {
-	int *const fds[] = { &x->report, &x->stats, &x->runsc, &x->keeper };
+	int *const fds[] = { &x->report, &x->code, &x->told, &x->stats, &x->runsc, &x->keeper };
 
 	if (x->tree && x->way == &sup_exec_command) {
 		sup_cli_remove(&x->box, x->request);
@@ -171,11 +171,17 @@ void sup_exec_poll(const struct sup_exec *x, struct pollfd p[SUP_EXEC_POLL])
 	p[0] = (struct pollfd){ .fd = x->report, .events = POLLIN };
 	p[1] = (struct pollfd){ .fd = x->wait.fd, .events = sup_control_events(&x->wait) };
 	p[2] = (struct pollfd){ .fd = x->signal.fd, .events = sup_control_events(&x->signal) };
+	p[3] = (struct pollfd){ .fd = x->leased ? x->told : -1, .events = POLLIN };
 }
 
-void sup_exec_restart(struct sup_exec *x)
+int sup_exec_lease(struct sup_exec *x)
 {
+	int code = x->code;
+
 	x->before = sup_stats_read(x->stats);
+	x->leased = true;
+	x->code = -1;
+	return code;
 }
 
 bool sup_exec_kept(const struct sup_exec *x)
@@ -189,8 +195,13 @@ bool sup_exec_kept(const struct sup_exec *x)
 struct sup_stats sup_exec_measure(const struct sup_exec *x)
 {
 	const struct sup_request *r = x->request;
-	struct sup_stats now = sup_stats_read(x->stats);
 	int status;
+
+	if (x->early) {		/* its end comes later */
+		(void)sup_exec_settle(x, MEASURE_MS / 1e3);
+		return sup_stats_read(x->stats);
+	}
+	struct sup_stats now = sup_stats_read(x->stats);
 
 	for (unsigned i = 0; i < MEASURE_MS && (r->disk || r->cpus > 0) && !x->gone; i++) {
 		if (sup_tree_status(x->tree, x->pid, &status) && now.ends == x->tree->ends)

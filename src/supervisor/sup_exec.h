@@ -21,8 +21,8 @@
 
 struct sup_exec_way;
 
-/* What is polled for a program, beside its streams: the helper's words, the answer to a call, the answer to a signal. */
-#define SUP_EXEC_POLL 3
+/* What is polled for a program, beside its streams: the helper's words, the answer to a call, the answer to a signal, a loader's word. */
+#define SUP_EXEC_POLL 4
 /* More signals than this at once, and the last are dropped. */
 #define SUP_EXEC_SIGNALS 64
 
@@ -36,6 +36,9 @@ struct sup_exec {
 	double signal_limit;		/* when its answer is waited for no more */
 	int report;			/* the helper's words: that it becomes the program, and what failed */
 	unsigned said;			/* how many of them have come: two at most */
+	int code;			/* of a prepared program: whence it gets its code, until the lease; -1: none */
+	int told;			/* and where it may tell its own exit status, a byte, instead of ending; -1: none */
+	bool leased, early;		/* it has its code; it has told its status */
 	int stats, runsc, keeper;	/* RUN/stats, and pidfds of the box's runsc and its supervisor */
 	int pid;			/* in the guest; 0: none yet */
 	bool asked;			/* it has been asked for, and has none yet: it may appear at any moment */
@@ -89,8 +92,11 @@ int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e);
 char *sup_exec_answer(struct sup_exec *x, struct sup_error *e);
 /* What to poll. */
 void sup_exec_poll(const struct sup_exec *x, struct pollfd p[SUP_EXEC_POLL]);
-/* What the box used until now was not the program's. */
-void sup_exec_restart(struct sup_exec *x);
+/* A prepared program is leased: what the box used until now was not the program's, and from now on it may tell its status. The
+ * descriptor that its code goes to, the caller's from here on; -1: none. */
+int sup_exec_lease(struct sup_exec *x);
+/* Waits until the box's supervisor has taken in, and measured, what has happened until now. false: not within so many seconds. */
+bool sup_exec_settle(const struct sup_exec *x, double seconds);
 /* After the program's end: what the box's supervisor measured then; waits for it a little. */
 struct sup_stats sup_exec_measure(const struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);

@@ -61,22 +61,40 @@ int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e)
 	return rc;
 }
 
+/* A prepared program's code, its own word; the helper's words. */
+#define PIPES 3
+
+/* Our end, and the guest's as the next of what it gets. */
+static int add_pipe(int *ours, bool we_read, int *fds, unsigned *n)
+{
+	int fd[2];
+
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return -1;
+	*ours = fd[we_read ? 0 : 1];
+	fds[(*n)++] = fd[we_read ? 1 : 0];
+	(void)fcntl(*ours, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
 static int start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
 {
-	bool direct = x->request->direct;
-	int report[2] = { -1, -1 };
+	int fds[3 + PIPES] = { stdio[0], stdio[1], stdio[2] };
+	unsigned n = 3;
+	int rc = 0;
 
-	if (!direct && pipe2(report, O_CLOEXEC) < 0)
-		return sup_error(e, "system", "no pipe: %s", strerror(errno));
-	if (!direct) {
-		x->report = report[0];
-		(void)fcntl(x->report, F_SETFL, O_NONBLOCK);
-	}
-	const int fds[4] = { stdio[0], stdio[1], stdio[2], report[1] };
-	int rc = sup_control_send(&x->wait, EXECUTE, arg, fds, direct ? 3 : 4);
-
-	if (report[1] >= 0)
-		(void)close(report[1]);
+	if (x->request->prepared)
+		rc = add_pipe(&x->code, false, fds, &n) < 0 ? -1 : add_pipe(&x->told, true, fds, &n);
+	if (!x->request->direct && rc == 0)
+		rc = add_pipe(&x->report, true, fds, &n);
+	if (rc < 0)
+		(void)sup_error(e, "system", "no pipe: %s", strerror(errno));
+	else
+		rc = sup_control_send(&x->wait, EXECUTE, arg, fds, n);
+	while (n > 3)
+		(void)close(fds[--n]);
+	if (sup_error_set(e))
+		return -1;
 	return rc < 0 ? sup_error(e, "closed", "the box is gone: it takes no program") : 0;
 }
 
@@ -100,6 +118,28 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 		(void)close(x->report);
 		x->report = -1;
 	}
+}
+
+/*
+ * A prepared program's loader may tell how its program ended, which spares the wait for the interpreter to go: the sandbox is killed
+ * anyway. A guest can say so of itself, too, which it could by ending.
+ */
+static void serve_told(struct sup_exec *x, struct sup_trace *t)
+{
+	unsigned char status;
+	ssize_t n = -1;
+
+	if (!x->leased || x->told < 0)
+		return;
+	n = read(x->told, &status, 1);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	(void)close(x->told);
+	x->told = -1;
+	if (n != 1 || t->ended)
+		return;
+	t->status = status << 8;
+	t->started = t->ended = x->early = true;
 }
 
 /* A box that is killed may still tell how its programs end; its supervisor writes down that it ends before it kills. */
@@ -173,6 +213,7 @@ static void serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 
 	serve_report(x, t, e);
 	serve_signals(x);
+	serve_told(x, t);
 	while (!t->ended && !x->gone && (rc = sup_control_receive(&x->wait, &reply)) != 0) {
 		if (rc < 0)
 			x->gone = true;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sbx_time.h"
@@ -44,6 +45,8 @@ void sup_exec_signal(struct sup_exec *x, int signo)
 
 /* Within which the box's supervisor must have got to run. */
 #define SETTLE_SECONDS 0.5
+/* A turn of it that has little to do. */
+#define TURN_NS 100000
 
 static void destroy_box(struct sup_exec *x)
 {
@@ -53,18 +56,17 @@ static void destroy_box(struct sup_exec *x)
 }
 
 /*
- * Until the box's supervisor has taken in what the trace has told until now. Two of its turns, for one may be under way; it is
- * woken for them. false: not in time, so that nothing can be proved.
+ * Two turns of the box's supervisor, for one may be under way; it is woken for them. Where that is not in time, nothing can be proved.
  */
-static bool settle(const struct sup_exec *x)
+bool sup_exec_settle(const struct sup_exec *x, double seconds)
 {
-	double limit = sbx_time_now() + SETTLE_SECONDS;
+	double limit = sbx_time_now() + seconds;
 	uint32_t seen = sup_tree_turns(x->tree);
 
 	while (sup_tree_turns(x->tree) - seen < 2) {
 		if (sbx_time_now() > limit || syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) < 0)
 			return false;
-		(void)poll(NULL, 0, 1);
+		(void)nanosleep(&(struct timespec){ .tv_nsec = TURN_NS }, NULL);
 	}
 	return true;
 }
@@ -75,7 +77,7 @@ static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_li
 	size_t at = 0;
 	int pid;
 
-	if (x->way->hold(x, c, true) < 0 || !settle(x))
+	if (x->way->hold(x, c, true) < 0 || !sup_exec_settle(x, SETTLE_SECONDS))
 		return -1;
 	if (program_lives && x->way->kill(x, c, x->pid) < 0)
 		return -1;
@@ -104,7 +106,7 @@ static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control
 		for (double round = sbx_time_now() + 0.1; sbx_time_now() < round && !x->gone;) {
 			struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };
 
-			if (t->ended && tree_is_empty(x) && settle(x) && tree_is_empty(x))
+			if (t->ended && tree_is_empty(x) && sup_exec_settle(x, SETTLE_SECONDS) && tree_is_empty(x))
 				return !x->tree->lost;
 			(void)poll(&p, 1, 2);
 			sup_exec_serve(x, t, &ignored);

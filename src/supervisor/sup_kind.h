@@ -19,7 +19,7 @@
 struct sup_run;
 
 /* How many descriptors a kind may poll for what tells of its guest. */
-#define SUP_KIND_POLL 3
+#define SUP_KIND_POLL 4
 /* What runsc said of its failure. */
 #define SUP_KIND_SAID 900
 

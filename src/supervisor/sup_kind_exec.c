@@ -87,7 +87,7 @@ static void lease(struct sup_run *s)
 {
 	if (sup_pump_restart(&s->pump, &s->request) < 0)
 		(void)sup_error(&s->error, "system", "no memory for the end of the output");
-	sup_exec_restart(&s->exec);
+	sup_pump_first(&s->pump, sup_exec_lease(&s->exec), s->request.code);
 	s->start = sbx_time_now();
 }
 

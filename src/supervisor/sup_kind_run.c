@@ -222,11 +222,10 @@ static void limits(struct sup_run *s, double now)
 		meter(s, now);
 }
 
-static void limits_box(struct sup_run *s, double now)
+static void hold_box(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
-	sup_tree_turn(s->tree);
 	if (!s->started)
 		return;
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
@@ -239,6 +238,13 @@ static void limits_box(struct sup_run *s, double now)
 		meter(s, now);
 		sup_report_stats(s, false);
 	}
+}
+
+/* Who waits for the turn reads what it measured. */
+static void limits_box(struct sup_run *s, double now)
+{
+	hold_box(s, now);
+	sup_tree_turn(s->tree);
 }
 
 static void send_signal(struct sup_run *s, int signo)

@@ -170,7 +170,7 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	p[P_LINE].fd = s->host->line;
 	p[P_OUT].fd = output && sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;
 	p[P_ERR].fd = output && sup_pump_wants(&out[1], s->host) ? out[1].fd : -1;
-	p[P_IN].fd = s->pump.in_len ? s->pump.in_fd : -1;
+	p[P_IN].fd = s->pump.in_len ? sup_pump_in(&s->pump) : -1;
 	p[P_IN].events = POLLOUT;
 	p[P_SIGNALS].fd = s->signals;
 	p[P_NET].fd = sup_host_room(s->host) ? s->net.control : -1;
@@ -207,7 +207,8 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		s->host_gone = true;
 	if (p[P_SIGNALS].revents) {
 		while (read(s->signals, &info, sizeof(info)) > 0)
-			;
+			if (info.ssi_signo == SIGUSR1)
+				s->metered = 0;		/* whoever wants a turn wants to know what there is now */
 		(void)sup_run_reap(s);
 		serve_guest(s);		/* what it told before runsc's end counts; or a program's supervisor wants to know */
 		if (s->spawned > 0)

@@ -39,7 +39,7 @@ static int init_stream(struct sup_stream *s, const struct sup_request *r)
 int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3])
 {
 	memset(p, 0, sizeof(*p));
-	p->in_fd = p->out[0].fd = p->out[1].fd = -1;
+	p->in_fd = p->first_fd = p->out[0].fd = p->out[1].fd = -1;
 	p->out[0].type = SBX_WIRE_STDOUT;
 	p->out[1].type = SBX_WIRE_STDERR;
 	child[0] = child[1] = child[2] = -1;
@@ -106,9 +106,9 @@ int sup_pump_answer(struct sup_pump *p, const void *bytes, size_t n)
 
 void sup_pump_destroy(struct sup_pump *p)
 {
-	int *fds[3] = { &p->in_fd, &p->out[0].fd, &p->out[1].fd };
+	int *fds[4] = { &p->in_fd, &p->first_fd, &p->out[0].fd, &p->out[1].fd };
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 		*fds[i] = -1;
@@ -130,7 +130,7 @@ static void close_stdin(struct sup_pump *p)
 
 int sup_pump_feed(struct sup_pump *p, const unsigned char *bytes, size_t n)
 {
-	if (p->in_fd < 0) {
+	if (p->in_fd < 0 && !p->first_left) {
 		p->credit += n;
 		return 0;
 	}
@@ -150,20 +150,53 @@ void sup_pump_feed_end(struct sup_pump *p)
 	p->in_end = true;
 }
 
+static void close_first(struct sup_pump *p)
+{
+	if (p->first_fd >= 0)
+		close(p->first_fd);
+	p->first_fd = -1;
+}
+
+void sup_pump_first(struct sup_pump *p, int fd, uint64_t bytes)
+{
+	p->first_fd = fd;
+	p->first_left = fd < 0 ? 0 : bytes;
+	if (!p->first_left)
+		close_first(p);
+}
+
+int sup_pump_in(const struct sup_pump *p)
+{
+	return p->first_left ? p->first_fd : p->in_fd;
+}
+
+static void taken(struct sup_pump *p, size_t n)
+{
+	p->in_off += n;
+	p->in_len -= n;
+	p->credit += n;
+	if (!p->first_left)
+		return;
+	p->first_left -= n;
+	if (!p->first_left)
+		close_first(p);
+}
+
 void sup_pump_stdin(struct sup_pump *p, struct sup_host *h)
 {
-	while (p->in_fd >= 0 && p->in_len) {
-		ssize_t n = write(p->in_fd, p->in + p->in_off, p->in_len);
+	while (p->in_len && (p->in_fd >= 0 || p->first_left)) {
+		size_t most = p->first_left && p->first_left < p->in_len ? (size_t)p->first_left : p->in_len;
+		int fd = sup_pump_in(p);
+		ssize_t n = fd < 0 ? (ssize_t)most : write(fd, p->in + p->in_off, most);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
-		if (n < 0) {		/* EPIPE: the guest reads no more */
+		if (n >= 0)
+			taken(p, (size_t)n);
+		else if (p->first_left)	/* EPIPE: the guest reads no more */
+			close_first(p);
+		else
 			close_stdin(p);
-			break;
-		}
-		p->in_off += (size_t)n;
-		p->in_len -= (size_t)n;
-		p->credit += (size_t)n;
 	}
 	if (!p->in_len)
 		p->in_off = 0;

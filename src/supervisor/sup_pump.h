@@ -34,6 +34,8 @@ struct sup_pump {
 	unsigned char *in;	/* SBX_WIRE_WINDOW bytes */
 	size_t in_len, in_off, credit;
 	bool in_end;
+	int first_fd;		/* where the first first_left bytes of what is fed go, -1: nowhere else than to stdin */
+	uint64_t first_left;
 };
 
 /* Makes the pipes; child[0..2] are the guest's ends, the caller closes them. */
@@ -41,6 +43,11 @@ int sup_pump_init(struct sup_pump *p, const struct sup_request *r, int child[3])
 /* What was written until now was not the program's: counts from here, up to this request's limit. -1: no memory for the tail. */
 int sup_pump_restart(struct sup_pump *p, const struct sup_request *r);
 void sup_pump_destroy(struct sup_pump *p);
+
+/* The next bytes that are fed, so many, go to fd, which is taken over and closed after them; -1: nothing is changed. */
+void sup_pump_first(struct sup_pump *p, int fd, uint64_t bytes);
+/* Where what has been fed goes now, -1: nowhere. */
+int sup_pump_in(const struct sup_pump *p);
 
 /* Takes stdin bytes from the host. -1: more than the window. */
 int sup_pump_feed(struct sup_pump *p, const unsigned char *bytes, size_t n);

@@ -45,6 +45,8 @@ static const struct field {
 	{ "whole_box", PROGRAM, 0, 0, BIT(whole_box) },
 	{ "cpus_later", OF(BOX), 0, 0, BIT(cpus_later) },
 	{ "direct", OF(EXEC), 0, 0, BIT(direct) },
+	{ "prepared", OF(EXEC), 0, 0, BIT(prepared) },
+	{ "code", PROGRAM, 0, PROGRAM, SIZE, AT(code), 0, 0 },
 	{ "alone", PROGRAM, 0, 0, BIT(alone) },
 	{ "tell_space", SANDBOX | PROGRAM, 0, 0, BIT(tell_space) },
 	{ "abstract", INSIDE, 0, 0, BIT(abstract) },

@@ -56,6 +56,8 @@ struct sup_request {
 	bool cpus_later;		/* a box: the quota holds from its lease on, not from its start */
 	bool direct;			/* exec: the program itself is started, with no helper that reports */
 	bool tell_space;		/* the trace tells of calls that find no room: all of that is `disk` */
+	bool prepared;			/* exec: it waits for its lease, with a pipe for its code and one for its own word */
+	uint64_t code;			/* of a lease: so many bytes of what is fed are code, and go there */
 	bool alone;			/* in a box: the helper becomes the program; else it stays its parent */
 	bool await;			/* in a box: it may still boot; its pid is not known yet */
 	bool abstract;			/* the sentry's control socket is an abstract one */

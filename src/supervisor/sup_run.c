@@ -32,7 +32,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	s->stats = s->removed = -1;
 	sup_gofer_init(&s->gofer);
 	s->dir = SUP_DIR_NONE;
-	s->slot.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = -1;
+	s->slot.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = s->pump.first_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.stat = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
 	s->cgroup.memory = s->cgroup.cpu = s->cgroup.cpuacct = s->cgroup.pids = -1;

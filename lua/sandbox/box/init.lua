@@ -222,7 +222,7 @@ function Box:begin_program(options, prepared, ahead)
   local plan = options_plan.program(self, options, prepared)
   local ok, message, code = programs.ask(self, plan)
   if not ok then return nil, message, code end
-  plan.quiet, plan.stdin_open, plan.spawn = true, prepared, prepared
+  plan.quiet, plan.stdin_open, plan.spawn, plan.prepared = true, prepared, prepared, prepared
   plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local argv, alone = programs.argv(self, plan)
@@ -256,7 +256,8 @@ function Box:lease(job, plan, past)
   end
   past.started = true
   tell(self, true)
-  job:lease(plan, exec.lease(plan), loaders.encode(plan.code, plan.code_argv), plan.input)
+  local code_bytes = loaders.encode(plan.code, plan.code_argv)
+  job:lease(plan, exec.lease(plan, job.said == loaders.APART and #code_bytes or 0), code_bytes, plan.input)
   local r, raised
   r, message, code, raised = finish(self, job)
   if r and plan.collect then self:collect_into(r, plan.collect) end

@@ -33,8 +33,9 @@ local function capability_mask(names)
   return ("%.0f"):format(mask)
 end
 
--- gVisor's control.ExecArgs. Null capabilities would be all there are.
-local function exec_args(plan, argv, direct)
+-- gVisor's control.ExecArgs. A prepared program has its code on 3 and its word on 4; our helper's is the last (the oldest build counts
+-- them itself). Null capabilities would be all there are.
+local function exec_args(plan, argv, direct, prepared)
   local mask, groups = capability_mask(plan.capabilities), {}
   for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
   local function list(strings)
@@ -47,7 +48,7 @@ local function exec_args(plan, argv, direct)
     .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
     direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
     table.concat(groups, ","), mask, mask, mask, mask, mask,
-    direct and "[0,1,2]" or "[0,1,2,3]", oci.BOX)
+    "[0,1,2" .. (prepared and ",3,4" or "") .. (direct and "]" or prepared and ",5]" or ",3]"), oci.BOX)
 end
 
 -- The same as OCI has it, for `runsc exec --process`.
@@ -84,11 +85,12 @@ function M.exec(plan, box, argv, pid, direct, alone)
   p:add("tell_space", limits.tell_space(box.plan, box.rt))
   p:add("whole_box", box.single)
   p:add("direct", direct and not box.cli)
+  p:add("prepared", plan.prepared and not box.cli)
   p:add("alone", alone)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   local who = starts_as(plan, argv)
-  local config = box.cli and oci_process(who, argv) or exec_args(who, argv, direct)
+  local config = box.cli and oci_process(who, argv) or exec_args(who, argv, direct, plan.prepared)
   if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
   return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end
@@ -122,9 +124,11 @@ end
 
 --- A prepared program's own limits, for its lease.
 -- @tparam table plan
+-- @int code how many bytes of what it is fed go to its descriptor for code
 -- @treturn string
-function M.lease(plan)
+function M.lease(plan, code)
   local p = wire.new()
+  p:add("code", code)
   for _, name in ipairs{ "timeout", "cpu_time", "output" } do p:add(name, plan.limits[name] or 0) end
   p:add("output_kill", plan.limits.output_kill)
   local bytes = p:bytes()

@@ -472,7 +472,8 @@ end
 --- For pools: whether the program has said that it is ready, a line on stdout, which is taken away.
 -- @treturn boolean
 function Job:take_line()
-  if not self.streams.stdout:all():find("\n", 1, true) then return false end
+  self.said = self.streams.stdout:all():match "^([^\n]*)\n"
+  if not self.said then return false end
   self.streams.stdout = streams.new()
   return true
 end
