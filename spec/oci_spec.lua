@@ -123,7 +123,10 @@ describe("request", function()
     ["/data/f"] = node("file", "644"),
   }
   local core = {
-    stat = function(p) return tree[p] end, lstat = function(p) return tree[p] end,
+    stat = function(p) return tree[p] end,
+    kind = function(p)
+      if tree[p] then return tree[p].type, tree[p].mode end
+    end,
     realpath = function(p) return p == "/bin" and "/usr/bin" or p end,
     readdir = function() return { "passwd", "python3", "shadow", "hosts" } end,
   }
@@ -143,25 +146,35 @@ describe("request", function()
     assert.are.equal("passwd shadow ", top(host_layout.of(core, "host")))
   end)
 
-  it("looks through /etc once a second, and at what it found there every time", function()
-    local now, looked = 100, 0 -- it is listed twice each time
-    local clocked = setmetatable({
-      now = function() return now end,
+  it("looks through /etc when that has changed, and at what it found there every time", function()
+    local looked, names, dir = 0, { "python3" }, { dev = 1, ino = 2, mtime = 100 } -- it is listed twice each time
+    local counting = setmetatable({
       readdir = function()
         looked = looked + 1
-        return looked <= 2 and { "python3" } or { "python3", "perl" }
+        return names
       end,
-      lstat = function(p) return p == "/etc/perl" and node("directory", "755") or tree[p] end,
+      stat = function(p)
+        if p == "/etc" then return dir end
+        return tree[p]
+      end,
+      kind = function(p)
+        if p == "/etc/perl" then return "directory", tonumber("755", 8) end
+        return core.kind(p)
+      end,
     }, { __index = core })
-    local function binds() return table.concat(host_layout.of(clocked, "none").bind, " ") end
+    local function binds() return table.concat(host_layout.of(counting, "none").bind, " ") end
     assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
     tree["/etc/python3"] = node("directory", "750")
-    now = 100.9
     assert.are.equal("/usr /lib /etc/alternatives", binds())
     tree["/etc/python3"] = node("directory", "755")
-    now = 101.5
+    assert.are.equal(2, looked)
+    names, dir = { "python3", "perl" }, { dev = 1, ino = 2, mtime = 100.001 }
     assert.are.equal("/usr /lib /etc/alternatives /etc/perl /etc/python3", binds())
     assert.are.equal(4, looked)
+    dir = { dev = 1, ino = 2, mtime = os.time() } -- it may change again at what its clock takes for the same time
+    binds()
+    names = { "python3" }
+    assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
   end)
 
   it("says all that the supervisor must know", function()

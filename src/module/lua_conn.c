@@ -14,6 +14,9 @@
 
 #define CONN "sandbox.conn"
 #define READ_MAX (1024u * 1024u)
+/* Of one recv: at first what most runs say, then as much as a socket may hold. */
+#define READ_FIRST (16u * 1024u)
+#define READ_MORE (256u * 1024u)
 /* A frame that is being received and all that a full socket held behind it. */
 #define IN_MAX (4u * 1024u * 1024u)
 #define OUT_MAX (1024u * 1024u * 1024u)
@@ -51,7 +54,9 @@ void lua_conn_shut(struct conn *c)
 	/* close alone would leave the supervisor running while a forked child holds a copy. */
 	if (fd >= 0 && c->owner == getpid())
 		(void)shutdown(fd, SHUT_RDWR);
-	sbx_fd_close(&c->fd);
+	if (fd >= 0)
+		(void)close(fd);
+	c->fd = SBX_FD_NONE;
 	sbx_buf_destroy(&c->in);
 	sbx_buf_destroy(&c->out);
 }
@@ -166,14 +171,15 @@ static int conn_queued(lua_State *L)
 static int conn_recv(lua_State *L)
 {
 	struct conn *c = check_conn(L);
-	size_t got = 0;
+	size_t got = 0, room = READ_FIRST;
+	int fd = c->own && !c->closed && !c->eof ? sbx_fd_get(&c->fd) : -1;
 
 	while (c->own && !c->closed && !c->eof && got < READ_MAX) {
-		unsigned char *to = sbx_buf_room(&c->in, 256 * 1024, IN_MAX);
+		unsigned char *to = sbx_buf_room(&c->in, room, IN_MAX);
 
 		if (!to)
 			break;	/* what is there must be taken first */
-		ssize_t n = recv(sbx_fd_get(&c->fd), to, 256 * 1024, MSG_DONTWAIT);
+		ssize_t n = recv(fd, to, room, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -185,6 +191,9 @@ static int conn_recv(lua_State *L)
 		}
 		sbx_buf_add(&c->in, (size_t)n);
 		got += (size_t)n;
+		if ((size_t)n < room)	/* all that there was: an end will be told of by the next look */
+			break;
+		room = READ_MORE;
 	}
 	if (!got && (c->eof || c->closed))
 		lua_pushnil(L);

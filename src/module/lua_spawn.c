@@ -215,12 +215,13 @@ static int zygote_serves(lua_State *L)
 	return 1;
 }
 
-/* zygote:closed() -> whether it has been, or its descriptor taken away: it is to be replaced. */
+/* zygote:closed() -> whether it has been: it is to be replaced. core.spawn closes one that does not serve the caller, or whose descriptor
+ * was taken away. */
 static int zygote_closed(lua_State *L)
 {
 	struct sbx_zygote *z = luaL_checkudata(L, 1, ZYGOTE);
 
-	lua_pushboolean(L, sbx_fd_get(&z->fd) < 0 || z->owner.pid != getpid());
+	lua_pushboolean(L, z->fd.number < 0 || z->owner.pid != getpid());
 	return 1;
 }
 

@@ -7,14 +7,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <math.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -70,6 +73,18 @@ static int sys_stat(lua_State *L)
 static int sys_lstat(lua_State *L)
 {
 	return push_stat(L, AT_SYMLINK_NOFOLLOW);
+}
+
+/* core.kind(path, whether not to follow a link) -> type and permissions, or nothing: where much is looked at, and no more is asked. */
+static int sys_kind(lua_State *L)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, lua_util_path(L, 1), &st, lua_toboolean(L, 2) ? AT_SYMLINK_NOFOLLOW : 0) < 0)
+		return 0;
+	lua_pushstring(L, type_of(st.st_mode));
+	lua_pushinteger(L, (lua_Integer)(st.st_mode & 07777));
+	return 2;
 }
 
 static int sys_realpath(lua_State *L)
@@ -294,6 +309,22 @@ static int sys_getuid(lua_State *L)
 	return 1;
 }
 
+/* core.privileges() -> effective capabilities in hexadecimal, as /proc has them; whether no_new_privs is set; whether there is a seccomp filter.
+ * /proc/self/status would be all that and more, and is made anew at each read. */
+static int sys_privileges(lua_State *L)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+	char text[17];
+
+	(void)syscall(SYS_capget, &head, data);
+	(void)snprintf(text, sizeof(text), "%08x%08x", data[1].effective, data[0].effective);
+	lua_pushstring(L, text);
+	lua_pushboolean(L, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+	lua_pushboolean(L, prctl(PR_GET_SECCOMP) == 2);
+	return 3;
+}
+
 static int sys_getenv_secure(lua_State *L)
 {
 	lua_pushstring(L, secure_getenv(lua_util_path(L, 1)));
@@ -374,10 +405,10 @@ static int sys_pollv(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
+	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "kind", sys_kind }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
 	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "reader", sys_reader }, { "rename", sys_rename }, { "unlink", sys_unlink },
 	{ "rmdir", sys_rmdir }, { "write_file", sys_write_file }, { "now", sys_now }, { "random_hex", sys_random_hex },
-	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
+	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "privileges", sys_privileges }, { "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
 };
 
 void lua_sys_register(lua_State *L)

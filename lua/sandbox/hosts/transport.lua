@@ -11,7 +11,7 @@ local WEAK = { __mode = "k" }
 local OWN = {} -- a scheduler of the caller's, which nobody can tell anything
 
 -- The usual transport: a descriptor of our own.
-local Descriptor = {}
+local Descriptor = { pollable = true } -- it can be looked at without waiting
 Descriptor.__index = Descriptor
 
 function Descriptor:fd() return self.conn:fd() end
@@ -50,6 +50,7 @@ end
 
 --- Lets those that wait look again.
 function Descriptor:wake()
+  if next(self.waiting) == nil then return end
   local fd, hosts = self.conn:fd(), {}
   for _, host in pairs(self.waiting) do hosts[host] = true end
   for host in pairs(hosts) do
@@ -67,10 +68,10 @@ end
 
 function Descriptor:close()
   if self.conn:owned() then -- a forked copy has the parent's epoll
-    local fd = self.conn:fd()
     self:wake()
     -- A caller's own loop may have polled it.
-    if fd and package.loaded.cqueues then require("sandbox.hosts.cqueues").forget(fd) end
+    local fd = package.loaded.cqueues and self.conn:fd()
+    if fd then require("sandbox.hosts.cqueues").forget(fd) end
   end
   self.conn:close()
 end

@@ -36,19 +36,23 @@ local private = {
 -- Below names that stay.
 local nested = { "ssl/private", "ssl/certs/private", "pki/tls/private", "pki/nssdb", "ca-certificates/private" }
 
--- Most are no patterns: those are looked up.
-local exact, patterns = {}, {}
+-- Most are no patterns: those are looked up. Of the others, those that begin with a letter are asked of names that do.
+local exact, patterns = {}, { any = {} }
 for _, pattern in ipairs(private) do
-  local plain = pattern:gsub("%%(.)", "%1")
-  if pattern:gsub("%%.", ""):find "[.*]" then patterns[#patterns + 1] = "^" .. pattern .. "$" else exact[plain] = true end
+  local plain, first = pattern:gsub("%%(.)", "%1"), pattern:match "^%a" or "any"
+  patterns[first] = patterns[first] or {}
+  if pattern:gsub("%%.", ""):find "[.*]" then table.insert(patterns[first], "^" .. pattern .. "$") else exact[plain] = true end
 end
 
-local function is_private(name)
-  if exact[name] then return true end
-  for _, pattern in ipairs(patterns) do
+local function fits(name, list)
+  for _, pattern in ipairs(list or {}) do
     if name:find(pattern) then return true end
   end
   return false
+end
+
+local function is_private(name)
+  return exact[name] or fits(name, patterns[name:sub(1, 1)]) or fits(name, patterns.any)
 end
 M.is_private = is_private
 

@@ -22,24 +22,27 @@ local function holds(set, name)
   return math.floor(value / 2 ^ (number % 4)) % 2 == 1
 end
 
+local maps = {} -- by user namespace, whose map of ids is written once
+
 --- The place that this process is in.
 -- @tparam table core
 -- @func[opt] reader of files below /proc, for tests
--- @treturn table { uid=, caps=, seccomp=, no_new_privs=, initial=, ids=, apparmor=, has = function(name) }: `seccomp`, a filter is in force;
--- `initial`, no user namespace around us; `ids`, how many uids there are in it
+-- @treturn table { uid=, caps=, seccomp=, no_new_privs=, initial=, ids=, apparmor=, namespace=, has = function(name) }: `seccomp`, a filter is in
+-- force; `initial`, no user namespace around us; `ids`, how many uids there are in it
 function M.here(core, reader)
   reader = reader or read
-  local status, map = reader "/proc/self/status" or "", reader "/proc/self/uid_map" or ""
-  local function field(name) return status:match("\n" .. name .. ":%s+(%S+)") or "0" end
+  local caps, no_new_privs, seccomp = core.privileges()
+  local ns = core.stat "/proc/self/ns/user"
+  ns = ns and ns.ino or 0
+  local map = maps[ns] or reader "/proc/self/uid_map" or ""
+  if ns ~= 0 and map ~= "" then maps = { [ns] = map } end
   local ids, first = 0, map:match "^%s*0%s+0%s+4294967295"
   for count in map:gmatch "%d+%s+%d+%s+(%d+)" do ids = ids + tonumber(count) end
   local profile = (reader "/proc/self/attr/apparmor/current" or ""):match "^[^%z\n]+"
   if profile and profile:find "^unconfined" then profile = nil end
-  local caps = field "CapEff"
   return {
-    uid = core.getuid(), caps = caps, seccomp = field "Seccomp" == "2", no_new_privs = field "NoNewPrivs" == "1",
-    initial = first ~= nil or map == "", ids = ids, apparmor = profile,
-    has = function(name) return holds(caps, name) end,
+    uid = core.getuid(), caps = caps, seccomp = seccomp, no_new_privs = no_new_privs, initial = first ~= nil or map == "", ids = ids, apparmor = profile,
+    namespace = ns, has = function(name) return holds(caps, name) end,
   }
 end
 
@@ -61,12 +64,10 @@ end
 
 --- By what a trial's outcome is remembered: whoever has other credentials, or is elsewhere, tries anew.
 -- @tparam table place
--- @tparam table core
 -- @treturn string
-function M.key(place, core)
-  local ns = core.stat "/proc/self/ns/user"
+function M.key(place)
   return ("uid%.0f %s%s%s%s ns%.0f"):format(place.uid, place.caps, place.seccomp and " seccomp" or "", place.no_new_privs and " nnp" or "",
-    place.apparmor and " apparmor" or "", ns and ns.ino or 0)
+    place.apparmor and " apparmor" or "", place.namespace)
 end
 
 return M

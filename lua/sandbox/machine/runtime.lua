@@ -309,7 +309,7 @@ end
 -- The way and the platform that boot: remembered for this binary, these credentials and this boot of the machine, else tried.
 local function settle(env, rt, known, key, found)
   boot_id = boot_id or read_first("/proc/sys/kernel/random/boot_id", "^(%S+)") or "?"
-  local slot = ("%s %s %s %s"):format(rt.platform, tostring(env.options.rootless), privilege.key(found.place, env.core), boot_id)
+  local slot = ("%s %s %s %s"):format(rt.platform, tostring(env.options.rootless), privilege.key(found.place), boot_id)
   local function recall(entry)
     local platform, way = tostring(type(entry.platforms) == "table" and entry.platforms[slot]):match "^(%l+) (%l+)$"
     if not platform or rt.platform ~= "auto" and rt.platform ~= platform then return nil end

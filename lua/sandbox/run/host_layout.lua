@@ -21,21 +21,26 @@ local parts = { "/var/lib/ghc", "/var/lib/texmf", "/var/lib/tex-common", "/var/l
                 "/var/cache/fontconfig", "/var/cache/dictionaries-common" }
 local top = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" }
 
-local function world_readable(st)
-  return st and st.mode % 8 >= 4
+local function is_readable(core, path)
+  local kind, mode = core.kind(path)
+  return kind == "file" and mode % 8 >= 4
 end
 
-local function open_directory(st)
-  return st and st.type == "directory" and st.mode % 8 >= 5
+-- `own`: a link to one is none.
+local function is_open(core, path, own)
+  local kind, mode = core.kind(path, own)
+  return kind == "directory" and mode % 8 >= 5
 end
 
--- The names in /etc that fit, and those that are private, remembered for a moment: to look through all of it takes longer than the
--- rest of a request. What may be done with each is asked every time.
-local FRESH = 1
-local etc_names_cache = {}
+-- The names in /etc that fit, and those that are private, remembered as long as the directory is the same: to look through all of it takes
+-- longer than the rest of a request. What may be done with each is asked every time. A directory that has just changed may do so again
+-- within the same tick of the clock that its time is from.
+local TICK = 2
+local remembered = {}
 local function etc_names(core)
-  local now = core.now and core.now()
-  if now and etc_names_cache.core == core and now - etc_names_cache.at < FRESH then return etc_names_cache.names, etc_names_cache.hidden end
+  local st = core.stat "/etc" or {}
+  local key = st.mtime and os.time() - st.mtime > TICK and ("%.0f:%.0f %.9f"):format(st.dev, st.ino, st.mtime)
+  if key and remembered.key == key and remembered.core == core then return remembered.names, remembered.hidden end
   local names, hidden = {}, etc.hidden(core)
   for _, name in ipairs(core.readdir("/etc") or {}) do
     for _, pattern in ipairs(etc_patterns) do
@@ -46,25 +51,23 @@ local function etc_names(core)
     end
   end
   table.sort(names)
-  if now then etc_names_cache = { core = core, at = now, names = names, hidden = hidden } end
+  remembered = { core = core, key = key, names = names, hidden = hidden }
   return names, hidden
 end
 
 local function add_etc(core, out, network)
   for _, path in ipairs(etc_files) do
-    local st = core.stat(path)
-    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
+    if is_readable(core, path) then out.etc[#out.etc + 1] = path end
   end
   for _, path in ipairs(network == "host" and network_files or {}) do
-    local st = core.stat(path)
-    if st and st.type == "file" and world_readable(st) then out.etc[#out.etc + 1] = path end
+    if is_readable(core, path) then out.etc[#out.etc + 1] = path end
   end
   for _, path in ipairs(etc_directories) do
-    if open_directory(core.stat(path)) then out.bind[#out.bind + 1] = path end
+    if is_open(core, path) then out.bind[#out.bind + 1] = path end
   end
   local names, hidden = etc_names(core)
   for _, name in ipairs(names) do
-    if open_directory(core.lstat("/etc/" .. name)) then out.bind[#out.bind + 1] = "/etc/" .. name end
+    if is_open(core, "/etc/" .. name, true) then out.bind[#out.bind + 1] = "/etc/" .. name end
   end
   for _, path in ipairs(hidden) do
     -- The host's own network comes with its names.
@@ -79,18 +82,18 @@ end
 function M.of(core, network)
   local out = { bind = { "/usr" }, symlink = {}, etc = {}, etc_hide = {} }
   for _, path in ipairs(top) do
-    local st = core.lstat(path)
-    local real = st and st.type == "link" and core.realpath(path)
+    local kind = core.kind(path, true)
+    local real = kind == "link" and core.realpath(path)
     if real and real:sub(1, 5) == "/usr/" then
       out.symlink[#out.symlink + 1] = path .. " " .. real:sub(2)
-    elseif st and (st.type == "directory" or real) then
+    elseif kind == "directory" or real then
       out.bind[#out.bind + 1] = path
     end
   end
   for _, path in ipairs(parts) do
-    if open_directory(core.lstat(path)) then out.bind[#out.bind + 1] = path end
+    if is_open(core, path, true) then out.bind[#out.bind + 1] = path end
   end
-  if open_directory(core.stat("/nix/store")) then out.bind[#out.bind + 1] = "/nix/store" end
+  if is_open(core, "/nix/store") then out.bind[#out.bind + 1] = "/nix/store" end
   add_etc(core, out, network)
   return out
 end

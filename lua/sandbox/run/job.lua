@@ -157,7 +157,7 @@ local function look_after(self, waited)
   local due = self.patience:due(core.now())
   if due == "ask" then
     self.transport:send("P", "")
-  elseif due and (waited or self.transport:fd()) then
+  elseif due and (waited or self.transport.pollable) then
     if not self.started then transports.renew() end -- who forked it may be what hangs
     lost(self, "the supervisor does not answer: it is stopped, or hangs")
   end
@@ -235,7 +235,7 @@ end
 -- Waits until condition(self) holds. true, or false when the deadline has passed. `call`: how callbacks are called; false: not by us.
 local function wait_until(self, condition, deadline, call)
   if call == nil then call = protected end
-  local looked, nap, waited = self.transport:fd() ~= nil, 0.001, false -- what has no descriptor is read by waiting for it only
+  local looked, nap, waited = self.transport.pollable, 0.001, false -- what has no descriptor is read by waiting for it only
   while true do
     self:take(waited)
     local mine = call and deliver(self, call)
@@ -420,7 +420,7 @@ end
 
 -- Whether a run is over whose output has not been read to the end, behind which its result waits: its runsc is gone by then.
 local function has_gone(self)
-  if not self.started and self.transport:fd() then self:step() end -- what a request of nginx's has is that one's to read
+  if not self.started and self.transport.pollable then self:step() end -- what a request of nginx's has is that one's to read
   if self.ended then return true end
   local pid = self.plan.mode == "run" and not self.plan.box and self.started and tonumber(self.started.pid)
   -- 0: a program in a box, of whose sandbox its supervisor knows no process.

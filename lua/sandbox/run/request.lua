@@ -255,7 +255,8 @@ function M.build(plan, rt, id, core)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
   local binds = M.pin(spec, run_dir)
-  local config = json.encode_spec(spec)
+  local foreign = plan.bundle or plan.spec or #plan.env == 0 -- in ours nothing is empty, nor too large
+  local config = foreign and json.encode_spec(spec) or json.encode(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   local p = wire.new()
   local process = type(spec.process) == "table" and spec.process or {}

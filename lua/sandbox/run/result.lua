@@ -56,14 +56,15 @@ end
 -- @treturn table
 function M.parse(bytes)
   local map = {}
-  for item in bytes:gmatch("([^%z]+)") do
-    local key, value = item:match("^([^=]*)=(.*)$")
-    if key then map[key] = value end
-  end
+  for key, value in bytes:gmatch "([^%z=]+)=([^%z]*)" do map[key] = value end
   return map
 end
 
-local limit_names = { "timeout", "cpu_time", "cpus", "memory", "pids", "output", "file_size", "disk", "inodes", "open_files", "stack", "address_space" }
+-- Names of limits, and the supervisor's keys for them.
+local limit_keys = {}
+for name in ("timeout cpu_time cpus memory pids output file_size disk inodes open_files stack address_space"):gmatch "%S+" do
+  limit_keys[#limit_keys + 1] = { name = name, hit = "hit." .. name, enforced = "enforced." .. name }
+end
 local flags = { timed_out = "timed_out", oom_killed = "oom_killed", cpu_exceeded = "cpu_exceeded", output_exceeded = "output_exceeded" }
 
 local function number(value)
@@ -79,11 +80,11 @@ end
 
 local function limits_of(x, plan)
   local out = {}
-  for _, name in ipairs(limit_names) do
-    local requested = plan.limits and plan.limits[name]
-    local hit = truth(x["hit." .. name])
+  for _, key in ipairs(limit_keys) do
+    local requested = plan.limits and plan.limits[key.name]
+    local hit = truth(x[key.hit])
     if not requested then hit = false end
-    out[name] = { requested = requested or nil, enforced_by = x["enforced." .. name], hit = hit }
+    out[key.name] = { requested = requested or nil, enforced_by = x[key.enforced], hit = hit }
   end
   return out
 end
