@@ -98,7 +98,7 @@ describe("a box", function()
     assert.equal("1024\n", assert(box:run{ "sh", "-c", "ulimit -n" }).stdout)
     r = assert(box:run{ "sh", "-c", "yes", limits = { output = "10K", output_kill = true } })
     assert.same({ "output_exceeded", 10240 }, { r.status, #r.stdout })
-    r = assert(box:run{ "sh", "-c", BOMB, limits = { timeout = 2 * env.slow } })
+    r = assert(box:run{ "sh", "-c", BOMB, limits = { timeout = 5 * env.slow } })
     assert.is_true(r.pids_exceeded)
     survives(r)
     local none, message, code = box:run{ "true", limits = { cpu_time = 1 } }
@@ -326,7 +326,7 @@ describe("a box's end", function()
 
   it("is not the end of a limit: what holds for the box is told of each program #cgroup", function()
     local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
-    local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.5 or 1, disk = "4M", pids = 5, timeout = 60 * env.slow } })
+    local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.2 or 1, disk = "4M", pids = 5, timeout = 60 * env.slow } })
     local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"
     local r = assert(box:run{ "python3", "-c", FILL })
     assert.same({ 1, "disk_exceeded", true, "tmpfs" }, { r.exit_code, env.flags_of(r), r.limits.disk.hit, r.limits.disk.enforced_by })

@@ -266,12 +266,12 @@ void sup_meter_memory(struct sup_meter *m)
 		look_for_sentry(m->runsc, m);
 	if (!m->sentry)
 		sup_meter_walk(m->runsc, look_for_sentry, m);
+	m->refused += !m->knows;
 	if (!m->sentry)
 		return;
 	uint64_t now = held(m), pages = m->bytes[SUP_METER_PAGES];
 
 	m->knows = m->knows || (m->known[SUP_METER_PAGES] && m->known[SUP_METER_HEAP]);
-
 	if (!m->baseline) {
 		m->baseline = true;
 		m->memory_base = now - (pages > PAGES_AT_START ? pages - PAGES_AT_START : 0);

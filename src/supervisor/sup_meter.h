@@ -28,6 +28,7 @@ struct sup_meter {
 	double kernel_due;	/* when there may be another */
 	bool baseline;
 	bool knows;		/* the guest's memory could be read, so that a limit can be held */
+	unsigned refused;	/* how often it was looked for before that */
 	bool known[SUP_METER_SOURCES];		/* by the last reading */
 	uint64_t bytes[SUP_METER_SOURCES];	/* then: what it held */
 	uint64_t memory_base, memory, memory_peak;

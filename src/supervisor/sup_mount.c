@@ -311,8 +311,8 @@ static int pin_source(const struct composition *c, size_t i)
 	int saved = errno;
 
 	(void)close(source);
-	if (!known)
-		return sup_error(c->e, "bad_rootfs", "mount source %s: neither a directory nor a regular file", path);
+	if (!known || (rc < 0 && saved == ENOENT))
+		return sup_error(c->e, "bad_rootfs", "mount source %s: %s", path, known ? "was taken away" : "neither a directory nor a regular file");
 	if (rc < 0)
 		return sup_error(c->e, "not_supported", "cannot bind %s: %s%s", path, strerror(saved),
 				 sup_refusal(SUP_REFUSED_MOUNT, saved, c->r->rootless, why));
