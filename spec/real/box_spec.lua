@@ -167,6 +167,26 @@ line"; printf y >'out/..odd'; (while :; do echo grow >>out/growing; done) & slee
     assert.is_true(job:wait().ok)
   end)
 
+  it("kills alone what has had its time while it stands still, and stands still after that", function()
+    local other = assert(box:spawn{ "sleep", "1000", limits = { timeout = false } })
+    local jobs = {}
+    for i = 1, 2 do
+      jobs[i] = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000 & while :; do echo >>spin; done", limits = { timeout = 1 } })
+      assert.equal("up\n", jobs[i]:read "stdout")
+    end
+    assert.is_true(box:pause())
+    for i = 1, 2 do assert.equal("timed_out", assert(jobs[i]:wait()).status) end
+    local _, _, code = box:run{ "true" }
+    assert.equal("paused", code)
+    local left = {}
+    for _, p in ipairs(assert(box:processes())) do left[#left + 1] = p.command end
+    assert.same({ "sleep" }, left)
+    assert.is_true(box:resume())
+    other:kill()
+    assert.equal("killed", other:wait().status)
+    assert.equal("alive\n", alive())
+  end)
+
   it("says at once that it is paused, whatever is to be started in it", function()
     assert.is_true(box:pause())
     local calls = {

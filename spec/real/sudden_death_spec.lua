@@ -110,6 +110,52 @@ describe("sudden death", function()
     assert.equal(0, sb:cleanup_stale())
   end)
 
+  -- The supervisors of programs in boxes: each holds a lock on its program's entry in the box's record.
+  local function holders()
+    local list = {}
+    for _, pid in ipairs(supervisors()) do
+      for _, fd in ipairs(core.readdir("/proc/" .. pid .. "/fdinfo") or {}) do
+        local file = io.open("/proc/" .. pid .. "/fdinfo/" .. fd, "rb")
+        local info = file and file:read "*a" or ""
+        if file then file:close() end
+        if info:find "OFDLCK" and (core.realpath("/proc/" .. pid .. "/fd/" .. fd) or ""):find "/programs$" then list[pid] = true end
+      end
+    end
+    return list
+  end
+
+  local function commands(box)
+    local n = {}
+    for _, p in ipairs(assert(box:processes())) do n[p.command] = (n[p.command] or 0) + 1 end
+    return n
+  end
+
+  it("of a program's supervisor: the program and all of its own die, the box and its others live, also where it stands still", function()
+    local box = assert(sb:start{})
+    local other = assert(box:spawn{ "sleep", "1000", limits = { timeout = false } })
+    for _, still in ipairs{ false, true } do
+      local known = holders()
+      local job = assert(box:spawn{ "sh", "-c", "(setsid tail -f /dev/null &) ; echo up; while :; do :; done", limits = { timeout = false } })
+      assert.equal("up\n", job:read "stdout")
+      if still then assert.is_true(box:pause()) end
+      local pid
+      for new in pairs(holders()) do pid = not known[new] and new or pid end
+      os.execute("kill -9 " .. assert(pid))
+      local r, _, code = job:wait()
+      assert.same({ nil, "supervisor_lost" }, { r, code })
+      job:close()
+      assert.is_true(env.eventually(function() local n = commands(box) return n.sleep == 1 and not n.sh and not n.tail end))
+      if still then
+        assert.same({ nil, "paused" }, { (select(1, box:run{ "true" })), (select(3, box:run{ "true" })) })
+        assert.is_true(box:resume())
+      end
+      assert.is_true(assert(box:run{ "true" }).ok)
+    end
+    assert.is_nil((other:wait(0)))
+    other:kill()
+    box:close()
+  end)
+
   it("of runsc: an error, never the guest's own end", function()
     local job = assert(sb:spawn{ "sh", "-c", "echo up; sleep 1000" })
     assert.equal("up\n", job:read "stdout")

@@ -17,6 +17,7 @@ void sup_exec_init(struct sup_exec *x, const struct sup_request *r, const struct
 {
 	memset(x, 0, sizeof(*x));
 	x->box = SUP_DIR_NONE;
+	x->programs = SUP_PROGRAMS_NONE;
 	x->wait = x->signal = SUP_CONTROL_NONE;
 	x->report = x->code = x->told = x->stats = x->runsc = x->keeper = -1;
 	x->request = r;
@@ -31,6 +32,8 @@ void sup_exec_destroy(struct sup_exec *x)
 		sup_cli_remove(&x->box, x->request);
 		sup_dir_relict(x->box.path);	/* a command of ours may have written there at the box's end */
 	}
+	sup_programs_leave(&x->programs);
+	sup_programs_close(&x->programs);
 	sup_dir_close(&x->box);
 	sup_control_close(&x->wait);
 	sup_control_close(&x->signal);
@@ -93,7 +96,7 @@ int sup_exec_attach(struct sup_exec *x, const struct sup_exec_way *way, struct s
 		x->stats = sup_stats_open(x->box.fd);
 		x->tree = sup_tree_open(x->box.fd);
 	}
-	if (!x->tree || !hold_box(x))
+	if (!x->tree || sup_programs_open(&x->programs, x->box.fd) < 0 || !hold_box(x))
 		return sup_error(e, "closed", "the box is gone");
 	if (sup_control_enter(r, way->user_namespace, e) < 0)
 		return -1;
@@ -105,6 +108,8 @@ int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const cha
 	if (sup_exec_attach(x, way, e) < 0)
 		return -1;
 	x->before = sup_stats_read(x->stats);
+	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract) < 0)
+		return sup_error(e, "system", "more than %d programs are at work in the box", SUP_PROGRAMS_SLOTS);
 	x->asked = way->start(x, arg, stdio, e) == 0;
 	return x->asked ? 0 : -1;
 }
@@ -112,8 +117,20 @@ int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const cha
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 {
 	x->way->serve(x, t, e);
-	if (x->pid)
+	if (x->pid) {
 		x->asked = false;
+		sup_programs_known(&x->programs, x->pid);
+	}
+	if (t->ended)
+		sup_programs_leave(&x->programs);
+}
+
+/* Whether a call is this one, of whatever object of gVisor's. */
+static bool calls(const struct sup_exec *x, const char *verb)
+{
+	const char *dot = strrchr(x->request->call, '.');
+
+	return dot && !strcmp(dot + 1, verb);
 }
 
 int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e)
@@ -122,7 +139,8 @@ int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e)
 
 	if (sup_exec_attach(x, &sup_exec_control, e) < 0)
 		return -1;
-	if (strcmp(method, "stats") != 0 && sup_control_send(&x->wait, method, arg, NULL, 0) < 0)
+	x->asked = strcmp(method, "stats") != 0 && (!calls(x, "Resume") || sup_programs_goes_on(&x->programs));
+	if (x->asked && sup_control_send(&x->wait, method, arg, NULL, 0) < 0)
 		return sup_error(e, "closed", "the box is gone: it does not take %.60s", method);
 	return 0;
 }
@@ -156,12 +174,16 @@ char *sup_exec_answer(struct sup_exec *x, struct sup_error *e)
 
 	if (!strcmp(method, "stats"))
 		return stats_text(x);
+	if (!x->asked)		/* it goes on already */
+		return strdup("null");
 	int rc = sup_control_receive(&x->wait, &reply);
 
 	if (rc < 0)
 		(void)sup_error(e, "closed", "the box is gone: no answer to %.60s", method);
 	else if (rc > 0 && sup_control_result(reply, &result, e) == 0)
 		text = strdup(result ? json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN) : "null");
+	if (text && calls(x, "Pause"))
+		sup_programs_stands(&x->programs);
 	json_object_put(result);
 	return text;
 }

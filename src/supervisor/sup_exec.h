@@ -13,6 +13,7 @@
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_error.h"
+#include "sup_programs.h"
 #include "sup_request.h"
 #include "sup_spawn.h"
 #include "sup_stats.h"
@@ -43,9 +44,11 @@ struct sup_exec {
 	int pid;			/* in the guest; 0: none yet */
 	bool asked;			/* it has been asked for, and has none yet: it may appear at any moment */
 	bool gone;			/* the box is */
+	bool lifted;			/* by us: a box that is to stand still runs, so that who is killed in it dies */
 	bool destroyed;			/* by us: the program could not be killed alone */
 	struct sup_stats before;	/* what the box had used at the program's start */
 	const struct sup_tree *tree;
+	struct sup_programs programs;	/* the box's record of them, with our entry */
 	const struct sup_request *request;
 	const struct sup_spawn *spawn;	/* for runsc's commands, where the control socket is not used */
 	pid_t command;			/* `runsc exec`, 0: none, -1: ended; the run kills and reaps it */
@@ -104,6 +107,12 @@ void sup_exec_signal(struct sup_exec *x, int signo);
 int sup_exec_target(const struct sup_exec *x, int signo);
 /* Kills the program with all its descendants and waits for its end; the box itself where that cannot be proved in time. */
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t);
+/*
+ * The box's supervisor, for an entry of its record that it has taken over: in a process of its own, the program's tree is killed as
+ * above. That process, whose end with 0 says that nothing is left; -1: none could be made.
+ */
+pid_t sup_exec_kill_orphan(const struct sup_programs *p, const struct sup_spawn *s, const struct sup_dir *box, const struct sup_tree *t,
+			   pid_t runsc);
 /* Turns what runsc said into the caller's error: some of it is the caller's mistake, and of a dying box all is its death. */
 void sup_exec_explain(const struct sup_exec *x, struct sup_error *e);
 /* Whether the box ends within so many milliseconds: that is seen a moment after what ran in it has ended. */

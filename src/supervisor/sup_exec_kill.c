@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,13 +72,29 @@ bool sup_exec_settle(const struct sup_exec *x, double seconds)
 	return true;
 }
 
+/* A box that its host has told to stand still must run for what is to die in it; no program of it is told of that. -1: as below. */
+static int lift(struct sup_exec *x, struct sup_control *c)
+{
+	if (!sup_programs_lift(&x->programs))
+		return 0;
+	x->lifted = true;
+	return sup_exec_control.hold(x, c, false);
+}
+
+static void lower(struct sup_exec *x, struct sup_control *c)
+{
+	if (x->lifted && !x->gone && sup_exec_control.hold(x, c, true) == 0 && !sup_programs_lower(&x->programs))
+		(void)sup_exec_control.hold(x, c, false);
+	x->lifted = false;
+}
+
 /* Kills what there is at the moment, in a box that stands still, so that nobody forks away; -1: the box does not answer, or not in time. */
 static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives, double limit)
 {
 	size_t at = 0;
 	int pid;
 
-	if (x->way->hold(x, c, true) < 0 || !sup_exec_settle(x, SETTLE_SECONDS))
+	if (lift(x, c) < 0 || x->way->hold(x, c, true) < 0 || !sup_exec_settle(x, SETTLE_SECONDS))
 		return -1;
 	if (program_lives && x->way->kill(x, c, x->pid) < 0)
 		return -1;
@@ -129,5 +146,59 @@ void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
 		return;
 	if (!x->pid || connect_to(x, &c) < 0 || !kill_all(x, t, &c))
 		destroy_box(x);
+	lower(x, &c);
 	sup_control_close(&c);
+}
+
+/* --- whose supervisor has died -------------------------------------------------------------------------------------------- */
+
+/* The trace tells of its end: nobody asks gVisor any more. */
+static void serve_orphan(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
+{
+	(void)e;
+	t->ended = t->ended || sup_tree_status(x->tree, x->pid, &t->status);
+}
+
+/* Whether nothing of it is left. What we hold beside is the box's supervisor's, and goes with this process. */
+static bool kill_orphan(struct sup_exec *x)
+{
+	struct sup_control c = SUP_CONTROL_NONE;
+	struct sup_error ignored = { .code = "" };
+	struct sup_trace t = { .ended = false };
+
+	serve_orphan(x, &t, &ignored);
+	if (t.ended)		/* what it left running is the box's, as with any program */
+		return true;
+	if (!x->pid || sup_control_enter(x->request, false, &ignored) < 0 || connect_to(x, &c) < 0 || !kill_all(x, &t, &c))
+		return false;
+	lower(x, &c);
+	return true;
+}
+
+pid_t sup_exec_kill_orphan(const struct sup_programs *p, const struct sup_spawn *s, const struct sup_dir *box, const struct sup_tree *t,
+			   pid_t runsc)
+{
+	const struct sup_programs_slot *slot = &p->map->slot[p->mine];
+	struct sup_request r = *s->request;
+	struct sup_spawn spawn = { .request = &r, .stdio = { -1, -1, -1 }, .nice = s->nice };
+	struct sup_exec_way way = slot->command ? sup_exec_command : sup_exec_control;
+	pid_t keeper = getpid(), pid = fork();
+	struct sup_exec x;
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);	/* we hold its host's connection and its lock as well */
+	r.box = box->path;
+	r.box_pid = (uint32_t)runsc;
+	r.abstract = slot->abstract;
+	r.rootless = false;	/* we are in its user namespace */
+	sup_exec_init(&x, &r, &spawn);
+	way.serve = serve_orphan;
+	x.way = &way;
+	x.tree = t;
+	x.programs = *p;
+	x.pid = slot->pid;
+	x.runsc = (int)syscall(SYS_pidfd_open, runsc, 0);
+	x.keeper = (int)syscall(SYS_pidfd_open, keeper, 0);
+	_exit(x.keeper < 0 || !kill_orphan(&x));
 }

@@ -98,7 +98,7 @@ static int prepare_box(struct sup_run *s)
 		return -1;
 	s->stats = sup_stats_make(s->dir.fd);
 	s->tree = s->stats < 0 ? NULL : sup_tree_make(s->dir.fd);
-	if (!s->tree)
+	if (!s->tree || sup_programs_make(&s->record, s->dir.fd) < 0)
 		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
 	return compose(s);
 }
@@ -227,12 +227,28 @@ static void limits(struct sup_run *s, double now)
 		meter(s, now);
 }
 
+/* A program whose supervisor has died does not live on. Where it cannot be killed alone, it dies with the box. */
+static void kill_orphans(struct sup_run *s)
+{
+	if (!s->killer && sup_programs_adopt(&s->record)) {
+		s->killer = sup_exec_kill_orphan(&s->record, &s->spawn, &s->dir, s->tree, s->child);
+		if (s->killer < 0)
+			sup_run_end(s, SUP_KILLED);
+	} else if (s->killer < 0) {
+		if (s->killer_status != 0)
+			sup_run_end(s, SUP_KILLED);
+		sup_programs_leave(&s->record);
+		s->killer = 0;
+	}
+}
+
 static void hold_box(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
 	if (!s->started)
 		return;
+	kill_orphans(s);
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
 		sup_run_end(s, SUP_IDLE);
 	/* The first process, and a helper at each program's side: others than the user's. */

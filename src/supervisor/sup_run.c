@@ -32,6 +32,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	s->stats = s->removed = -1;
 	sup_gofer_init(&s->gofer);
 	s->dir = SUP_DIR_NONE;
+	s->record = SUP_PROGRAMS_NONE;
 	s->slot.lock = s->place.fd = s->trace.listener = s->trace.conn = s->pump.in_fd = s->pump.first_fd = -1;
 	s->pump.out[0].fd = s->pump.out[1].fd = s->meter.memfd = s->meter.statm = s->meter.stat = s->meter.pidfd = -1;
 	s->child_stdio[0] = s->child_stdio[1] = s->child_stdio[2] = -1;
@@ -139,6 +140,11 @@ bool sup_run_reap(struct sup_run *s)
 			s->exec.command_status = status;
 			continue;
 		}
+		if (pid == s->killer) {
+			s->killer = -1;
+			s->killer_status = status;
+			continue;
+		}
 		if (is_tool(s, pid))
 			continue;
 		sup_net_reaped(&s->net, pid);
@@ -164,6 +170,8 @@ void sup_run_teardown(struct sup_run *s)
 		(void)kill(s->child, SIGKILL);
 	if (s->exec.command > 0)
 		(void)kill(s->exec.command, SIGKILL);
+	if (s->killer > 0)
+		(void)kill(s->killer, SIGKILL);
 	sup_net_destroy(&s->net);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -183,6 +191,7 @@ void sup_run_teardown(struct sup_run *s)
 		(void)close(s->stats);
 	s->stats = -1;
 	sup_gofer_close(&s->gofer);
+	sup_programs_close(&s->record);
 	sup_tree_close(s->tree);
 	s->tree = s->trace.tree = NULL;
 }
