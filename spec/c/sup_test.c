@@ -22,6 +22,7 @@
 #include "sup_judge.h"
 #include "sup_log.h"
 #include "sup_path.h"
+#include "sup_programs.h"
 #include "sup_pump.h"
 #include "sup_request.h"
 #include "sup_slot.h"
@@ -378,6 +379,37 @@ static void test_pump_end(void)
 		close(child[i]);
 }
 
+/* An entry is its supervisor's until that ends, and then the box's. */
+static void test_programs(void)
+{
+	char dir[] = "/tmp/sbx-programs-XXXXXX", path[64];
+	int run = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct sup_programs box, a, b;
+
+	CHECK("the record is shared", !sup_programs_make(&box, run) && !sup_programs_open(&a, run) && !sup_programs_open(&b, run));
+	CHECK("two programs have two entries", !sup_programs_enter(&a, false, false) && !sup_programs_enter(&b, true, false) && a.mine != b.mine);
+	sup_programs_known(&b, 7);
+	CHECK("none is an orphan", !sup_programs_adopt(&box));
+	int mine = b.mine;
+
+	sup_programs_close(&b);
+	CHECK("one is", sup_programs_adopt(&box) && box.mine == mine && box.map->slot[mine].pid == 7 && box.map->slot[mine].command);
+	sup_programs_leave(&box);
+	sup_programs_leave(&a);
+	CHECK("no more", !sup_programs_adopt(&box) && !sup_programs_enter(&a, false, false));
+	sup_programs_close(&a);
+	sup_programs_stands(&box);
+	CHECK("one lifts it, and lowers it", sup_programs_lift(&box) && !sup_programs_lift(&box) && sup_programs_lower(&box));
+	CHECK("a host that lets it go on meanwhile need not", sup_programs_lift(&box) && !sup_programs_goes_on(&box) && !sup_programs_lower(&box));
+	sup_programs_stands(&box);
+	CHECK("else it must, once", sup_programs_goes_on(&box) && !sup_programs_goes_on(&box));
+	sup_programs_close(&box);
+	close(run);
+	(void)snprintf(path, sizeof(path), "%s/programs", dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
 /* Who comes from which program, however its parents end. */
 static void test_tree(void)
 {
@@ -631,6 +663,7 @@ int main(void)
 	test_trace_flood();
 	test_paths();
 	test_slots();
+	test_programs();
 	test_tree();
 	test_control();
 	test_control_bounds();
