@@ -63,6 +63,7 @@
 ---@field bytes_in integer to the guest
 ---@field bytes_out integer
 ---@field exceeded integer refused because there were as many as may be
+---@field held number seconds for which bytes had to wait for their bandwidth
 ---@field lost integer events that are not told
 ---@field events sandbox.NetworkEvent[]
 ---@field failed string? why the network ended before the run
@@ -320,8 +321,8 @@
 ---@field cpu_time number? seconds, measured as the limit measures; nil where the machine cannot tell
 ---@field peak_memory integer? bytes, the same
 ---@field peak_pids integer? tasks that lived at once, the same
----@field network sandbox.NetworkReport? `{ connections=, refused=, bytes_in=, bytes_out=, exceeded=, lost=, events=, failed= }` where the guest had a network of its own: see [Network](#network)
----@field network_exceeded boolean? whether a connection was refused because there were as many as may be; nil without a network of its own
+---@field network sandbox.NetworkReport? `{ connections=, refused=, bytes_in=, bytes_out=, exceeded=, held=, lost=, events=, failed= }` where the guest had a network of its own: see [Network](#network)
+---@field network_exceeded boolean? whether a connection was refused because there were as many as may be, or bytes had to wait for their bandwidth; nil without a network of its own
 ---@field id string the run's name
 ---@field runtime sandbox.Runtime `{ runsc=, platform=, rootless=, cgroup=, cgroup_reason= }`; `runsc` is what the binary says of itself, `"unknown"` for one built without a version; `cgroup_reason` says why there is none and how to mend it
 

@@ -13,6 +13,20 @@ def echo(c):
         c.sendall(data)
     c.sendall(b"bye")
     c.close()
+def curt(): # says its word and its end, then hears all of the other's, and gives that to whoever comes next
+    t = socket.create_server(("127.0.0.1", 8082))
+    heard = b"bye"
+    while True:
+        c, _ = t.accept()
+        c.sendall(heard)
+        c.shutdown(socket.SHUT_WR)
+        heard = b""
+        while True:
+            data = c.recv(65536)
+            if not data: break
+            heard += data
+        c.close()
+threading.Thread(target=curt, daemon=True).start()
 while True:
     c, _ = s.accept()
     threading.Thread(target=echo, args=(c,), daemon=True).start()
@@ -44,6 +58,27 @@ describe("ways into a box", function()
     assert.are.equal("llo", stream:read())
     stream:close_write()
     assert.are.equal("bye", (read_all(stream)))
+    stream:close()
+  end)
+
+  it("go on being written after the other has ended its side", function()
+    local stream = assert(box:connect(8082, 60))
+    assert.are.equal("bye", (read_all(stream)))
+    assert.is_nil((stream:read()))
+    for i = 1, 3 do assert(stream:write("after " .. i .. "\n")) end
+    stream:close_write()
+    local next_one = assert(box:connect(8082))
+    assert.are.equal("after 1\nafter 2\nafter 3\n", (read_all(next_one)))
+    stream:close()
+    next_one:close()
+  end)
+
+  it("end as a program's stdout does, while the program goes on", function()
+    local stream = assert(box:stream{ "python3", "-c", "import os,sys\nos.write(1,b'said')\nos.close(1)\nopen('/tmp/heard','w').write(sys.stdin.read())" })
+    assert.are.equal("said", (read_all(stream)))
+    assert(stream:write "more")
+    stream:close_write()
+    assert.is_true(h.eventually(function() return box:run{ "cat", "/tmp/heard" }.stdout == "more" end))
     stream:close()
   end)
 

@@ -15,7 +15,11 @@ NAMES = {
     "echo.test": [ADDRESS], "www.echo.test": [ADDRESS], "loop.test": ["127.0.0.1"], "meta.test": ["169.254.169.254"], "private.test": ["10.0.0.1"],
     "public.test": ["93.184.216.34"], "mixed.test": ["10.0.0.1", "93.184.216.34"], "many.test": ["10.0.%d.%d" % (i // 250, i % 250 + 1) for i in range(25)],
 }
-SIX = {"six.test": ["::1"], "mapped.test": ["::ffff:127.0.0.1"]}
+NAMES.update({"inner.test": ["127.0.0.2"], "alias.test": ["127.0.0.2"], "zero.test": ["0.0.0.0"], "cast.test": ["224.0.0.1"], "edge.test": ["198.18.0.3"],
+              "bad.echo.test": [ADDRESS], "guest.test": ["198.18.0.2"], "rebind.test": ["127.0.0.2"]})
+SIX = {"six.test": ["::1"], "mapped.test": ["::ffff:127.0.0.1"], "mapped2.test": ["::ffff:127.0.0.2"], "ula.test": ["fd00::1"], "nat64.test": ["64:ff9b::7f00:2"]}
+ALIASES = {"alias.test": b"\5inner\4test\0"}  # a name that is another's
+FIRST = {"rebind.test": ["192.31.196.1"]}  # what is said only once, and is good for no time
 
 
 def answer(packet):
@@ -33,11 +37,18 @@ def answer(packet):
         return b"\xff\xff\x81\x80\0\1\0\1\0\0\0\0" + question + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1"
     if name == "garbage.test":
         return packet[:2] + b"\x81\x80\0\1\xff\xff\0\0\0\0" + question + b"\xc0\x0c" * 8
+    found = FIRST.pop(name, None) if kind == 1 else None
+    if found:
+        return packet[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + question + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(found[0])
     found = NAMES.get(name, []) if kind == 1 else SIX.get(name, []) if kind == 28 else []
     code = 0 if name in NAMES or name in SIX else 3
     records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, 4 if kind == 1 else 16)
                        + socket.inet_pton(socket.AF_INET if kind == 1 else socket.AF_INET6, a) for a in found)
-    return packet[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question + records
+    if name in ALIASES and found:
+        other = ALIASES[name]
+        records = b"\xc0\x0c" + struct.pack(">HHIH", 5, 1, 60, len(other)) + other + b"".join(
+            other + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(a) for a in found)
+    return packet[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found) + (name in ALIASES and len(found) > 0), 0, 0) + question + records
 
 
 def dns(sock):
@@ -72,8 +83,8 @@ def rude(conn):
     conn.close()
 
 
-def serve(handler):
-    server = socket.create_server((ADDRESS, 0), backlog=256)
+def serve(handler, address=ADDRESS, port=0):
+    server = socket.create_server((address, port), backlog=256, family=socket.AF_INET6 if ":" in address else socket.AF_INET)
 
     def loop():
         while True:
@@ -101,7 +112,14 @@ def main():
     threading.Thread(target=dns, args=(names,), daemon=True).start()
     web = http.server.ThreadingHTTPServer((ADDRESS, 0), Quiet)
     threading.Thread(target=web.serve_forever, daemon=True).start()
-    print("dns=%d echo=%d mute=%d rude=%d http=%d" % (names.getsockname()[1], serve(echo), serve(mute), serve(rude), web.server_address[1]), flush=True)
+    echoes = serve(echo)
+    # The same port at other addresses of the loopback, so that what gets there is seen.
+    for other in ("127.0.0.2", "::1"):
+        try:
+            serve(echo, other, echoes)
+        except OSError:
+            pass
+    print("dns=%d echo=%d mute=%d rude=%d http=%d" % (names.getsockname()[1], echoes, serve(mute), serve(rude), web.server_address[1]), flush=True)
     sys.stdin.read()
     os._exit(0)
 

@@ -98,8 +98,7 @@ static int relay(int fd)
 
 		(void)fcntl(which, F_SETFL, fcntl(which, F_GETFL) | O_NONBLOCK);
 	}
-	/* The end of a pipe is told to nobody but by our own: when the server has said all, that is the end. */
-	while (outward.out >= 0) {
+	while (outward.out >= 0 || inward.out >= 0) {
 		struct pollfd p[] = {
 			{ .fd = inward.len ? -1 : inward.in, .events = POLLIN }, { .fd = inward.len ? inward.out : -1, .events = POLLOUT },
 			{ .fd = outward.len ? -1 : outward.in, .events = POLLIN }, { .fd = outward.len ? outward.out : -1, .events = POLLOUT },

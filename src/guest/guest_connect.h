@@ -7,7 +7,7 @@
 
 /*
  * Connects to 127.0.0.1:port, or ::1 where nobody answers there, trying again for so many milliseconds while it is refused; then
- * says "+" and carries bytes both ways, what comes from stdin to its own end, until the server has ended its side. 0: it has; 1: nobody answered; 2: the connection broke.
+ * says "+" and carries bytes both ways, each to its own end. 0: both have ended; 1: nobody answered; 2: the connection broke.
  */
 int guest_connect(unsigned port, unsigned milliseconds);
 

@@ -2,11 +2,11 @@
 #include "net_forward.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,8 +16,9 @@
 #define PIECES 4u		/* pieces a direction and turn, so that one connection holds up no other */
 #define ACCEPTS 32u		/* connections a turn */
 #define CONNECT_SECONDS 15.0
-#define LOOK_SECONDS 5.0	/* how long the host's own addresses are believed */
 #define REFILL_MS 10
+#define REST_SECONDS 0.1
+#define DESCRIPTORS_ELSE 104u	/* c-ares', those of TCP questions, the list of addresses, ours */
 
 /* One direction. Bytes wait in a buffer that exists while there are any. */
 struct way {
@@ -94,35 +95,9 @@ static void refuse(struct net_connection *c, net_verdict why, const struct in6_a
 
 /* Judging --------------------------------------------------------------------------------------------------------------- */
 
-static void look_up_own(struct net_forward *f)
-{
-	struct ifaddrs *list;
-
-	if (f->looked > 0 && sbx_time_now() < f->looked + LOOK_SECONDS)
-		return;
-	if (getifaddrs(&list) < 0)
-		return;
-	f->looked = sbx_time_now();
-	f->owned = 0;
-	for (struct ifaddrs *i = list; i && f->owned < sizeof(f->own) / sizeof(f->own[0]); i = i->ifa_next) {
-		if (!i->ifa_addr)
-			continue;
-		if (i->ifa_addr->sa_family == AF_INET)
-			net_address_v4(&f->own[f->owned++], ((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr);
-		else if (i->ifa_addr->sa_family == AF_INET6)
-			f->own[f->owned++] = ((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
-	}
-	freeifaddrs(list);
-}
-
 static net_verdict judge(struct net_forward *f, const struct in6_addr *a, uint16_t port, bool by_name)
 {
-	bool own = false;
-
-	look_up_own(f);
-	for (unsigned i = 0; i < f->owned && !own; i++)
-		own = IN6_ARE_ADDR_EQUAL(a, &f->own[i]);
-	return net_policy_address(f->policy, a, port, by_name, own);
+	return net_policy_address(f->policy, a, port, by_name, net_own_has(&f->own, a));
 }
 
 /* Connecting ------------------------------------------------------------------------------------------------------------ */
@@ -225,8 +200,11 @@ static bool read_some(struct net_connection *c, enum side from)
 	if (w->ended || w->len || (!w->bytes && !(w->bytes = malloc(BUFFER))))
 		return false;
 	if (f->policy->bandwidth) {
-		if (f->budget < 1)
+		if (f->budget < 1) {
+			if (f->short_since <= 0)
+				f->short_since = sbx_time_now();
 			return false;
+		}
 		if ((double)room > f->budget)
 			room = (size_t)f->budget;
 	}
@@ -373,7 +351,7 @@ static void begin(struct net_forward *f, int fd)
 	f->count++;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	where(fd, c);
-	if (f->count > f->policy->connections) {
+	if (f->count > f->policy->connections || f->count > f->most) {
 		f->report->counters->exceeded++;
 		refuse(c, "as many connections as may be", net_names_ours(&c->asked) ? NULL : &c->asked);
 	} else if (net_loop_watch(f->loop, &c->side[GUEST], 0) < 0) {
@@ -383,16 +361,42 @@ static void begin(struct net_forward *f, int fd)
 	}
 }
 
+static void listen_for(struct net_forward *f, uint32_t events)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (f->listener[i].fd >= 0)
+			(void)net_loop_watch(f->loop, &f->listener[i], events);
+}
+
+/* The kernel would tell without end of what it cannot give. */
+static void rest(struct net_forward *f)
+{
+	f->resting = sbx_time_now() + REST_SECONDS;
+	listen_for(f, 0);
+}
+
 static void on_listener(struct net_watch *w, uint32_t events)
 {
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS; i++) {
 		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+			rest(w->owner);
 		if (fd < 0)
 			return;
 		begin(w->owner, fd);
 	}
+}
+
+/* Two descriptors each, and some are others'. One at least. */
+static uint32_t connections_by_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur < DESCRIPTORS_ELSE + 2)
+		return 1;
+	return r.rlim_cur > UINT32_MAX ? UINT32_MAX : (uint32_t)((r.rlim_cur - DESCRIPTORS_ELSE) / 2);
 }
 
 void net_forward_init(struct net_forward *f, int tcp, int tcp6)
@@ -400,11 +404,10 @@ void net_forward_init(struct net_forward *f, int tcp, int tcp6)
 	const int fd[] = { tcp, tcp6 };
 
 	f->refilled = sbx_time_now();
-	for (unsigned i = 0; i < 2; i++) {
+	f->most = connections_by_descriptors();
+	for (unsigned i = 0; i < 2; i++)
 		f->listener[i] = (struct net_watch){ .fd = fd[i], .ready = on_listener, .owner = f };
-		if (fd[i] >= 0)
-			(void)net_loop_watch(f->loop, &f->listener[i], EPOLLIN);
-	}
+	listen_for(f, EPOLLIN);
 }
 
 static void bury(struct net_forward *f)
@@ -422,6 +425,7 @@ void net_forward_destroy(struct net_forward *f)
 	while (f->live)
 		end(f->live, true);
 	bury(f);
+	net_own_destroy(&f->own);
 	for (unsigned i = 0; i < 2; i++)
 		if (f->listener[i].fd >= 0) {
 			net_loop_drop(f->loop, &f->listener[i]);
@@ -444,6 +448,8 @@ void net_forward_judge_all(struct net_forward *f)
 
 int net_forward_timeout(const struct net_forward *f, int limit)
 {
+	if (f->resting > 0 && limit > REST_SECONDS * 1000)
+		limit = (int)(REST_SECONDS * 1000);
 	if (!f->live)
 		return limit;
 	if (f->policy->bandwidth && f->budget < 1 && limit > REFILL_MS)
@@ -456,12 +462,17 @@ static void refill(struct net_forward *f, double now)
 	double rate = (double)f->policy->bandwidth, most = rate / 10 > BUFFER ? rate / 10 : BUFFER;
 	bool spent = f->budget < 1;
 
-	if (!f->policy->bandwidth)
+	/* Not by single bytes, each of which would be a turn. */
+	if (!f->policy->bandwidth || (spent && now - f->refilled < REFILL_MS / 1000.0))
 		return;
 	f->budget += rate * (now - f->refilled);
 	if (f->budget > most)
 		f->budget = most;
 	f->refilled = now;
+	if (f->short_since > 0 && f->budget >= 1) {
+		f->report->counters->held += (uint64_t)((now - f->short_since) * 1e6);
+		f->short_since = 0;
+	}
 	for (struct net_connection *c = f->live, *next; spent && f->budget >= 1 && c; c = next) {
 		next = c->next;
 		if (c->joined)
@@ -474,6 +485,10 @@ void net_forward_due(struct net_forward *f)
 	double now = sbx_time_now();
 
 	refill(f, now);
+	if (f->resting > 0 && now >= f->resting) {
+		f->resting = 0;
+		listen_for(f, EPOLLIN);
+	}
 	for (struct net_connection *c = f->live, *next; c; c = next) {
 		next = c->next;
 		if (!c->joined && now > c->deadline)

@@ -8,6 +8,7 @@
 
 #include "net_loop.h"
 #include "net_names.h"
+#include "net_own.h"
 #include "net_policy.h"
 #include "net_report.h"
 
@@ -22,9 +23,10 @@ struct net_forward {
 	struct net_connection *live, *dead;
 	uint32_t count;
 	double budget, refilled;	/* bytes that may still pass, and since when that is so */
-	struct in6_addr own[64];	/* the host's addresses, looked up now and then */
-	unsigned owned;
-	double looked;
+	struct net_own own;
+	uint32_t most;			/* connections that there are descriptors for */
+	double resting;			/* until when nothing is accepted, for the kernel has no descriptor to give; 0: no */
+	double short_since;		/* since when there are bytes that may not pass; 0: there are none */
 };
 
 /* The listening sockets are taken over (-1: none). */

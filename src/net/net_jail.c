@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net_policy.h"
@@ -21,9 +22,11 @@ static const int calls[] = {
 	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(gettimeofday), SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(madvise),
 	SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(read),
 	SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmmsg),
-	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(socket), SCMP_SYS(stat),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(stat),
 	SCMP_SYS(statx), SCMP_SYS(uname), SCMP_SYS(write), SCMP_SYS(writev),
 };
+
+static const scmp_datum_t families[] = { AF_INET, AF_INET6, AF_NETLINK };
 
 static int filter_calls(void)
 {
@@ -32,6 +35,12 @@ static int filter_calls(void)
 
 	for (size_t i = 0; rc == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
+	/* What connections, names and the list of the host's addresses take. */
+	for (size_t i = 0; rc == 0 && i < sizeof(families) / sizeof(families[0]); i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i]));
+	/* Limits are read, and those of nobody else. */
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
 	/* Files are read, and none is made. */
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY));

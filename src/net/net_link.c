@@ -106,25 +106,51 @@ static int add_address(struct mnl_socket *nl, unsigned index, int family, const 
 	return talk(nl, h);
 }
 
-/* A route; to and via may be NULL: to everywhere, by nobody. */
-static int add_route(struct mnl_socket *nl, int family, uint8_t type, uint8_t table, const char *to, const char *via, unsigned index)
+/* A route; to (with its bits) and via may be NULL: to everywhere, by nobody. */
+static int add_route_of(struct mnl_socket *nl, int family, uint8_t type, uint8_t table, const void *to, unsigned bits, const char *via, unsigned index)
 {
 	char buf[MESSAGE];
 	struct nlmsghdr *h = message(buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 
 	m->rtm_family = (uint8_t)family;
-	m->rtm_dst_len = !to ? 0 : family == AF_INET ? 32 : 128;
+	m->rtm_dst_len = (uint8_t)bits;
 	m->rtm_table = table;
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_scope = type == RTN_LOCAL ? RT_SCOPE_HOST : via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	m->rtm_type = type;
 	if (to)
-		put_address(h, RTA_DST, family, to);
+		mnl_attr_put(h, RTA_DST, family == AF_INET ? 4 : 16, to);
 	if (via)
 		put_address(h, RTA_GATEWAY, family, via);
 	mnl_attr_put_u32(h, RTA_OIF, index);
 	return talk(nl, h);
+}
+
+static int add_route(struct mnl_socket *nl, int family, uint8_t type, uint8_t table, const char *to, unsigned index)
+{
+	struct in6_addr a;
+
+	if (to && inet_pton(family, to, &a) != 1)
+		return -1;
+	return add_route_of(nl, family, type, table, to ? &a : NULL, !to ? 0 : family == AF_INET ? 32 : 128, NULL, index);
+}
+
+/*
+ * The guest's way to everybody, but not to multicast and what is reserved beside it: nobody is there to refuse a connection to
+ * those, which without a route is refused inside and at once. So many halves of what is left: 224.0.0.0/3, ff00::/8.
+ */
+static int add_ways(struct mnl_socket *nl, int family, const char *via, unsigned index)
+{
+	unsigned char to[16] = { 0 };
+	unsigned halves = family == AF_INET ? 3 : 8;
+
+	for (unsigned bits = 1; bits <= halves; bits++) {
+		to[0] = (unsigned char)(0xff00u >> (bits - 1));
+		if (add_route_of(nl, family, RTN_UNICAST, RT_TABLE_MAIN, to, bits, via, index) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static void write_setting(const char *path, const char *text)
@@ -138,9 +164,15 @@ static void write_setting(const char *path, const char *text)
 	}
 }
 
-/* Every address is answered here: echo would make each of them look alive. Sources are not compared with routes, for all are local. */
+/*
+ * Every address is answered here: echo would make each of them look alive. Sources are not compared with routes, for all are local.
+ * What is not TCP is told so each time: the kernel's bound of such words is for other people's networks, and in part for the whole
+ * machine, so that a guest could spend it.
+ */
 static void edge_settings(void)
 {
+	write_setting("/proc/sys/net/ipv4/icmp_ratemask", "0");
+	write_setting("/proc/sys/net/ipv6/icmp/ratelimit", "0");
 	write_setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1");
 	write_setting("/proc/sys/net/ipv6/icmp/echo_ignore_all", "1");
 	write_setting("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
@@ -156,27 +188,27 @@ static int dress_edge(struct mnl_socket *nl, const struct net_link *l, const cha
 		return -1;
 	/* The guest first, or it would be local as well, and answers would not reach it. */
 	*what = "make every address local";
-	if (add_route(nl, AF_INET, RTN_UNICAST, RT_TABLE_LOCAL, l->guest, NULL, edge) < 0 ||
-	    add_route(nl, AF_INET, RTN_LOCAL, RT_TABLE_LOCAL, NULL, NULL, lo) < 0)
+	if (add_route(nl, AF_INET, RTN_UNICAST, RT_TABLE_LOCAL, l->guest, edge) < 0 ||
+	    add_route(nl, AF_INET, RTN_LOCAL, RT_TABLE_LOCAL, NULL, lo) < 0)
 		return -1;
 	if (!l->ipv6)
 		return 0;
 	*what = "give the link IPv6";
 	return add_address(nl, edge, AF_INET6, NET_LINK_EDGE6, NET_LINK_BITS6) < 0 ||
-	       add_route(nl, AF_INET6, RTN_UNICAST, RT_TABLE_LOCAL, NET_LINK_GUEST6, NULL, edge) < 0 ||
-	       add_route(nl, AF_INET6, RTN_LOCAL, RT_TABLE_LOCAL, NULL, NULL, lo) < 0 ? -1 : 0;
+	       add_route(nl, AF_INET6, RTN_UNICAST, RT_TABLE_LOCAL, NET_LINK_GUEST6, edge) < 0 ||
+	       add_route(nl, AF_INET6, RTN_LOCAL, RT_TABLE_LOCAL, NULL, lo) < 0 ? -1 : 0;
 }
 
 static int dress_guest(struct mnl_socket *nl, unsigned lo, unsigned eth, const struct net_link *l, const char **what)
 {
 	*what = "address the guest's end of the link";
 	if (set_up(nl, lo) < 0 || add_address(nl, eth, AF_INET, l->guest, l->bits) < 0 || set_up(nl, eth) < 0 ||
-	    add_route(nl, AF_INET, RTN_UNICAST, RT_TABLE_MAIN, NULL, l->edge, eth) < 0)
+	    add_ways(nl, AF_INET, l->edge, eth) < 0)
 		return -1;
 	if (!l->ipv6)
 		return 0;
 	return add_address(nl, eth, AF_INET6, NET_LINK_GUEST6, NET_LINK_BITS6) < 0 ||
-	       add_route(nl, AF_INET6, RTN_UNICAST, RT_TABLE_MAIN, NULL, NET_LINK_EDGE6, eth) < 0 ? -1 : 0;
+	       add_ways(nl, AF_INET6, NET_LINK_EDGE6, eth) < 0 ? -1 : 0;
 }
 
 /* A socket that takes connections to any address (IP_TRANSPARENT), or questions to the edge's own. */
@@ -239,7 +271,7 @@ static int make(struct mnl_socket *guest, const struct net_link *l, int sockets[
 	edge_settings();
 	nl = mnl_socket_open(NETLINK_ROUTE);
 	if (nl && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0 && dress_edge(nl, l, what) == 0 &&
-	    dress_guest(guest, lo, eth, l, what) == 0 && net_nft_take_all(EDGE_NAME, l->ipv6, what) == 0)
+	    dress_guest(guest, lo, eth, l, what) == 0 && net_nft_take_all(EDGE_NAME, l->edge, l->ipv6, what) == 0)
 		rc = listen_all(l, sockets, what);
 out:
 	if (nl)

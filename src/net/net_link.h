@@ -10,10 +10,8 @@
 
 #include <stdbool.h>
 
-/* Addresses of the link: a part of 198.18.0.0/15, which is nobody's (RFC 2544). Names get theirs from above 198.19.0.0. */
-#define NET_LINK_GUEST "198.18.0.2"
-#define NET_LINK_EDGE "198.18.0.1"
-#define NET_LINK_BITS 30
+/* Addresses of the link: IPv4's are the host's to say, by default a part of 198.18.0.0/15, which is nobody's (RFC 2544). Names get
+ * theirs from above 198.19.0.0. */
 #define NET_LINK_GUEST6 "fd53:6278:1::2"
 #define NET_LINK_EDGE6 "fd53:6278:1::1"
 #define NET_LINK_BITS6 64

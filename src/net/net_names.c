@@ -53,14 +53,16 @@ static void on_socket(struct net_watch *w, uint32_t events)
 
 int net_names_init(struct net_names *n, struct net_loop *loop, const char *resolver)
 {
-	struct ares_options o = { .timeout = ASK_MS, .tries = ASK_TRIES, .sock_state_cb = socket_state, .sock_state_cb_data = n };
+	/* No search list: what is asked for is the name that the policy has judged. */
+	struct ares_options o = { .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES, .timeout = ASK_MS, .tries = ASK_TRIES,
+				  .sock_state_cb = socket_state, .sock_state_cb_data = n };
 
 	memset(n, 0, sizeof(*n));
 	n->loop = loop;
 	for (size_t i = 0; i < sizeof(n->sockets) / sizeof(n->sockets[0]); i++)
 		n->sockets[i] = (struct net_watch){ .fd = -1, .ready = on_socket, .owner = n };
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
-	    ares_init_options(&n->channel, &o, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
+	    ares_init_options(&n->channel, &o, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
 		return -1;
 	n->ready = true;
 	return resolver && ares_set_servers_ports_csv(n->channel, resolver) != ARES_SUCCESS ? -1 : 0;

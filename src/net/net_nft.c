@@ -12,6 +12,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,14 +67,14 @@ static int immediate(struct nftnl_rule *r, uint32_t reg, const void *bytes, uint
 	return add(r, e);
 }
 
-static int load_port(struct nftnl_rule *r)
+static int load_header(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t n)
 {
 	struct nftnl_expr *e = nftnl_expr_alloc("payload");
 
 	if (e) {
-		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
-		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, 2);	/* the destination's port */
-		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, 2);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, n);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
 	}
 	return add(r, e);
@@ -100,12 +102,10 @@ static int accept_it(struct nftnl_rule *r)
 	return add(r, e);
 }
 
-/* iifname "edge0" meta l4proto tcp tcp dport != 53 tproxy to :1080 accept */
-static struct nftnl_rule *make_rule(const char *interface, uint32_t family)
+static struct nftnl_rule *new_rule(const char *interface, uint32_t family)
 {
 	struct nftnl_rule *r = nftnl_rule_alloc();
 	char name[IFNAMSIZ] = { 0 };
-	uint16_t port = htons(NET_NFT_PORT), dns = htons(53);
 	uint8_t tcp = IPPROTO_TCP;
 
 	if (!r)
@@ -114,12 +114,39 @@ static struct nftnl_rule *make_rule(const char *interface, uint32_t family)
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE);
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN);
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, family);
-	if (load_meta(r, NFT_META_IIFNAME) < 0 || compare(r, NFT_CMP_EQ, name, sizeof(name)) < 0 ||
-	    load_meta(r, NFT_META_L4PROTO) < 0 || compare(r, NFT_CMP_EQ, &tcp, 1) < 0 ||
-	    load_port(r) < 0 || compare(r, NFT_CMP_NEQ, &dns, 2) < 0 ||
-	    immediate(r, NFT_REG_2, &port, 2) < 0 || tproxy(r, family) < 0 || accept_it(r) < 0) {
+	if (load_meta(r, NFT_META_IIFNAME) == 0 && compare(r, NFT_CMP_EQ, name, sizeof(name)) == 0 &&
+	    load_meta(r, NFT_META_L4PROTO) == 0 && compare(r, NFT_CMP_EQ, &tcp, 1) == 0)
+		return r;
+	nftnl_rule_free(r);
+	return NULL;
+}
+
+/* iifname "edge0" meta l4proto tcp ip daddr EDGE tcp dport 53 accept: questions to our own resolver, and to no other, are not forwarded */
+static struct nftnl_rule *spare_resolver(const char *interface, const char *edge)
+{
+	struct nftnl_rule *r = new_rule(interface, NFPROTO_IPV4);
+	struct in_addr address = { 0 };
+	uint16_t dns = htons(53);
+
+	(void)inet_pton(AF_INET, edge, &address);
+	if (r && (load_header(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), 4) < 0 || compare(r, NFT_CMP_EQ, &address, 4) < 0 ||
+		  load_header(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, th_dport), 2) < 0 || compare(r, NFT_CMP_EQ, &dns, 2) < 0 ||
+		  accept_it(r) < 0)) {
 		nftnl_rule_free(r);
-		return NULL;
+		r = NULL;
+	}
+	return r;
+}
+
+/* iifname "edge0" meta l4proto tcp tproxy to :1080 accept */
+static struct nftnl_rule *take_others(const char *interface, uint32_t family)
+{
+	struct nftnl_rule *r = new_rule(interface, family);
+	uint16_t port = htons(NET_NFT_PORT);
+
+	if (r && (immediate(r, NFT_REG_2, &port, 2) < 0 || tproxy(r, family) < 0 || accept_it(r) < 0)) {
+		nftnl_rule_free(r);
+		r = NULL;
 	}
 	return r;
 }
@@ -129,34 +156,51 @@ static struct nlmsghdr *begin(struct mnl_nlmsg_batch *b, uint16_t type, uint32_t
 	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b), type, (uint16_t)family, flags, seq);
 }
 
-static int put_family(struct mnl_nlmsg_batch *b, const char *interface, uint32_t family, uint32_t *seq)
+static void put_table(struct mnl_nlmsg_batch *b, struct nftnl_table *t, uint32_t family, uint32_t *seq)
+{
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
+	nftnl_table_nlmsg_build_payload(begin(b, NFT_MSG_NEWTABLE, family, NLM_F_CREATE, (*seq)++), t);
+	(void)mnl_nlmsg_batch_next(b);
+}
+
+static void put_chain(struct mnl_nlmsg_batch *b, struct nftnl_chain *c, uint32_t family, uint32_t *seq)
+{
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
+	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, PRIORITY_MANGLE);
+	nftnl_chain_nlmsg_build_payload(begin(b, NFT_MSG_NEWCHAIN, family, NLM_F_CREATE, (*seq)++), c);
+	(void)mnl_nlmsg_batch_next(b);
+}
+
+static int put_rule(struct mnl_nlmsg_batch *b, struct nftnl_rule *r, uint32_t family, uint32_t *seq)
+{
+	if (!r)
+		return -1;
+	nftnl_rule_nlmsg_build_payload(begin(b, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, (*seq)++), r);
+	(void)mnl_nlmsg_batch_next(b);
+	nftnl_rule_free(r);
+	return 0;
+}
+
+/* edge NULL: no resolver is asked over this family. */
+static int put_family(struct mnl_nlmsg_batch *b, const char *interface, const char *edge, uint32_t family, uint32_t *seq)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct nftnl_chain *c = nftnl_chain_alloc();
-	struct nftnl_rule *r = make_rule(interface, family);
+	int rc = -1;
 
-	if (t && c && r) {
-		nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
-		nftnl_table_nlmsg_build_payload(begin(b, NFT_MSG_NEWTABLE, family, NLM_F_CREATE, (*seq)++), t);
-		(void)mnl_nlmsg_batch_next(b);
-		nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
-		nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN);
-		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
-		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, PRIORITY_MANGLE);
-		nftnl_chain_nlmsg_build_payload(begin(b, NFT_MSG_NEWCHAIN, family, NLM_F_CREATE, (*seq)++), c);
-		(void)mnl_nlmsg_batch_next(b);
-		nftnl_rule_nlmsg_build_payload(begin(b, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, (*seq)++), r);
-		(void)mnl_nlmsg_batch_next(b);
+	if (t && c) {
+		put_table(b, t, family, seq);
+		put_chain(b, c, family, seq);
+		if (!edge || put_rule(b, spare_resolver(interface, edge), family, seq) == 0)
+			rc = put_rule(b, take_others(interface, family), family, seq);
 	}
-	int rc = t && c && r ? 0 : -1;
-
 	if (t)
 		nftnl_table_free(t);
 	if (c)
 		nftnl_chain_free(c);
-	if (r)
-		nftnl_rule_free(r);
 	return rc;
 }
 
@@ -177,7 +221,7 @@ static int send_batch(struct mnl_socket *nl, struct mnl_nlmsg_batch *b, unsigned
 	return 0;
 }
 
-int net_nft_take_all(const char *interface, bool ipv6, const char **what)
+int net_nft_take_all(const char *interface, const char *edge, bool ipv6, const char **what)
 {
 	static char buf[2 * BATCH];
 	struct mnl_socket *nl = mnl_socket_open(NETLINK_NETFILTER);
@@ -189,10 +233,11 @@ int net_nft_take_all(const char *interface, bool ipv6, const char **what)
 	if (nl && b && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0) {
 		(void)nftnl_batch_begin(mnl_nlmsg_batch_current(b), seq++);
 		(void)mnl_nlmsg_batch_next(b);
-		if (put_family(b, interface, NFPROTO_IPV4, &seq) == 0 && (!ipv6 || put_family(b, interface, NFPROTO_IPV6, &seq) == 0)) {
+		if (put_family(b, interface, edge, NFPROTO_IPV4, &seq) == 0 &&
+		    (!ipv6 || put_family(b, interface, NULL, NFPROTO_IPV6, &seq) == 0)) {
 			(void)nftnl_batch_end(mnl_nlmsg_batch_current(b), seq++);
 			(void)mnl_nlmsg_batch_next(b);
-			rc = send_batch(nl, b, ipv6 ? 2 : 1);
+			rc = send_batch(nl, b, ipv6 ? 3 : 2);
 		}
 	}
 	if (b)

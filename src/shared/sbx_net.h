@@ -26,6 +26,7 @@
 struct sbx_net_counters {
 	uint64_t connections, refused, bytes_in, bytes_out;
 	uint64_t exceeded;	/* connections refused because there were as many as may be */
+	uint64_t held;		/* microseconds for which bytes had to wait because as many had passed as may in a second */
 	uint64_t lost;		/* events that were not told */
 };
 

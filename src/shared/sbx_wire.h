@@ -36,7 +36,7 @@ enum sbx_wire_type {
 	SBX_WIRE_PING = 'P',
 	/* supervisor to host */
 	SBX_WIRE_STARTED = 'S',
-	SBX_WIRE_STDOUT = '1',
+	SBX_WIRE_STDOUT = '1',		/* empty: the program has closed it, and may go on */
 	SBX_WIRE_STDERR = '2',
 	SBX_WIRE_CREDIT = 'W',
 	SBX_WIRE_RESULT = 'X',

@@ -248,6 +248,9 @@ int sup_pump_read(struct sup_stream *s, struct sup_host *h)
 	if (n < 0 && !s->ending && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
+		/* The program may go on without this stream. (Of a tail the bytes are still to come.) */
+		if (!s->ending && !s->tail)
+			(void)sup_host_put(h, s->type, NULL, 0);
 		close(s->fd);
 		s->fd = -1;
 		return -1;

@@ -57,7 +57,7 @@ void sup_pump_stdin(struct sup_pump *p, struct sup_host *h);
 
 /* Whether the stream can be read now: somebody has room for it. */
 bool sup_pump_wants(const struct sup_stream *s, struct sup_host *h);
-/* Reads one piece. 1: some bytes; 0: nothing now or no room; -1: the stream has ended. */
+/* Reads one piece. 1: some bytes; 0: nothing now or no room; -1: the stream has ended, which the host is told by an empty piece. */
 int sup_pump_read(struct sup_stream *s, struct sup_host *h);
 /* The guest has ended: what is in the pipes now is read, and nothing that is written later. Once more does nothing. */
 void sup_pump_end(struct sup_pump *p);

@@ -121,6 +121,7 @@ static void add_network(struct list *l, const struct sup_net *n)
 	add(l, "network.bytes_in=%llu", (unsigned long long)c->bytes_in);
 	add(l, "network.bytes_out=%llu", (unsigned long long)c->bytes_out);
 	add(l, "network.exceeded=%llu", (unsigned long long)c->exceeded);
+	add(l, "network.held=%.6f", (double)c->held / 1e6);
 	add(l, "network.lost=%llu", (unsigned long long)c->lost + n->lost);
 	add(l, "network.failed=%d", n->failed);
 }

@@ -115,7 +115,7 @@ local function checked_policy(where, v)
   end
   if v.address ~= nil then
     if type(v.address) ~= "string" or not network.link(v.address) then
-      bad(where .. ".address", 'expected the guest\'s IPv4 address and its network, at most of 30 bits, such as "10.0.0.2/24"', v.address)
+      bad(where .. ".address", 'expected the guest\'s IPv4 address and its network, at most of 31 bits, such as "10.0.0.2/24"', v.address)
     end
     out.address = v.address
   end

@@ -40,7 +40,10 @@ end
 -- Frames --------------------------------------------------------------------------------------------------------------
 
 local function on_output(self, name, chunk)
-  if chunk == "" then return end
+  if chunk == "" then -- its end, while the program may go on
+    self.streams[name].over = true
+    return
+  end
   local callback = self.plan["on_" .. name]
   if callback then return self.inbox:put({ f = callback, chunk = chunk }) end
   self.seq = self.seq + 1
@@ -378,7 +381,7 @@ local function nothing_more(self)
 end
 
 local function read_one(self, name)
-  wait_until(self, function(job) return head(job, name) or job.ended end)
+  wait_until(self, function(job) return head(job, name) or job.streams[name].over or job.ended end)
   if head(self, name) then return pop(self, name) end
   return nothing_more(self)
 end
@@ -393,7 +396,7 @@ end
 
 --- Reads a piece of output: `read()` gives the stream's name and the piece, in order of arrival; `read(stream)` the piece.
 -- @string[opt] name "stdout" or "stderr"
--- @return nil at the end; nil, message, code where the program could not be started
+-- @return nil at the end of the stream; nil, message, code where the program could not be started
 function Job:read(name)
   check_open(self, "read")
   if name == nil then return read_any(self) end

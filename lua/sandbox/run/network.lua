@@ -8,8 +8,9 @@ local RULES_MAX = 1024
 local DEFAULT_PORTS = { { 80, 80 }, { 443, 443 } }
 local EVERY_PORT = { { 1, 65535 } }
 
---- The link's own addresses, where none are asked for.
-M.GUEST, M.EDGE, M.BITS = "198.18.0.2", "198.18.0.1", 30
+--- The link's own addresses, where none are asked for: of a network that has no broadcast address, to which gVisor would try to
+-- connect until it gave up.
+M.GUEST, M.EDGE, M.BITS = "198.18.0.2", "198.18.0.3", 31
 
 local function ipv4(text)
   local a, b, c, d = text:match "^(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)$"
@@ -133,12 +134,12 @@ function M.link(text)
   local address, bits = text:match "^([%d.]+)/(%d%d?)$"
   local bytes = address and ipv4(address)
   bits = tonumber(bits)
-  if not bytes or bits < 8 or bits > 30 then return nil end
+  if not bytes or bits < 8 or bits > 31 then return nil end
   local number = ((bytes[1] * 256 + bytes[2]) * 256 + bytes[3]) * 256 + bytes[4]
   local size = 2 ^ (32 - bits)
   local base = number - number % size
-  if number == base or number == base + size - 1 or bytes[1] == 127 or bytes[1] == 0 or bytes[1] >= 224 then return nil end
-  local edge = base + 1 == number and base + 2 or base + 1
+  if bits < 31 and (number == base or number == base + size - 1) or bytes[1] == 127 or bytes[1] == 0 or bytes[1] >= 224 then return nil end
+  local edge = bits == 31 and 2 * base + 1 - number or base + 1 == number and base + 2 or base + 1
   local out = {}
   for i = 4, 1, -1 do
     out[i] = ("%d"):format(edge % 256)
@@ -214,7 +215,7 @@ end
 function M.result(record, x)
   if not x["network.connections"] then return nil end
   local out = { events = record and record.events or {}, failed = record and record.failed or x["network.failed"] == "1" and "sandbox-net ended before the run" or nil }
-  for _, name in ipairs{ "connections", "refused", "bytes_in", "bytes_out", "exceeded", "lost" } do out[name] = number(x["network." .. name] or "0") end
+  for _, name in ipairs{ "connections", "refused", "bytes_in", "bytes_out", "exceeded", "held", "lost" } do out[name] = number(x["network." .. name] or "0") end
   return out
 end
 

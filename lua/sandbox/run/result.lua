@@ -152,7 +152,7 @@ function M.build(x, job, plan)
     return r
   end
   r.network = network.result(job and job.network, x)
-  if r.network then r.network_exceeded = r.network.exceeded > 0 end
+  if r.network then r.network_exceeded = r.network.exceeded > 0 or r.network.held > 0 end
   if x.status == "exited" then r.exit_code = number(x.exit_code) end
   if x.status == "signaled" then
     r.signal = number(x.signal)
