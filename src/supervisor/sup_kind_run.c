@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
+#include "sup_gather.h"
 #include "sup_log.h"
 #include "sup_mount.h"
 #include "sup_rlimit.h"
@@ -115,6 +116,7 @@ static int start(struct sup_run *s)
 	if (s->request.net && sup_net_ready(&s->net, &s->dir, &s->error) < 0)
 		return -1;
 	s->spawn.cgroup = &s->cgroup;
+	s->spawn.gather = sup_gather_can(&s->cgroup, &s->request);
 	s->child = sup_spawn_run(&s->spawn, &s->dir, &s->error);
 	if (s->child < 0)
 		return -1;
@@ -142,6 +144,8 @@ static void serve(struct sup_run *s)
 	bool ended = gofer_has_ended(s);
 
 	sup_trace_read(&s->trace);
+	if (s->trace.asked && (!s->spawn.gather || sup_gather_all(&s->cgroup, &s->error) == 0))
+		sup_trace_answer(&s->trace);
 	if (ended)
 		sup_gofer_look(&s->gofer, s->meter.pidfd, s->trace.ended);
 }

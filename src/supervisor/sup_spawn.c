@@ -20,6 +20,7 @@
 
 #include "sbx_io.h"
 #include "sup_arch.h"
+#include "sup_gather.h"
 
 /* The last of the first 512. */
 #define TABLE 511
@@ -91,7 +92,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
-	if (s->cgroup && !born_inside && sup_cgroup_join(s->cgroup) < 0)
+	if (s->cgroup && !born_inside && !s->gather && sup_cgroup_join(s->cgroup) < 0)
 		_exit(126);
 	if (s->cgroup)
 		bind_cores(s->request->cpus);
@@ -137,6 +138,10 @@ pid_t sup_spawn_argv(const struct sup_spawn *s, char *const argv[], struct sup_e
 		child(s, argv, parent, inside);
 	if (pid < 0)
 		return sup_error(e, "system", "cannot start a process: %s", strerror(errno));
+	if (s->gather && sup_gather_child(s->cgroup, pid, e) < 0) {
+		(void)kill(pid, SIGKILL);
+		return -1;
+	}
 	return pid;
 }
 

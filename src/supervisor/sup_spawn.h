@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * sup_spawn: starts runsc as the supervisor's child: inside its cgroups, with a clean environment, dying with us, and under
+ * sup_spawn: starts runsc as the supervisor's child: inside its cgroups (sup_gather.h), with a clean environment, dying with us, and under
  * a seccomp filter that answers membarrier with ENOSYS (each Go process of a boot waits for it a whole RCU grace period).
  */
 #ifndef SUP_SPAWN_H
 #define SUP_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "sup_cgroup.h"
@@ -17,6 +18,7 @@
 struct sup_spawn {
 	const struct sup_request *request;
 	const struct sup_cgroup *cgroup;	/* NULL: stays where we are */
+	bool gather;				/* it is moved there by us while it starts (sup_gather.h) */
 	int stdio[3];				/* -1: /dev/null */
 	int nice;				/* the priority to give back */
 };

@@ -256,10 +256,11 @@ static void accept_conn(struct sup_trace *t)
 	t->conn = accept4(t->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static void shake_hands(struct sup_trace *t)
+void sup_trace_answer(struct sup_trace *t)
 {
 	static const unsigned char answer[2] = { 0x08, 0x01 };	/* Handshake{version: 1} */
 
+	t->asked = false;
 	t->connected = true;
 	(void)send(t->conn, answer, sizeof(answer), MSG_NOSIGNAL);
 }
@@ -285,7 +286,7 @@ static int take(struct sup_trace *t)
 		if (t->connected)
 			sup_trace_event(t, bytes[i], messages[i].msg_len);
 		else
-			shake_hands(t);
+			t->asked = true;
 	}
 	return n;
 }

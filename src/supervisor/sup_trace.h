@@ -17,6 +17,7 @@
 
 struct sup_trace {
 	int listener, conn;	/* -1: none */
+	bool asked;		/* runsc waits for sup_trace_answer: it has not made the sandbox */
 	bool connected, started, ended, closed;
 	bool told;		/* a thread of its first process ended with `status` */
 	bool lossy;		/* events were dropped: the guest made them faster than we read */
@@ -32,8 +33,10 @@ struct sup_trace {
 /* space: it is asked for calls that found no room, too. */
 int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, struct sup_error *e);
 void sup_trace_destroy(struct sup_trace *t);
-/* Accepts, answers the handshake and reads all that has come until now: what comes meanwhile must not hold us. */
+/* Accepts, and reads all that has come until now: what comes meanwhile must not hold us. */
 void sup_trace_read(struct sup_trace *t);
+/* Answers the handshake, once `asked`. */
+void sup_trace_answer(struct sup_trace *t);
 /* One packet; exposed for the unit test. */
 void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n);
 
