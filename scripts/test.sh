@@ -304,6 +304,13 @@ else
   real_row 2024 root lua5.4 security
   real_row 2026 user luajit security
 fi
+# Real programs (scripts/runtimes.sh): the installed ones once, or all of them.
+if [ -n "${SANDBOX_TEST_RUNTIMES:-}" ]; then
+  COUNTS+=("SANDBOX_TEST_RUNTIMES=1" "SANDBOX_TEST_TIMES=1")
+  for year in 2024 2026; do for who in root user; do real_row "$year" "$who" lua5.4 runtimes; done; done
+else
+  real_row 2026 user lua5.4 runtimes
+fi
 for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
 if is_root && specs spec/hosts; then
   row_env 5.4

@@ -73,15 +73,27 @@ local function execute(self, plan, req, message, code)
   return r, message, code
 end
 
-local function get_runtime(self)
-  local rt, message, code = runtime.get{
+-- What finding out about this machine needs of us.
+local function environment(self)
+  return {
     core = core, options = self.options, sleep = function(seconds) sleep(self, seconds) end,
     execute = function(plan, req, ...)
       local r, why, kind = execute(self, plan, req, ...)
       return r, why, kind
     end,
   }
+end
+
+local function get_runtime(self)
+  local rt, message, code = runtime.get(environment(self))
   return rt, message, code
+end
+
+-- What is given by name has to be had: builds without ambient capabilities take them from everybody but uid 0 with the first execve.
+local function check_ambient(self, plan, rt)
+  if plan.bundle or #plan.capabilities == 0 or plan.root_writes or plan.user.uid == 0 and not plan.box then return true end
+  rt.ambient = runtime.ambient(environment(self), rt)
+  return runtime.check_ambient(plan, rt)
 end
 
 -- What can be said before anything is started -----------------------------------------------------------------------------
@@ -176,6 +188,7 @@ local function prepare(self, plan)
   rt, message, code = get_runtime(self)
   if not rt then return nil, message, code end
   ok, message, code = check_runtime(plan, rt)
+  if ok then ok, message, code = check_ambient(self, plan, rt) end
   if not ok then return nil, message, code end
   plan.runtime, plan.id = rt, core.random_hex(16)
   return plan, rt
@@ -283,14 +296,23 @@ function M.pump(self)
   for job in pairs(self.jobs) do pcall(job.take, job) end
 end
 
+-- Whether a file is to lie among the host's own, which we can only cover where what is written is kept in our store.
+local function among_host(plan, rt)
+  if plan.readonly or plan.rootfs ~= "host" or oci.disk_by(plan, rt) == "store" then return false end
+  for _, file in ipairs(plan.files) do
+    if files.in_root(file.path, plan.mounts) then return true end
+  end
+  return false
+end
+
 -- Whether files are put in place from inside: as an ordinary user those that we put there belong to guest uid 0.
 local function given_inside(self, options)
   local given = options.files or self.options.defaults.files
   if options.bundle or type(given) ~= "table" or next(given) == nil then return false end
   local rt = get_runtime(self)
-  if not rt or not rt.rootless then return false end
-  local plan = options_plan.try("run", options, self.options.defaults)
-  return plan and plan.user.uid ~= 0 and not plan.spec and oci.disk_by(plan, rt) ~= "overlay"
+  local plan = rt and options_plan.try("run", options, self.options.defaults)
+  if not plan or plan.spec then return false end
+  return rt.rootless and plan.user.uid ~= 0 and oci.disk_by(plan, rt) ~= "overlay" or among_host(plan, rt)
 end
 
 --- Runs a program to its end.

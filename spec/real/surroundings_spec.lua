@@ -95,5 +95,74 @@ print(*sorted(p.pw_name for p in pwd.getpwall()))']]
     assert.are.equal("ok\n", own.stdout .. own.stderr)
   end)
 
+  -- Whether `disk` is held by gVisor's own layer, which takes every owner's files.
+  local whole_disk = h.sb:version().flags.overlay_size
+
+  -- A package brings files, directories of root's alone and a script that is root's.
+  local PACKAGE = [[set -e; mkdir -p p/DEBIAN p/usr/bin p/etc p/root /var/lib/dpkg/info /var/lib/dpkg/updates /var/log; touch /var/lib/dpkg/status
+    printf 'Package: hi\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n' >p/DEBIAN/control; echo /etc/hi.conf >p/DEBIAN/conffiles; echo c >p/etc/hi.conf
+    printf '#!/bin/sh\necho hi\n' >p/usr/bin/hi; printf '#!/bin/sh\nid -u >/root/log\n' >p/DEBIAN/postinst; chmod 755 p/usr/bin/hi p/DEBIAN/postinst; chmod 700 p/root
+    dpkg-deb --root-owner-group -b p hi.deb; dpkg -i hi.deb >&2; hi; cat /root/log /etc/hi.conf; dpkg -r hi; test ! -e /usr/bin/hi]]
+
+  it("take packages where root may write", function()
+    for _, disk in ipairs{ false, whole_disk and "200M" or nil } do
+      local r = assert(h.sb:run{ "sh", "-c", PACKAGE, user = 0, readonly = false, limits = { disk = disk } })
+      assert.are.equal("hi\n0\nc\n", r.stdout:match "hi\n0\nc\n", r.stdout .. r.stderr)
+      assert.is_true(r.ok, r.stderr)
+    end
+  end)
+
+  -- A tree that root unpacked, with a directory of root's alone. As a user it is our own.
+  it("are root's where a rootfs is", function()
+    local dir, remove = h.tmpdir()
+    os.execute(("cd %s && mkdir -p bin etc usr root && chmod 700 root && cp /bin/busybox bin/sh && echo old >etc/f && echo secret >root/s && chmod 600 root/s etc/f"):format(dir))
+    local script = "cat /root/s; echo new >/etc/f; cat /etc/f; echo x >/usr/x; echo y >/root/y; cat /usr/x /root/y"
+    for _, disk in ipairs{ false, (h.root or whole_disk) and "50M" or nil } do
+      local r = assert(h.sb:run{ "/bin/sh", "-c", script, user = 0, readonly = false, rootfs = dir, limits = { disk = disk } })
+      assert.are.equal("secret\nnew\nx\ny\n", r.stdout .. r.stderr)
+      local box = assert(h.sb:start{ user = 0, readonly = false, rootfs = dir, limits = { disk = disk, pids = false } })
+      r = assert(box:run{ "/bin/sh", "-c", script })
+      local other = assert(box:run{ "/bin/sh", "-c", "cat /root/s", user = 1000 })
+      box:stop()
+      assert.are.equal("secret\nnew\nx\ny\n", r.stdout .. r.stderr)
+      assert.are.equal("", other.stdout)
+    end
+    assert.are.equal("old\n", h.read(dir .. "/etc/f"))
+    local r = assert(h.sb:run{ "/bin/sh", "-c", "cat /root/s", rootfs = dir })
+    assert.are.equal("", r.stdout)
+    remove()
+  end)
+
+  it("take given files anywhere in a root that may be written, in runs and in boxes", function()
+    for _, user in ipairs{ 0, 65534 } do
+      local o = { "sh", "-c", "cat /usr/local/a/given /etc/given", readonly = false, user = user }
+      local box = assert(h.sb:start{ readonly = false, user = user })
+      local files = { ["/usr/local/a/given"] = "1\n", ["/etc/given"] = "2\n" }
+      local r = assert(box:run{ o[1], o[2], o[3], files = files })
+      box:stop()
+      o.files = files
+      assert.are.equal("1\n2\n", r.stdout .. r.stderr)
+      r = assert(h.sb:run(o))
+      assert.are.equal("1\n2\n", r.stdout .. r.stderr)
+    end
+  end)
+
+  it("leave capabilities to another than root, or say that this build cannot", function()
+    local caps = { "CAP_CHOWN", "CAP_NET_BIND_SERVICE" }
+    local r, message, code = h.sb:run{ "sh", "-c", "cat /proc/self/status", user = 1234, capabilities = caps }
+    if h.build == "2026" then
+      assert.are.equal("0000000000000401", r.stdout:match "CapEff:%s*(%x+)")
+      return
+    end
+    assert.are.equal("not_supported", code)
+    assert.is_truthy(message:find("ambient", 1, true), message)
+    r, message, code = h.sb:start{ user = 1234, capabilities = caps }
+    assert.same({ nil, "not_supported" }, { r, code }, message)
+    local box = assert(h.sb:start{ user = 0, capabilities = caps, limits = { pids = false } })
+    r, message, code = box:run{ "true", user = 1234 }
+    box:stop()
+    assert.same({ nil, "not_supported" }, { r, code }, message)
+  end)
+
   it("leave nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)

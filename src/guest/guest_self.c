@@ -22,12 +22,15 @@ static void kill_others(void)
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 }
 
+/* All but the one by which the caller's files go where the user may not write, if we were given it. */
 static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct __user_cap_data_struct have[2] = { { 0 } }, kept[2] = { { 0 } };
 
-	return (int)syscall(SYS_capset, &header, none);
+	if (syscall(SYS_capget, &header, have) == 0)
+		kept[0].permitted = kept[0].effective = have[0].permitted & 1u << CAP_DAC_OVERRIDE;
+	return (int)syscall(SYS_capset, &header, kept);
 }
 
 /* As lua/sandbox/run/oci.lua has it. */
@@ -43,6 +46,7 @@ int guest_self_become(uid_t user, bool alone)
 	(void)prctl(PR_SET_DUMPABLE, 0);	/* what is ours in /proc belongs to root */
 	if (alone)
 		kill_others();
+	(void)prctl(PR_SET_KEEPCAPS, 1);	/* over the change of ids; an execve ends it */
 	/* The C library's own would do it for threads, of which there are none. */
 	if (syscall(SYS_setresuid, own, user, own) < 0)
 		return -1;

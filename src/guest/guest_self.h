@@ -12,7 +12,8 @@
 
 /*
  * From uid 0 with CAP_SETUID becomes that, without a capability. alone: nothing but the box's first process and we may live on, and all else is killed
- * first, for a while: who forks faster than that goes on. -1: we may not, and are who we were.
+ * first, for a while: who forks faster than that goes on. -1: we may not, and are who we were. Of the
+ * capabilities none is left but CAP_DAC_OVERRIDE, if there is that.
  */
 int guest_self_become(uid_t user, bool alone);
 /* fork, of a process that counts as the user's: gVisor counts it for the real uid of its parent in that moment, for all its life. */

@@ -22,25 +22,37 @@
 #define AT_RECURSIVE 0x8000
 #endif
 
+/* MOUNT_ATTR_IDMAP. */
+#define MAPPED_IDS 0x00100000u
+
 /* struct mount_attr of linux/mount.h, as of Linux 5.12. */
 struct attributes {
 	uint64_t set, clear, propagation, userns;
 };
 
-int sup_bind(int source, int target, unsigned attributes)
+static int bind_tree(int source, int target, const struct attributes *a, unsigned depth)
 {
-	struct attributes a = { .set = attributes };
 	int rc = -1, saved;
-	int tree = (int)syscall(SYS_open_tree, source, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	int tree = (int)syscall(SYS_open_tree, source, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | depth);
 
 	if (tree < 0)
 		return -1;
-	if (!attributes || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof(a)) == 0)
+	if (!a->set || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | depth, a, sizeof(*a)) == 0)
 		rc = (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	saved = errno;
 	(void)close(tree);
 	errno = saved;
 	return rc;
+}
+
+int sup_bind(int source, int target, unsigned attributes)
+{
+	return bind_tree(source, target, &(struct attributes){ .set = attributes }, AT_RECURSIVE);
+}
+
+int sup_bind_mapped(int source, int target, int ns)
+{
+	return bind_tree(source, target, &(struct attributes){ .set = MAPPED_IDS, .userns = (uint64_t)ns }, 0);
 }
 
 /* A new directory, open. */

@@ -16,6 +16,7 @@
 #include "sbx_io.h"
 #include "sup_bind.h"
 #include "sup_etc.h"
+#include "sup_idmap.h"
 #include "sup_meminfo.h"
 #include "sup_path.h"
 #include "sup_privilege.h"
@@ -181,6 +182,25 @@ static const char *why_not(int err)
 	return err == EXDEV || err == ELOOP ? "it leads out of the bundle" : strerror(err);
 }
 
+/*
+ * A directory that root unpacked belongs to no id of the guest's, and its root could neither write what is there nor enter /root. As
+ * root it is mounted for the guest's ids; where that cannot be (the kernel, the file system), it is left as it is. Never the host's own
+ * root, whose secrets are root's.
+ */
+static int own_root(const struct composition *c, int lower)
+{
+	struct stat st, top;
+	int m = -1, mapped = -1;
+
+	if (!c->r->own_root || c->r->rootless || fstat(lower, &st) < 0 || stat("/", &top) < 0 || (st.st_dev == top.st_dev && st.st_ino == top.st_ino))
+		return lower;
+	m = openat(c->d->fd, "m", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (m >= 0)
+		mapped = sup_idmap(lower, c->r->map_base, m, "mapped");
+	close_pair(m, mapped < 0 ? -1 : lower);
+	return mapped < 0 ? lower : mapped;
+}
+
 static int compose_overlay(const struct composition *c, int target)
 {
 	const struct sup_request *r = c->r;
@@ -195,6 +215,7 @@ static int compose_overlay(const struct composition *c, int target)
 		(void)close(lower);
 		return sup_error(c->e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(saved));
 	}
+	lower = own_root(c, lower);
 	int rc = overlay(c, lower, "root", target), saved = errno;
 
 	(void)close(lower);
@@ -430,6 +451,8 @@ static int compose_root(struct composition *c, const char *path, bool host)
 		(void)close(c->root);
 		if (open_root(c, path) < 0)
 			return -1;
+		if (r->own_root && !r->rootless && fchownat(c->root, "", r->map_base, r->map_base, AT_EMPTY_PATH) < 0)
+			return sup_error(c->e, "system", "cannot give the root to the guest's: %s", strerror(errno));
 	}
 	if ((host && compose_host(c) < 0) || check_places(c) < 0)
 		return -1;

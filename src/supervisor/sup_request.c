@@ -77,6 +77,7 @@ static const struct field {
 	{ "tmp", SANDBOX, 0, 0, FLAG, AT(tmp_host), "host", "guest" },
 	{ "inside", SANDBOX, 0, 0, BIT(inside) },
 	{ "writable", SANDBOX, 0, 0, BIT(writable) },
+	{ "own_root", SANDBOX, 0, 0, BIT(own_root) },
 	{ "inodes_held", SANDBOX | PROGRAM, 0, 0, BIT(inodes_held) },
 	{ "store_root", SANDBOX, 0, 0, BIT(store_root) },
 	{ "trace", SANDBOX, 0, 0, BIT(trace) },

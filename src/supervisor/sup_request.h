@@ -49,6 +49,7 @@ struct sup_request {
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
 	bool writable;			/* the guest may write to its root */
+	bool own_root;			/* a rootfs that is root's is to be the guest's root's, where that can be */
 	bool inodes_held;		/* `inodes` was asked for: the store's are counted from where the guest begins */
 	bool store_root;		/* and what it writes there counts as disk: the upper layer lies in the store */
 	bool output_tail, output_kill, stderr_to_stdout, stdin_open;

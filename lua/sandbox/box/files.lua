@@ -19,7 +19,9 @@ end
 -- Puts host files and strings in place. true, or nil, message, code.
 local function put(self, list, user)
   local source, state = files.put(list)
-  local entries, message, code = helper.entries(self, { stdin = source, output = 1024 * 1024, user = user })
+  local over -- what goes into a root that may be written goes there whoever the user is, as in a run
+  for _, file in ipairs(list) do over = over or files.in_root(file.path, self.plan.mounts) end
+  local entries, message, code = helper.entries(self, { stdin = source, output = 1024 * 1024, user = user, over = over })
   if state.failed then return nil, state.failed, "bad_rootfs" end
   if not entries then return nil, message, code end
   return true

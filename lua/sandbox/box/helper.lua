@@ -12,14 +12,16 @@ local SECONDS = 30
 
 --- Starts it.
 -- @tparam Box self
--- @tparam table how { stdin=, stdin_open=, output= bytes, timeout= seconds or false, on_stdout=, alone= all else is killed first, user= another than the box's }
+-- @tparam table how { stdin=, stdin_open=, output= bytes, timeout= seconds or false, on_stdout=, alone= all else is killed first, user= another than the box's,
+-- over= it may write what that one may not }
 -- @treturn Job or nil, message, code
 function M.start(self, how)
   local user = how.user or self.plan.user
   local plan = options_plan.run({ oci.HELPER, "files", ("%.0f"):format(user.uid), how.alone and "alone" or nil, stdin = how.stdin, on_stdout = how.on_stdout,
                               limits = { timeout = how.timeout == nil and SECONDS or how.timeout, output = how.output } })
   plan.user = { uid = 0, gid = user.gid, groups = user.groups } -- it becomes another at once; older builds give capabilities to 0 alone
-  plan.capabilities = how.alone and { "CAP_SETUID", "CAP_KILL" } or { "CAP_SETUID" }
+  plan.capabilities = { "CAP_SETUID", how.alone and "CAP_KILL" or nil }
+  if how.over then plan.capabilities[#plan.capabilities + 1] = "CAP_DAC_OVERRIDE" end
   plan.runtime, plan.env, plan.cwd, plan.quiet, plan.stdin_open = self.rt, {}, self.programs.cwd, true, how.stdin_open
   local job, message, code = self:exec(options_plan.stamp(plan), plan.argv)
   return job, message, code

@@ -12,6 +12,7 @@ local options_plan = require "sandbox.options.plan"
 local exec = require "sandbox.run.exec"
 local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
+local runtime = require "sandbox.machine.runtime"
 
 local M = {}
 local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
@@ -27,9 +28,10 @@ end
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
 local function make(host, options, pooled)
   local checked = options_plan.box(options, host.defaults)
+  checked.plan.box = true
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
-  plan.box, plan.idle_timeout, plan.quiet = true, checked.idle_timeout, true
+  plan.idle_timeout, plan.quiet = checked.idle_timeout, true
   plan.program = { argv = pooled.argv, env = checked.programs.env, cwd = checked.programs.cwd }
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
@@ -333,6 +335,7 @@ local function start_program(self, options, spawning, past)
     plan.boot_before = past.boots and tonumber(self.job.started.boot_duration) or nil
   end
   ok, message, code = programs.check(self, plan)
+  if ok then ok, message, code = runtime.check_ambient(plan, self.rt) end
   if not ok then return nil, message, code end
   ok, message, code = lease_box(self, plan)
   if not ok then return nil, message, code end

@@ -383,6 +383,35 @@ function M.get(env)
   return rt
 end
 
+--- Whether programs that are not uid 0 keep capabilities: asked of the build once, by a sandbox that looks.
+-- @tparam table env as of `get`
+-- @tparam table rt
+-- @treturn boolean; nil where it could not be asked
+function M.ambient(env, rt)
+  local found = M.trust(env.core, rt.runsc)
+  local known = found and load_cache(env.core, rt.state_dir)[key_of(found)]
+  if type(known) ~= "table" then return nil end
+  if type(known.ambient) == "boolean" then return known.ambient end
+  local options_plan, request = require "sandbox.options.plan", require "sandbox.run.request"
+  local plan = options_plan.run{ "/bin/cat", "/proc/self/status", limits = { timeout = 10, memory = false, pids = false, best_effort = true } }
+  plan.runtime = rt
+  local r = env.execute(plan, request.build(plan, rt, env.core.random_hex(16)))
+  if not r or not r.ok then return nil end
+  known.ambient = r.stdout:find("CapAmb:", 1, true) ~= nil
+  save_cache(env.core, rt.state_dir)
+  return known.ambient
+end
+
+--- Whether a program gets the capabilities that it is to have.
+-- @tparam table plan of the program, or of its sandbox
+-- @tparam table rt with `ambient`
+-- @treturn boolean true, or nil, message, code
+function M.check_ambient(plan, rt)
+  if rt.ambient ~= false or #plan.capabilities == 0 or plan.user.uid == 0 then return true end
+  return nil, ("capabilities for uid %.0f need a runsc that knows ambient ones, and %s (%s) gives them to uid 0 alone: user = 0, or a newer runsc"):format(
+    plan.user.uid, rt.runsc, rt.version), "not_supported"
+end
+
 local IDS = { "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group" }
 
 --- The first of the host's ids that guests get as root: the option, or what was chosen once for this state directory, as long as the

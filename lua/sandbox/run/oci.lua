@@ -43,15 +43,25 @@ function M.tmp_on_host(plan)
   return plan.cwd == "/tmp" or plan.cwd:sub(1, 5) == "/tmp/"
 end
 
+--- Whether the guest is root in a root that it may write: the host's files, or those of a rootfs, are then its own, in a layer.
+-- @tparam table plan
+-- @treturn boolean
+function M.root_writes(plan)
+  return not plan.bundle and not plan.readonly and plan.user.uid == 0
+end
+
 --- How `disk` is held: "store", one host tmpfs in which everything that may be written lies; "overlay", one layer of that size
--- in the sentry's memory (an ordinary user's guest that is not uid 0 cannot write to a host directory); nil, it cannot be.
+-- in the sentry's memory (an ordinary user's guest that is not uid 0 cannot write to a host directory, and what is above the host's own
+-- files is written by their owners alone); nil, it cannot be.
 -- @tparam table plan
 -- @tparam table rt
 -- @treturn string
 function M.disk_by(plan, rt)
   if not plan.limits.disk or plan.bundle then return nil end
+  local can_overlay = rt.flags and rt.flags.overlay_size
+  if can_overlay and M.root_writes(plan) and not plan.inodes_asked then return "overlay" end
   if not rt.rootless or plan.user.uid == 0 then return "store" end
-  return rt.flags and rt.flags.overlay_size and "overlay" or nil
+  return can_overlay and "overlay" or nil
 end
 
 --- Whether `inodes` can be held: by the store, in which /work and /tmp lie then, and which the guest can write to as for `disk`.
