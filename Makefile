@@ -95,7 +95,7 @@ $(OBJ)/$(1)/%.o: src/module/%.c
 	$$(CC) $$(SBX_CFLAGS) -Isrc/shared $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(FLAGS_$(1))) -DSBX_LIBEXEC='"$(LIBEXEC)"' $$(CFLAGS) $$(CPPFLAGS) -c $$< -o $$@
 $(BUILD)/$(1)/sandbox/core.so: $(LUA_SRC:src/module/%.c=$(OBJ)/$(1)/%.o) $(SBX_OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(SAN_FLAGS) $$(LIBFLAG) -Wl,--gc-sections -Wl,-z,relro,-z,now $$(LDFLAGS) $$^ -o $$@
+	$$(CC) $$(CFLAGS) $$(SAN_FLAGS) $$(LIBFLAG) -Wl,--gc-sections -Wl,-z,relro,-z,now $$(LDFLAGS) $$^ -Wl,--exclude-libs,ALL -l:libcap.a -o $$@
 endef
 $(foreach a,$(ABIS),$(eval $(call ABI_RULES,$(a))))
 

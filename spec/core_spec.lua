@@ -236,6 +236,19 @@ grep Sig /proc/self/status >>"$0.out"]])
     assert.has_error(function() core.poll("x", "r", 0) end)
   end)
 
+  it("has libcap's names of capabilities, each at the kernel's number", function()
+    local names = core.capabilities()
+    local header = assert(io.open("/usr/include/linux/capability.h", "rb"))
+    local defined = header:read "*a"
+    header:close()
+    local n = 0
+    for name, number in defined:gmatch "#define (CAP_[%u_]+)%s+(%d+)%s" do
+      if names[number + 1] then n = n + 1 assert.same({ number, name }, { number, names[number + 1] }) end
+    end
+    assert.equal(#names, n)
+    assert.is_true(n >= 41)
+  end)
+
   it("knows files", function()
     local st = assert(core.stat("/"))
     assert.equal("directory", st.type)

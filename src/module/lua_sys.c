@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -404,11 +405,32 @@ static int sys_pollv(lua_State *L)
 	return 1;
 }
 
+/* core.capabilities() -> the names that libcap knows, in the order of the kernel's numbers from 0 on */
+static int sys_capabilities(lua_State *L)
+{
+	char upper[64];
+
+	lua_newtable(L);
+	for (cap_value_t cap = 0;; cap++) {
+		char *name = cap_to_name(cap);	/* of one without a name, its number */
+		size_t n = name && name[0] > '9' ? strlen(name) : 0;
+
+		for (size_t i = 0; i < n && i < sizeof(upper) - 1; i++)
+			upper[i] = (char)(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 'a' + 'A' : name[i]);
+		(void)cap_free(name);
+		if (!n || n >= sizeof(upper))
+			return 1;
+		lua_pushlstring(L, upper, n);
+		lua_rawseti(L, -2, cap + 1);
+	}
+}
+
 static const luaL_Reg functions[] = {
 	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "kind", sys_kind }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
 	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "reader", sys_reader }, { "rename", sys_rename }, { "unlink", sys_unlink },
 	{ "rmdir", sys_rmdir }, { "write_file", sys_write_file }, { "now", sys_now }, { "random_hex", sys_random_hex },
-	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "privileges", sys_privileges }, { "getenv_secure", sys_getenv_secure }, { "poll", sys_poll }, { "pollv", sys_pollv }, { NULL, NULL },
+	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "privileges", sys_privileges }, { "getenv_secure", sys_getenv_secure },
+	{ "poll", sys_poll }, { "pollv", sys_pollv }, { "capabilities", sys_capabilities }, { NULL, NULL },
 };
 
 void lua_sys_register(lua_State *L)

@@ -173,7 +173,7 @@ end
 local id = integer(0, 65535) -- what is mapped
 
 local function capability(v, where)
-  if type(v) ~= "string" or not capabilities.names[v] then refuse(where, "expected a capability's name such as CAP_NET_BIND_SERVICE") end
+  if type(v) ~= "string" or not capabilities.number(v) then refuse(where, "expected a capability's name such as CAP_NET_BIND_SERVICE") end
   return v
 end
 

@@ -3,21 +3,19 @@
 -- @module sandbox.options.capabilities
 local M = {}
 
---- Set of names.
-M.names = {}
-local numbers, count = {}, 0
-for name in ([[CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-  NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT
-  SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
-  WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE]]):gmatch("%S+") do
-  M.names["CAP_" .. name] = true
-  numbers["CAP_" .. name], count = count, count + 1 -- in the kernel's order
+-- From the core on first use: the schema is read where nothing has been built, too.
+local known
+local function numbers()
+  if known then return known end
+  known = {}
+  for i, name in ipairs(require("sandbox.core").capabilities()) do known[name] = i - 1 end -- in the kernel's order
+  return known
 end
 
 --- The kernel's number of a capability.
--- @string name
--- @treturn integer
-function M.number(name) return numbers[name] end
+-- @string name such as CAP_KILL
+-- @treturn integer or nil: there is none of this name
+function M.number(name) return numbers()[name] end
 
 -- RLIMIT_NPROC does not bind a task that has one of the first two, and the third leaves the counted uid. SYS_RESOURCE raises any.
 local undo = {

@@ -297,7 +297,7 @@ function M.capabilities(where, v)
   local out, seen = {}, {}
   for i = 1, values.list(where, v, "a list of names such as CAP_NET_BIND_SERVICE", false, 1000) do
     local name = rawget(v, i)
-    if type(name) ~= "string" or not capabilities.names[name] then
+    if type(name) ~= "string" or not capabilities.number(name) then
       bad(("%s[%d]"):format(where, i), "expected a name such as CAP_NET_BIND_SERVICE", name)
     end
     if not seen[name] then out[#out + 1] = name end
