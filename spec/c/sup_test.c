@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sbx_wire.h"
+#include "sup_cgroup_part.h"
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_exec.h"
@@ -410,6 +411,44 @@ static void test_programs(void)
 	(void)rmdir(dir);
 }
 
+/* As files of the kernel's, for this needs no hierarchy of v2. */
+static void test_cgroup_bounds(void)
+{
+	char dir[] = "/tmp/sbx-cgroup-XXXXXX", limit[700];
+	static const char *const files[][2] = { { "memory.max", "max\n" }, { "memory.high", "max\n" }, { "cpu.max", "max 100000\n" },
+						{ "cpuset.cpus", "\n" }, { "pids.max", "max\n" } };
+	int top = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	CHECK("groups", !mkdirat(top, "a", 0700) && !mkdirat(top, "a/b", 0700) && !mkdirat(top, "a/b/c", 0700));
+	(void)sbx_io_write_at(top, "memory.max", O_CREAT, "1", 1);	/* the one at the top has no such file */
+	int group = openat(top, "a", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (unsigned i = 0; i < 5; i++)
+		(void)sbx_io_write_at(group, files[i][0], O_CREAT | O_TRUNC, files[i][1], strlen(files[i][1]));
+	CHECK("nothing bounds the one at the top", !sup_cgroup_bound(dir, "", limit, sizeof(limit)));
+	CHECK("nothing bounds a group without limits", !sup_cgroup_bound(dir, "/a/b/c", limit, sizeof(limit)));
+	for (unsigned i = 0; i < 5; i++) {
+		(void)sbx_io_write_at(group, files[i][0], O_TRUNC, "5 100000\n", 9);
+		CHECK("a limit further up does", sup_cgroup_bound(dir, "/a/b/c", limit, sizeof(limit)) && strstr(limit, files[i][0]));
+		(void)sbx_io_write_at(group, files[i][0], O_TRUNC, files[i][1], strlen(files[i][1]));
+	}
+	CHECK("a group is nobody's", !sup_cgroup_given(dir, "/a/b/c"));
+	char marked[64];
+
+	(void)snprintf(marked, sizeof(marked), "%s/a/b", dir);
+	if (setxattr(marked, "user.delegate", "1", 1, 0) == 0 || errno != EOPNOTSUPP)
+		CHECK("but for who it was delegated to, and below", sup_cgroup_given(dir, "/a/b") && sup_cgroup_given(dir, "/a/b/c") && !sup_cgroup_given(dir, "/a"));
+	for (unsigned i = 0; i < 5; i++)
+		(void)unlinkat(group, files[i][0], 0);
+	(void)unlinkat(top, "memory.max", 0);
+	(void)unlinkat(top, "a/b/c", AT_REMOVEDIR);
+	(void)unlinkat(top, "a/b", AT_REMOVEDIR);
+	(void)unlinkat(top, "a", AT_REMOVEDIR);
+	(void)rmdir(dir);
+	close(group);
+	close(top);
+}
+
 /* Who comes from which program, however its parents end. */
 static void test_tree(void)
 {
@@ -664,6 +703,7 @@ int main(void)
 	test_paths();
 	test_slots();
 	test_programs();
+	test_cgroup_bounds();
 	test_tree();
 	test_control();
 	test_control_bounds();

@@ -2,9 +2,13 @@
 #include "sup_cgroup_part.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
+
+#include "sbx_io.h"
 
 int sup_cgroup_because(struct sup_cgroup *c, const char *fmt, ...)
 {
@@ -87,4 +91,47 @@ int sup_cgroup_mount_point(const char *controller, char *out, size_t size)
 	if (f)
 		fclose(f);
 	return rc;
+}
+
+/* What a limit's file says where there is none: the kernel's Documentation/admin-guide/cgroup-v2.rst. */
+static const char *const limits[][2] = {
+	{ "memory.max", "max\n" }, { "memory.high", "max\n" }, { "cpu.max", "max " }, { "cpuset.cpus", "\n" }, { "pids.max", "max\n" },
+};
+
+/* Takes the last part of a path away; false: it is the one at the top. */
+static bool up(char *path, size_t top)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash || (size_t)(slash - path) <= top)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
+bool sup_cgroup_bound(const char *point, const char *own, char *limit, size_t size)
+{
+	char path[1100], text[256];
+
+	(void)snprintf(path, sizeof(path), "%s%s", point, own);
+	for (bool more = own[0]; more; more = up(path, strlen(point)))
+		for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+			(void)snprintf(limit, size, "%s/%s", path, limits[i][0]);
+			if (sbx_io_read_at(AT_FDCWD, limit, text, sizeof(text)) > 0 && strncmp(text, limits[i][1], strlen(limits[i][1])) != 0)
+				return true;
+		}
+	return false;
+}
+
+bool sup_cgroup_given(const char *point, const char *own)
+{
+	static const char *const marks[] = { "trusted.delegate", "user.delegate" };	/* systemd's src/core/cgroup.c */
+	char path[1100], value[8];
+
+	(void)snprintf(path, sizeof(path), "%s%s", point, own);
+	for (bool more = own[0]; more; more = up(path, strlen(point)))
+		for (unsigned i = 0; i < 2; i++)
+			if (getxattr(path, marks[i], value, sizeof(value)) > 0 && value[0] == '1')
+				return true;
+	return false;
 }

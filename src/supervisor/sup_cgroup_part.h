@@ -45,5 +45,12 @@ const char *sup_cgroup_remedy(int error);
 int sup_cgroup_own_path(const char *controller, char *out, size_t size);
 /* Where a hierarchy is mounted. -1: nowhere. */
 int sup_cgroup_mount_point(const char *controller, char *out, size_t size);
+/*
+ * v2: whether a group, or one above it, has a limit of memory, CPU, processors or processes; `limit`: the file that says so. `point`: where
+ * the hierarchy is mounted, `own`: the group's path in it, "" of the one at the top.
+ */
+bool sup_cgroup_bound(const char *point, const char *own, char *limit, size_t size);
+/* v2: whether a group, or one above it, was handed to who is in it, as systemd marks it (Delegate=). */
+bool sup_cgroup_given(const char *point, const char *own);
 
 #endif

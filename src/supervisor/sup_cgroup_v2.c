@@ -54,10 +54,13 @@ static bool enable_controllers(struct sup_cgroup *c, const char *parent)
 	return false;
 }
 
-/* v2: below the given parent; else as root below a group of ours at the top, else beside our own group (delegation). */
+/*
+ * v2: below the given parent; else beside our own group (delegation), or as root below a group of ours at the top. That one only where
+ * nothing bounds us: what a service was given holds for its sandboxes as well.
+ */
 static int find_parent(struct sup_cgroup *c, const struct sup_request *r, char *out, size_t size)
 {
-	char point[512], own[512];
+	char point[512], own[512], limit[700];
 
 	if (sup_cgroup_mount_point("", point, sizeof(point)) < 0 || sup_cgroup_own_path("", own, sizeof(own)) < 0)
 		return sup_cgroup_because(c, "no cgroup file system is mounted (mount -t cgroup2 cgroup2 /sys/fs/cgroup)");
@@ -65,7 +68,9 @@ static int find_parent(struct sup_cgroup *c, const struct sup_request *r, char *
 		(void)snprintf(out, size, "%s%s", point, r->cgroup_parent);
 		return enable_controllers(c, out) ? 0 : -1;
 	}
-	if (geteuid() == 0 && enable_controllers(c, point)) {
+	bool bound = sup_cgroup_bound(point, own, limit, sizeof(limit));
+
+	if (geteuid() == 0 && !bound && enable_controllers(c, point)) {
 		(void)snprintf(out, size, "%s/lua-sandbox", point);
 		if ((mkdir(out, 0755) == 0 || errno == EEXIST) && enable_controllers(c, out))
 			return 0;
@@ -75,6 +80,9 @@ static int find_parent(struct sup_cgroup *c, const struct sup_request *r, char *
 	if (slash)	/* in the group at the top there is nothing beside us */
 		*slash = '\0';
 	(void)snprintf(out, size, "%s%s", point, own);
+	if (bound && geteuid() == 0 && !sup_cgroup_given(point, own))
+		return sup_cgroup_because(c, "%.150s bounds this process, and no group beside it is its own to make (systemd: Delegate=yes and"
+					  " DelegateSubgroup=, or an empty group as cgroup_parent)", limit);
 	if (access(out, W_OK) < 0)
 		return sup_cgroup_because(c, "no group can be made in %.100s: %s", out, sup_cgroup_remedy(errno));
 	return enable_controllers(c, out) ? 0 : -1;
