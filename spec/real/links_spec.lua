@@ -130,12 +130,13 @@ describe("links", function()
     assert.is_true(next(seen) ~= nil)
   end)
 
-  if env.root and env.build ~= "2022" then
+  local cgroup = env.sb:run{ "true" }.runtime.cgroup
+  if env.root and (env.build ~= "2022" or cgroup == "v1") then -- that build's root cannot be nodev; cgroups of v1 know devices
     it("are no worse than device nodes, which are not the host's", function()
       os.execute(("mknod %s/r/etc/n c 1 11; mknod %s/data/n c 1 11; chmod 666 %s/r/etc/n %s/data/n"):format(dir, dir, dir, dir))
       local r = run("cat /etc/n; cat /srv/n", { cwd = "/", mounts = { { destination = "/srv", source = dir .. "/data" } }, limits = { timeout = 20 } })
       assert.equal("", r.stdout)
-      for line in r.stderr:gmatch "[^\n]+" do assert.truthy(line:find "Permission denied" or line:find "No such device or address", line) end
+      for line in r.stderr:gmatch "[^\n]+" do assert.truthy(line:find "Permission denied" or line:find "Operation not permitted" or line:find "No such device or address", line) end
       assert.equal(1, r.exit_code)
     end)
   end

@@ -15,7 +15,7 @@
 
 enum sup_cgroup_version { SUP_CGROUP_NONE, SUP_CGROUP_V1, SUP_CGROUP_V2 };
 
-#define SUP_CGROUP_MAX 4
+#define SUP_CGROUP_MAX 5
 /* The paths of them all, each ended by a newline. */
 #define SUP_CGROUP_PATHS (SUP_CGROUP_MAX * 513)
 

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "sbx_io.h"
 
@@ -18,6 +20,26 @@ static int add(struct sup_cgroup *c, const struct sup_request *r, const char *co
 	return sup_cgroup_add(c, parent, r->id);
 }
 
+/*
+ * A device's node in a rootfs is opened on the host by a runsc that knows no better, and the oldest one, as root, takes no root that
+ * is nodev: then it has the devices without a machine behind them, and no other.
+ */
+static void bound_devices(struct sup_cgroup *c, const struct sup_request *r)
+{
+	static const char *const allowed[] = { "c 1:3 rw", "c 1:5 rw", "c 1:7 rw", "c 1:8 rw", "c 1:9 rw" };	/* null zero full random urandom */
+
+	if (r->nodev || !strcmp(r->rootfs, "host") || geteuid() != 0)
+		return;
+	int i = add(c, r, "devices");
+
+	if (i < 0 || sup_cgroup_write(c->fd[i], "devices.deny", "a") < 0)
+		return;
+	for (unsigned k = 0; k < sizeof(allowed) / sizeof(allowed[0]); k++)
+		(void)sup_cgroup_write(c->fd[i], "devices.allow", "%s", allowed[k]);
+	if (!strcmp(r->platform, "kvm"))
+		(void)sup_cgroup_write(c->fd[i], "devices.allow", "c 10:232 rw");
+}
+
 static void make(struct sup_cgroup *c, const struct sup_request *r)
 {
 	c->cpuacct = add(c, r, "cpuacct");
@@ -27,6 +49,7 @@ static void make(struct sup_cgroup *c, const struct sup_request *r)
 		c->pids = add(c, r, "pids");
 	if (r->cpus > 0)
 		c->cpu = add(c, r, "cpu");
+	bound_devices(c, r);
 }
 
 /* Never more than before: then the limit of memory and swap together comes last. */
