@@ -26,6 +26,7 @@ static const struct {
 	 * `runsc kill` gets by its execve what it needs: the bounding set stays. */
 	[SUP_PRIVILEGE_RUN] = { .n = 5, .kept = { CAP_KILL, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_ADMIN } },
 	[SUP_PRIVILEGE_TOOL] = { .n = 0 },
+	[SUP_PRIVILEGE_COMMAND] = { .n = 1, .kept = { CAP_KILL } },
 	[SUP_PRIVILEGE_EXEC] = { .alone = true },
 };
 

@@ -10,6 +10,7 @@ enum sup_privilege {
 	SUP_PRIVILEGE_ZYGOTE,	/* forks supervisors, and uses nothing itself */
 	SUP_PRIVILEGE_RUN,	/* has started runsc, which may be other users': kills, measures and removes */
 	SUP_PRIVILEGE_TOOL,	/* starts programs of runsc's, which get by their execve what they need */
+	SUP_PRIVILEGE_COMMAND,	/* the same, of a box, for a program in it */
 	SUP_PRIVILEGE_EXEC,	/* speaks over a socket that it has */
 };
 
