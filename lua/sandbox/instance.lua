@@ -319,7 +319,7 @@ end
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options)
-  if type(options) == "table" and (options.collect or self.options.defaults.collect and not options.bundle or given_inside(self, options)) then
+  if type(options) == "table" and (options.collect or options.init or self.options.defaults.collect and not options.bundle or given_inside(self, options)) then
     local r, message, code = self:run_collecting(options)
     return r, message, code
   end
@@ -538,10 +538,13 @@ function Instance:pool(options)
   return pool, message, code
 end
 
--- A run with `collect`, which needs our helper in the sandbox.
+-- A run with `collect` or `init`, which needs our helper in the sandbox.
 function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
-  if plan.bundle then return nil, "collect is not supported together with bundle: bind a directory instead", "not_supported" end
+  if plan.bundle then
+    return nil, (plan.collect and "collect is not supported together with bundle: bind a directory instead" or
+      "init is not supported together with bundle: its program is the first process"), "not_supported"
+  end
   local r, message, code = in_turn(self, function(past)
     local r, message, code, raised = box_module.run_once(services(self), options, past)
     return r, message, code, nil, raised

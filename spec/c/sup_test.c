@@ -12,8 +12,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sbx_io.h"
 #include "sbx_wire.h"
 #include "sup_cgroup_part.h"
 #include "sup_control.h"

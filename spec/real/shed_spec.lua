@@ -91,6 +91,28 @@ describe("limits that a guest would shed", function()
     box:stop()
   end)
 
+  it("zombies of orphans are its own where it is the first process, and reaped beside init and in a box", function()
+    local orphans = [[
+import os, sys
+for i in range(60):
+  try: pid = os.fork()
+  except OSError: sys.exit(os.EX_TEMPFAIL)
+  if pid == 0:
+    try: os.fork()
+    except OSError: os._exit(1)
+    os._exit(0)
+  if os.waitpid(pid, 0)[1]: sys.exit(os.EX_TEMPFAIL)
+print("all")]]
+    local limits = { pids = 24, timeout = 60 * SLOW }
+    local r = assert(sb:run{ "python3", "-c", orphans, limits = limits })
+    assert.same({ 75, true }, { r.exit_code, r.pids_exceeded }, r.stderr)
+    r = assert(sb:run{ "python3", "-c", orphans, limits = limits, init = true })
+    assert.same({ 0, "all\n", false }, { r.exit_code, r.stdout, r.pids_exceeded }, r.stderr)
+    r = assert(sb:run{ "sh", "-c", "kill -SEGV $$", init = true })
+    assert.same({ "signaled", "SEGV" }, { r.status, r.signal_name })
+    assert.has_error(function() sb:spawn{ "true", init = true } end)
+  end)
+
   it("page tables are memory: one shared page every 2 MiB, in many processes", function()
     local r = assert(sb:run{ "python3", "-c", [[
 import mmap, os, time

@@ -215,6 +215,7 @@ function build.run(options, defaults, how)
   if how.spawning and given.collect then
     bad("collect", "a job's files are read with box:read_file; sandbox.run, box:run and pool:run take it")
   end
+  if how.spawning and given.init then bad("init", "a job's program is its sandbox's first process; sandbox.run takes it, and boxes have it always") end
   defaults = defaults or {}
   local plan = filled(given, defaults)
   if how.spawning then plan.collect = nil end -- a default one is for what can collect
@@ -480,7 +481,7 @@ function M.split(options)
   local start, program = {}, {}
   for k, v in next, options do
     local row = schema.scope("program").rows[k]
-    if type(k) == "number" or row and not schema.is_of(row, "box") then program[k] = v else start[k] = v end
+    if type(k) == "number" or row and not schema.is_of(row, "box") then program[k] = v elseif k ~= "init" then start[k] = v end -- a box has it
   end
   return start, program
 end

@@ -167,7 +167,7 @@ end
 
 -- A run in three parts: begun, waited for, and ended whatever happened.
 local function execute(sb, options, core, trouble)
-  if options.collect then return sb:run(options) end
+  if options.collect or options.init then return sb:run(options) end
   local job, message, code = sb:spawn(options)
   if not job then return nil, message, code end
   local ok, r
@@ -190,8 +190,8 @@ local function prepare(options, how, core, trouble)
   local kind = stdin and stdin.type
   if kind == "directory" then usage("stdin is a directory") end
   local terminal = kind == "char" and (core.realpath "/proc/self/fd/0" or ""):find "^/dev/[pt]t"
-  -- With collect everything is one call: what comes is read first, and from a terminal nothing.
-  if kind == "file" or options.collect and not terminal then options.stdin = read_file(trouble) end
+  -- With collect or init everything is one call: what comes is read first, and from a terminal nothing.
+  if kind == "file" or (options.collect or options.init) and not terminal then options.stdin = read_file(trouble) end
   if options.collect then
     local into = how.into or not how.json and "."
     options.collect = { paths = options.collect, into = into and (core.realpath(into) or usage("--into: there is no %s", into)) or nil }
