@@ -133,11 +133,15 @@ describe("links", function()
   local cgroup = env.sb:run{ "true" }.runtime.cgroup
   if env.root and (env.build ~= "2022" or cgroup == "v1") then -- that build's root cannot be nodev; cgroups of v1 know devices
     it("are no worse than device nodes, which are not the host's", function()
-      os.execute(("mknod %s/r/etc/n c 1 11; mknod %s/data/n c 1 11; chmod 666 %s/r/etc/n %s/data/n"):format(dir, dir, dir, dir))
-      local r = run("cat /etc/n; cat /srv/n", { cwd = "/", mounts = { { destination = "/srv", source = dir .. "/data" } }, limits = { timeout = 20 } })
+      local misc = env.slurp "/proc/misc"
+      local minor = misc:match "(%d+) cpu_dma_latency\n" or misc:match "(%d+) userfaultfd\n" -- which open for whom their mode lets
+      for _, path in ipairs{ dir .. "/r/etc/n", dir .. "/data/n" } do
+        assert(os.execute(("mknod -m 666 %s c 10 %d"):format(path, assert(tonumber(minor)))))
+      end
+      local r = run("for f in /etc/n /srv/n; do (exec 3<$f) && echo $f opens; done", { cwd = "/", limits = { timeout = 20 },
+        mounts = { { destination = "/srv", source = dir .. "/data" } } })
       assert.equal("", r.stdout)
-      for line in r.stderr:gmatch "[^\n]+" do assert.truthy(line:find "Permission denied" or line:find "Operation not permitted" or line:find "No such device or address", line) end
-      assert.equal(1, r.exit_code)
+      for line in r.stderr:gmatch "[^\n]+" do assert.truthy(line:find "Permission denied" or line:find "Operation not permitted" or line:find "No such device", line) end
     end)
   end
 

@@ -70,6 +70,24 @@ describe("a supervisor", function()
     if env.root then assert.same({ "0000000000000000", "0000000000000000" }, { mine[1].CapEff, mine[1].CapPrm }) end
   end)
 
+  if env.root then
+    it("of a program that runsc's commands start ends those, and has no more", function()
+      local own = require("sandbox").new{ state_dir = env.state_dir, boot_timeout = 30, control = "runsc" }
+      local box = assert(own:start{})
+      local job = assert(box:spawn{ "sh", "-c", "echo up; exec sleep 100" })
+      assert.equal("up\n", job:read "stdout")
+      local keeper, found = status(box.job:pid()).PPid, 0
+      for pid in pairs(children(status(keeper).PPid)) do
+        local it = status(pid)
+        if it.CapEff == "0000000000000020" and it.CapPrm == it.CapEff then found = found + 1 end
+      end
+      job:close()
+      box:close()
+      own:shutdown()
+      assert.equal(1, found)
+    end)
+  end
+
   it("leaves nothing behind", function()
     assert.is_true(core.getpid() > 0)
     assert.is_nil(env.leftovers(before))

@@ -35,7 +35,10 @@ static const unsigned refused[] = {
 	SYS_execve, SYS_execveat, SYS_clone, SYS_clone3, SYS_unshare, SYS_setns, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot,
 	SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup,
 	SYS_open_by_handle_at, SYS_init_module, SYS_finit_module, SYS_kexec_load, SYS_reboot, SYS_keyctl, SYS_add_key, SYS_request_key,
-	SYS_move_mount, SYS_fsopen, SYS_open_tree, SYS_mount_setattr,
+	SYS_move_mount, SYS_fsopen, SYS_open_tree, SYS_mount_setattr, SYS_pidfd_getfd, SYS_delete_module,
+#ifdef SYS_fork		/* not on arm64 */
+	SYS_fork, SYS_vfork,
+#endif
 };
 #define REFUSED (sizeof(refused) / sizeof(refused[0]))
 

@@ -45,7 +45,7 @@ M.options = {
     doc = "whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`" },
   { "init", "boolean", scope = "run", makes_spec = true, show = "boolean", default = false, lua = "boolean",
     cli = { { "--init", value = true, "a first process beside the program that reaps what it orphans" } },
-    doc = "a first process of ours beside the program, as containers' `--init`: it reaps what the program orphans, which else is a zombie that counts in `pids` until the end. Boxes and pools have it always, and so has a run with `collect`; it makes a run slower, by an eighth or so. Not for `spawn`, nor with `bundle`" },
+    doc = "a first process of ours beside the program, as containers' `--init`: it reaps what the program orphans, which else is a zombie that counts in `pids` until the end. Boxes and pools have it always, and so has a run with `collect`; it makes a run somewhat slower. Not for `spawn`, nor with `bundle`" },
   { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory, or `\"host\"`", default = "host", lua = "string",
     cli = { { "--rootfs", "DIR|host", "the guest's root (default host)" } },
     doc = "`\"host\"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody" },
