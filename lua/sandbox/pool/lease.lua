@@ -33,8 +33,7 @@ local function give_up(self, entry, token)
   self.turns:release(token)
 end
 
-local function run_prepared(entry, options, past)
-  local plan = options_plan.lease(entry.box, options)
+local function run_prepared(entry, plan, past)
   plan.began, plan.queue_duration = past.began, past.queued
   local job = entry.job
   entry.job = nil
@@ -47,7 +46,7 @@ local REPLAY = 1024 * 1024
 
 -- A stdin function can be asked only once: what was taken of it for a sandbox that died before its program began is kept for the next.
 local function replayed(options)
-  local source = options.stdin
+  local source = type(options) == "table" and options.stdin
   if type(source) ~= "function" then return options, function() end end
   local out, taken, at, bytes = {}, {}, 0, 0
   for k, v in pairs(options) do out[k] = v end
@@ -62,11 +61,17 @@ local function replayed(options)
   return out, function() at = 0 end
 end
 
--- What is wrong is told before anything is leased.
+-- What is wrong is told before anything is leased. A prepared program's plan is made for the sandbox that it will most likely get.
 local function check(self, options)
   if self.closed then return nil, CLOSED, "closed" end
-  options_plan[self.options.prepared and "lease" or "program"](self.sample, options)
-  return true
+  if not self.options.prepared then
+    options_plan.program(self.sample, options)
+    return true
+  end
+  for _, entry in ipairs(self.boxes) do
+    if entry.state == "ready" then return { entry = entry, plan = options_plan.lease(entry.box, options) } end
+  end
+  return { plan = options_plan.lease(self.sample, options) }
 end
 
 --- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
@@ -74,10 +79,10 @@ end
 -- limits.memory, pids and cpus, too: at most the pool's own
 -- @treturn table result, or nil, message, code
 function Lease:run(options)
-  local ok, message, code = check(self, options)
-  if not ok then return nil, message, code end
   local rewind
   options, rewind = replayed(options)
+  local checked, message, code = check(self, options)
+  if not checked then return nil, message, code end
   local began = core.now()
   for attempt = 1, ATTEMPTS do
     local entry, token, queued = self:acquire()
@@ -86,7 +91,8 @@ function Lease:run(options)
     box.meanwhile = function() self:fill(HEAD_START) end
     local r, raised
     if self.options.prepared then
-      r, message, code, raised = run_prepared(entry, options, past)
+      local plan = checked.entry == entry and attempt == 1 and checked.plan or options_plan.lease(box, options)
+      r, message, code, raised = run_prepared(entry, plan, past)
     else
       r, message, code, raised = box:attempt(options, past)
     end
