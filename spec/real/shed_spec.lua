@@ -55,6 +55,8 @@ describe("limits that a guest would shed", function()
   it("there is no user namespace for it, in no way", function()
     local r = assert(sb:run{ "python3", "-c", NAMESPACES })
     assert.equal(("%d %d %d\n"):format(EPERM, ENOSYS, EPERM), r.stdout, r.stderr)
+    r = assert(sb:run{ "python3", "-c", NAMESPACES, init = true }) -- no other is it for a program beside our helper
+    assert.equal(("%d %d %d\n"):format(EPERM, ENOSYS, EPERM), r.stdout, r.stderr)
     -- what the C library makes of ENOSYS: threads, and programs that start others
     r = assert(sb:run{ "python3", "-c", "import threading, subprocess\nt = threading.Thread(target=lambda: print('hi', flush=True)); t.start(); t.join()\nsubprocess.run(['echo', 'ho'])" })
     assert.equal("hi\nho\n", r.stdout)

@@ -401,7 +401,7 @@ function M.run_once(host, options, past)
   local start, program = options_plan.split(options)
   local self, message, code = M.begin(host, start, { argv = { unpack(program) } })
   if not self then return nil, message, code end
-  self.single = true
+  self.single, self.once = true, true -- nobody else's, and nobody's after this
   local r, raised
   r, message, code, raised = self:attempt(program, past)
   self:close()

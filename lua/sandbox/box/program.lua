@@ -14,12 +14,12 @@ local function own(self, name, plan)
 end
 
 -- What our helper forbids a program because this build's execs do not have the spec's rules (the flag came with one that does).
--- Whether a program is started through it for that alone is a second value: 2 to 10 ms more, which only `disk` is worth. What leaves
--- `pids` behind in a namespace of its own is counted.
+-- Whether a program is started through it for that alone is a second value: 2 to 10 ms more, which only `disk` is worth, or a run that
+-- has no other sandbox to be started in. What leaves `pids` behind in a namespace of its own is counted.
 local function guard_for(self)
   if self.plan.user_namespaces or self.rt.flags["gofer-network-namespace"] then return "-", false end
   if self.plan.limits.disk then return "t", true end
-  return "n", false
+  return "n", self.once or false
 end
 
 --- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's. Whether
