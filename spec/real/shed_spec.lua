@@ -77,6 +77,8 @@ describe("limits that a guest would shed", function()
   it("pids holds, also for programs of a box", function()
     local r = assert(sb:run{ "python3", "-c", BOMB, limits = { pids = 12, timeout = 60 * SLOW } })
     assert.same({ "exited", "11\n", true, true, 12 }, { r.status, r.stdout, r.pids_exceeded, r.limits.pids.hit, r.peak_pids })
+    r = assert(sb:run{ "python3", "-c", BOMB, limits = { pids = 12, timeout = 60 * SLOW }, init = true })
+    assert.same({ "exited", "11\n", true }, { r.status, r.stdout, r.pids_exceeded })
     local box = assert(sb:start{ limits = { pids = 12 } })
     local message, code
     r, message, code = box:run{ "python3", "-c", BOMB, limits = { timeout = 60 * SLOW } }
