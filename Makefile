@@ -61,7 +61,7 @@ NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_w
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench hits runtimes fuzz serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench hits runtimes fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -145,6 +145,9 @@ runtimes:
 # What strangers write, mutated for so many seconds; the tests do it for one.
 fuzz:
 	SANDBOX_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(TREE_ENV) $(LUA) $$(command -v busted) -o TAP --no-recursive spec/fuzz_spec.lua
+# All states of the models of a run's and a pool's life.
+model:
+	@scripts/model.sh
 serve:
 	@scripts/serve.sh
 lint:

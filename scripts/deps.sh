@@ -17,7 +17,7 @@ esac
 network="libc-ares-dev libmnl-dev libnftnl-dev libseccomp-dev"
 nginx="nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache curl"
 test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues lua-copas lua-coxpcall lua-posix \
- $nginx neovim lua-check lua-ldoc luarocks valgrind clang-tidy python3 perl busybox-static procps passwd binutils"
+ $nginx neovim lua-check lua-ldoc luarocks valgrind spin clang-tidy python3 perl busybox-static procps passwd binutils"
 # A machine under emulation, for the kernels that this one is not (spec/support/vm.sh).
 test="$test qemu-system-x86 cpio kmod xz-utils"
 # Containers to run in (spec/containers).

@@ -268,6 +268,7 @@ lane() {
     row c-unit 1500 bash -c c_tests
   fi
   row oom 1500 bash -c oom_test
+  row model 900 scripts/model.sh
   row lint 1800 scripts/lint.sh
   vm_rows
 }
