@@ -476,7 +476,7 @@ local function services(self)
       local prepared, rt, code = prepare(self, plan)
       return prepared, rt, code
     end,
-    connect = function() return (transport.connect(true)) end,
+    connect = function(again) return (transport.connect(true, again)) end,
     in_turn = function(f)
       local a, b, c, d = in_turn(self, f)
       return a, b, c, d

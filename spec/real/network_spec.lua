@@ -200,5 +200,14 @@ except OSError: print("down")
     assert.is_truthy(r.network.failed)
   end)
 
+  it("is that of each sandbox of a pool, which are alike", function()
+    local pool = assert(sb:pool{ size = 1, network = { allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo }, resolver = "127.0.0.1:" .. port.dns } })
+    for _ = 1, 2 do
+      local r = assert(pool:run{ "python3", "-c", probe, "echo.test:" .. port.echo, "other.test:80", limits = { timeout = 60 } })
+      assert.are.equal(("echo.test:%s -> ping\nother.test:80 -> no name\n"):format(port.echo), r.stdout, r.stderr)
+    end
+    pool:close()
+  end)
+
   it("leaves nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)

@@ -25,9 +25,9 @@ static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
 }
 
 /* By a zygote, where there is one that serves; else directly. */
-static int launch(struct sbx_zygote *z, const char *path, int control, int line)
+static int launch(struct sbx_zygote *z, const char *path, int control, int line, bool again)
 {
-	return z && sbx_zygote_spawn(z, control, line) == 0 ? 0 : sbx_launch(path, control, line);
+	return z && sbx_zygote_spawn(z, control, line, again) == 0 ? 0 : sbx_launch(path, control, line);
 }
 
 static int fail_start(lua_State *L, const char *path, int err)
@@ -38,7 +38,7 @@ static int fail_start(lua_State *L, const char *path, int err)
 	return 3;
 }
 
-/* core.spawn(supervisor, zygote or nil) -> conn, or nil, message, "system" */
+/* core.spawn(supervisor, zygote or nil, again) -> conn, or nil, message, "system". again: as sbx_zygote_spawn has it. */
 static int core_spawn(lua_State *L)
 {
 	const char *path = lua_util_path(L, 1);
@@ -48,7 +48,7 @@ static int core_spawn(lua_State *L)
 
 	if (control < 0)
 		return lua_util_fail_text(L, strerror(errno));
-	int err = launch(z, path, control, -1);
+	int err = launch(z, path, control, -1, lua_toboolean(L, 3));
 
 	close(control);
 	if (!err)
@@ -181,7 +181,7 @@ static int core_ctl_spawn(lua_State *L)
 	if (!err && sbx_fd_take(&line->fd, pair[0]) < 0)
 		err = errno;
 	if (!err)
-		err = launch(z, path, control, pair[1]);
+		err = launch(z, path, control, pair[1], false);
 	if (pair[1] >= 0)
 		close(pair[1]);
 	if (control >= 0)

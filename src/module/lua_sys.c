@@ -88,6 +88,28 @@ static int sys_kind(lua_State *L)
 	return 2;
 }
 
+/* core.stamp(path, ...) -> a string that is another one as soon as one of these files is another, or has been written to. */
+static int sys_stamp(lua_State *L)
+{
+	int n = lua_gettop(L);
+	luaL_Buffer b;
+
+	for (int i = 1; i <= n; i++)
+		(void)lua_util_path(L, i);
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		char text[128] = "- ";
+		struct stat st;
+
+		if (stat(lua_util_path(L, i), &st) == 0)
+			(void)snprintf(text, sizeof(text), "%llx:%llx:%llx:%llx.%lx ", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+				       (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
+		luaL_addstring(&b, text);
+	}
+	luaL_pushresult(&b);
+	return 1;
+}
+
 static int sys_realpath(lua_State *L)
 {
 	char out[PATH_MAX];
@@ -426,7 +448,7 @@ static int sys_capabilities(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "kind", sys_kind }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
+	{ "stat", sys_stat }, { "lstat", sys_lstat }, { "kind", sys_kind }, { "stamp", sys_stamp }, { "realpath", sys_realpath }, { "mkdir", sys_mkdir },
 	{ "access_x", sys_access_x }, { "readdir", sys_readdir }, { "reader", sys_reader }, { "rename", sys_rename }, { "unlink", sys_unlink },
 	{ "rmdir", sys_rmdir }, { "write_file", sys_write_file }, { "now", sys_now }, { "random_hex", sys_random_hex },
 	{ "getpid", sys_getpid }, { "getuid", sys_getuid }, { "privileges", sys_privileges }, { "getenv_secure", sys_getenv_secure },

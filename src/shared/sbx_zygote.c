@@ -35,11 +35,11 @@ bool sbx_zygote_serves(const struct sbx_zygote *z, int fresh)
 	return sbx_self_same(&z->owner, &now);
 }
 
-int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line)
+int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line, bool again)
 {
 	int err = ESTALE, fd[2] = { control, line };
 
-	if (sbx_zygote_serves(z, line < 0 ? control : line)) {
+	if (again ? sbx_fd_get(&z->fd) >= 0 : sbx_zygote_serves(z, line < 0 ? control : line)) {
 		if (sbx_fdpass_send(z->fd.number, "", 1, fd, line < 0 ? 1 : 2, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
 			return 0;
 		err = errno;

@@ -24,9 +24,10 @@ bool sbx_zygote_serves(const struct sbx_zygote *z, int fresh);
 
 /*
  * Gives `control` and `line` (-1: none; both stay the caller's, as of sbx_launch; the last of them was just made) to a new supervisor;
- * never waits. 0; or an errno, and then a supervisor is to be started directly. One that serves no more is closed.
+ * never waits. 0; or an errno, and then a supervisor is to be started directly. One that serves no more is closed. `again`: the caller
+ * has had one started a moment ago, and nothing but this module ran since, so that it is who it was.
  */
-int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line);
+int sbx_zygote_spawn(struct sbx_zygote *z, int control, int line, bool again);
 
 /* The zygote ends; its supervisors go on. Once more does no harm. */
 void sbx_zygote_close(struct sbx_zygote *z);

@@ -50,7 +50,9 @@ local function make_again(pooled)
   for k, v in pairs(last.plan) do plan[k] = v end
   plan.id, plan.began, plan.done = id, core.now(), nil
   made.plan = plan
-  made.req = { r = last.req.r:gsub(last.plan.id, id), config = last.req.config:gsub(last.plan.id, id), files = last.req.files, id = id }
+  made.req = {}
+  for k, v in pairs(last.req) do made.req[k] = v end
+  made.req.id, made.req.r, made.req.config = id, last.req.r:gsub(last.plan.id, id), (last.req.config:gsub(last.plan.id, id))
   return made
 end
 
@@ -133,9 +135,10 @@ end
 
 local function pid_of(self) return self.job.started and tonumber(self.job.started.pid) end
 
--- A supervisor that is attached to the box, or will be as soon as that has booted. (`runsc exec` has no such thing.)
-local function attach(self, warm)
-  local transport = self.host.connect()
+-- A supervisor that is attached to the box, or will be as soon as that has booted: `ahead`, right after the box's own was started.
+-- (`runsc exec` has no such thing.)
+local function attach(self, warm, ahead)
+  local transport = self.host.connect(ahead)
   if transport then transport:send("A", exec.attach(self, pid_of(self), warm)) end
   return transport
 end
@@ -149,7 +152,7 @@ end
 --- For pools: the same while it still boots; then our helper is run in it, for a first program is slower than the next.
 -- @treturn boolean whether that can be done: where it is known by now that the control socket answers
 function Box:arm_ahead()
-  self.armed = self:answers() and attach(self, true) or nil
+  self.armed = self:answers() and attach(self, true, true) or nil
   return self.armed ~= nil
 end
 
@@ -186,7 +189,7 @@ function Box:exec(plan, argv, alone, plain, ahead)
     if not self.stopped then tell(self, false) end
   end
   local transport
-  if ahead then transport = attach(self) else transport = take_armed(self) end
+  if ahead then transport = attach(self, false, true) else transport = take_armed(self) end
   local job
   job, message, code = self.host.launch(plan, req, plain, transport)
   if not job then plan.done(nil, message, code) end
@@ -325,7 +328,12 @@ function finish(self, job)
 end
 
 local function start_program(self, options, spawning, past)
-  local plan = options_plan.program(self, options, spawning)
+  local plan
+  if past and past.plan then -- checked by its pool; it serves once
+    plan, past.plan = options_plan.seat(past.plan, self), nil
+  else
+    plan = options_plan.program(self, options, spawning)
+  end
   local ok, message, code = check_into(plan)
   if ok then ok, message, code = self:await() end
   if ok then ok, message, code = programs.ask(self, plan) end
@@ -351,8 +359,8 @@ end
 
 --- As `run`, but what a callback raised is a fourth value.
 -- @tparam table options
--- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, boots = whether the boot is
--- this program's; of stages, unpack = what /work is to hold, pack = { max_bytes=, max_files= } of what goes on }; gets `started`,
+-- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, plan = of these options where they were
+-- checked already, boots = whether the boot is this program's; of stages, unpack = what /work is to hold, pack = { max_bytes=, max_files= } of what goes on }; gets `started`,
 -- whether the program was, `packed`, and `refused`, why the guest's /work cannot go on
 function Box:attempt(options, past)
   local job, message, code, plan = start_program(self, options, false, past)

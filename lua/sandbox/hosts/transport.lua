@@ -105,8 +105,9 @@ end
 
 --- Starts a supervisor and gives the transport to it.
 -- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
+-- @bool[opt] again right after another one, with none but our own code between the two: the caller is who it was
 -- @treturn table, or nil, message, code
-function M.connect(plain_descriptor)
+function M.connect(plain_descriptor, again)
   local path, message, code = find_supervisor()
   if not path then return nil, message, code end
   local host = wait.host()
@@ -115,7 +116,7 @@ function M.connect(plain_descriptor)
     return transport, why, kind
   end
   local conn
-  conn, message, code = core.spawn(path, get_zygote(path))
+  conn, message, code = core.spawn(path, get_zygote(path), again)
   if not conn then return nil, message, code end
   return setmetatable({ conn = conn, waiting = setmetatable({}, WEAK) }, Descriptor)
 end

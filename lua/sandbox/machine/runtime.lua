@@ -412,8 +412,6 @@ function M.check_ambient(plan, rt)
     plan.user.uid, rt.runsc, rt.version), "not_supported"
 end
 
-local IDS = { "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group" }
-
 --- The first of the host's ids that guests get as root: the option, or what was chosen once for this state directory, as long as the
 -- files in which ids are given away are the same.
 -- @tparam table env
@@ -422,12 +420,7 @@ local IDS = { "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group" }
 -- @treturn integer or nil, message, code
 function M.map_base(env, rt, cache)
   if env.options.map_base or rt.rootless then return env.options.map_base end
-  local seen = {}
-  for i, path in ipairs(IDS) do
-    local st = env.core.stat(path)
-    seen[i] = st and ("%.0f:%.0f:%.9g:%.0f"):format(st.ino, st.size, st.mtime, st.dev) or "-"
-  end
-  seen = table.concat(seen, " ")
+  local seen = env.core.stamp("/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group")
   local known = type(cache.map_base) == "table" and cache.map_base or {}
   if known.seen == seen and tonumber(known.base) then return tonumber(known.base) end
   local base, message = require("sandbox.machine.uids").choose(tonumber(known.base))

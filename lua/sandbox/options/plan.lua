@@ -330,14 +330,10 @@ local function program_in(box, given, argv, spawning)
   plan.env = env_list(merge(env, given.env))
   check_strings(plan)
   place_files(plan)
-  plan.user, plan.capabilities, plan.runtime = given.user or box.plan.user, box.plan.capabilities, box.rt
+  plan.user, plan.capabilities = given.user or box.plan.user, box.plan.capabilities
   if box.plan.root_writes and plan.user.uid ~= 0 then plan.capabilities = {} end
-  for name in pairs(box.plan.unenforced or {}) do -- what holds nobody there
-    plan.unenforced = plan.unenforced or {}
-    plan.unenforced[name] = true
-  end
   share(box, plan, given.limits or {})
-  return M.stamp(plan)
+  return M.seat(plan, box)
 end
 
 function build.program(box, options, spawning)
@@ -462,6 +458,19 @@ end
 -- @return its value, or nil, message, "bad_option"
 function M.never(name, ...)
   return errors.never(build[name], ...)
+end
+
+--- Gives a program's plan what it has of the very box that it runs in: of a pool's boxes each is as good as the other until then.
+-- @tparam table plan
+-- @tparam Box box
+-- @treturn table the same
+function M.seat(plan, box)
+  plan.runtime = box.rt
+  for name in pairs(box.plan.unenforced or {}) do -- what holds nobody there
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced[name] = true
+  end
+  return M.stamp(plan)
 end
 
 --- Gives a plan what every job has.

@@ -33,7 +33,15 @@ local function give_up(self, entry, token)
   self.turns:release(token)
 end
 
-local function run_prepared(entry, plan, past)
+-- The plan that was checked, in the first sandbox that is tried; a plan serves once.
+local function take_plan(past, box, scope, options)
+  local plan = past.plan
+  past.plan = nil
+  return plan and options_plan.seat(plan, box) or options_plan[scope](box, options)
+end
+
+local function run_prepared(entry, options, past)
+  local plan = take_plan(past, entry.box, "lease", options)
   plan.began, plan.queue_duration = past.began, past.queued
   local job = entry.job
   entry.job = nil
@@ -46,7 +54,7 @@ local REPLAY = 1024 * 1024
 
 -- A stdin function can be asked only once: what was taken of it for a sandbox that died before its program began is kept for the next.
 local function replayed(options)
-  local source = type(options) == "table" and options.stdin
+  local source = options.stdin
   if type(source) ~= "function" then return options, function() end end
   local out, taken, at, bytes = {}, {}, 0, 0
   for k, v in pairs(options) do out[k] = v end
@@ -61,17 +69,11 @@ local function replayed(options)
   return out, function() at = 0 end
 end
 
--- What is wrong is told before anything is leased. A prepared program's plan is made for the sandbox that it will most likely get.
-local function check(self, options)
+-- What is wrong is told before anything is leased.
+local function check(self, options, spawning)
   if self.closed then return nil, CLOSED, "closed" end
-  if not self.options.prepared then
-    options_plan.program(self.sample, options)
-    return true
-  end
-  for _, entry in ipairs(self.boxes) do
-    if entry.state == "ready" then return { entry = entry, plan = options_plan.lease(entry.box, options) } end
-  end
-  return { plan = options_plan.lease(self.sample, options) }
+  local plan = options_plan[self.options.prepared and "lease" or "program"](self.sample, options, spawning)
+  return plan
 end
 
 --- Runs a program in a sandbox that nobody has used (with max_uses = 1), and that nobody will use again.
@@ -79,20 +81,21 @@ end
 -- limits.memory, pids and cpus, too: at most the pool's own
 -- @treturn table result, or nil, message, code
 function Lease:run(options)
+  local plan, message, code = check(self, options)
+  if not plan then return nil, message, code end
   local rewind
   options, rewind = replayed(options)
-  local checked, message, code = check(self, options)
-  if not checked then return nil, message, code end
+  if type(plan.stdin) == "function" then plan.stdin = options.stdin end
   local began = core.now()
   for attempt = 1, ATTEMPTS do
     local entry, token, queued = self:acquire()
     if not entry then return self.host.fail(token, queued) end
-    local box, past = entry.box, { began = began, queued = queued }
+    local box, past = entry.box, { began = began, queued = queued, plan = plan }
+    plan = nil
     box.meanwhile = function() self:fill(HEAD_START) end
     local r, raised
     if self.options.prepared then
-      local plan = checked.entry == entry and attempt == 1 and checked.plan or options_plan.lease(box, options)
-      r, message, code, raised = run_prepared(entry, plan, past)
+      r, message, code, raised = run_prepared(entry, options, past)
     else
       r, message, code, raised = box:attempt(options, past)
     end
@@ -126,13 +129,13 @@ end
 -- @treturn Job or nil, message, code
 function Lease:spawn(options)
   refuse_prepared(self, "spawn")
-  local ok, message, code = check(self, options)
-  if not ok then return nil, message, code end
+  local plan, message, code = check(self, options, true)
+  if not plan then return nil, message, code end
   local began = core.now()
   local entry, token, queued = acquire_alive(self)
   if not entry then return nil, token, queued end
   local job
-  job, message, code = entry.box:spawn(options, { began = began, queued = queued })
+  job, message, code = entry.box:spawn(options, { began = began, queued = queued, plan = plan })
   if not job then
     give_back(self, entry, token, true)
     return nil, message, code

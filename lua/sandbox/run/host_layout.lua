@@ -32,16 +32,23 @@ local function is_open(core, path, own)
   return kind == "directory" and mode % 8 >= 5
 end
 
--- The names in /etc that fit, and those that are private, remembered as long as the directory is the same: to look through all of it takes
--- longer than the rest of a request. What may be done with each is asked every time. A directory that has just changed may do so again
+-- What find(core) makes of the names in a directory, remembered as long as that is the same. One that has just changed may do so again
 -- within the same tick of the clock that its time is from.
 local TICK = 2
 local remembered = {}
-local function etc_names(core)
-  local st = core.stat "/etc" or {}
-  local key = st.mtime and os.time() - st.mtime > TICK and ("%.0f:%.0f %.9f"):format(st.dev, st.ino, st.mtime)
-  if key and remembered.key == key and remembered.core == core then return remembered.names, remembered.hidden end
-  local names, hidden = {}, etc.hidden(core)
+local function look(core, dir, find)
+  local st, known = core.stat(dir) or {}, remembered[dir]
+  local settled = st.mtime and os.time() - st.mtime > TICK
+  if settled and known and known.core == core and known.mtime == st.mtime and known.ino == st.ino and known.dev == st.dev then return known.value end
+  local value = find(core)
+  remembered[dir] = settled and { core = core, mtime = st.mtime, ino = st.ino, dev = st.dev, value = value } or nil
+  return value
+end
+
+-- The names in /etc that fit, and those that are private: to look through all of it takes longer than the rest of a request. What may be
+-- done with each is asked every time.
+local function find_etc(core)
+  local names, hidden, still = {}, etc.hidden(core), {}
   for _, name in ipairs(core.readdir("/etc") or {}) do
     for _, pattern in ipairs(etc_patterns) do
       if name:find(pattern) then
@@ -51,8 +58,10 @@ local function etc_names(core)
     end
   end
   table.sort(names)
-  remembered = { core = core, key = key, names = names, hidden = hidden }
-  return names, hidden
+  for _, name in ipairs(hidden) do -- the host's own network comes with its names
+    if not shown_with_network["/etc/" .. name] then still[#still + 1] = name end
+  end
+  return { names = names, hidden = hidden, hidden_with_network = still }
 end
 
 local function add_etc(core, out, network)
@@ -65,31 +74,36 @@ local function add_etc(core, out, network)
   for _, path in ipairs(etc_directories) do
     if is_open(core, path) then out.bind[#out.bind + 1] = path end
   end
-  local names, hidden = etc_names(core)
-  for _, name in ipairs(names) do
+  local found = look(core, "/etc", find_etc)
+  for _, name in ipairs(found.names) do
     if is_open(core, "/etc/" .. name, true) then out.bind[#out.bind + 1] = "/etc/" .. name end
   end
-  for _, path in ipairs(hidden) do
-    -- The host's own network comes with its names.
-    if network ~= "host" or not shown_with_network["/etc/" .. path] then out.etc_hide[#out.etc_hide + 1] = path end
+  out.etc_hide = network == "host" and found.hidden_with_network or found.hidden
+end
+
+-- Directories of the root, and links into /usr.
+local function find_top(core)
+  local found = { bind = {}, symlink = {} }
+  for _, path in ipairs(top) do
+    local kind = core.kind(path, true)
+    local real = kind == "link" and core.realpath(path)
+    if real and real:sub(1, 5) == "/usr/" then
+      found.symlink[#found.symlink + 1] = path .. " " .. real:sub(2)
+    elseif kind == "directory" or real then
+      found.bind[#found.bind + 1] = path
+    end
   end
+  return found
 end
 
 --- What rootfs = "host" is made of on this machine.
 -- @tparam table core
 -- @string network "host" adds what names need
--- @treturn table of the lists bind, symlink, etc, etc_hide
+-- @treturn table of the lists bind, symlink, etc, etc_hide; to be read only, for some are the same each time
 function M.of(core, network)
-  local out = { bind = { "/usr" }, symlink = {}, etc = {}, etc_hide = {} }
-  for _, path in ipairs(top) do
-    local kind = core.kind(path, true)
-    local real = kind == "link" and core.realpath(path)
-    if real and real:sub(1, 5) == "/usr/" then
-      out.symlink[#out.symlink + 1] = path .. " " .. real:sub(2)
-    elseif kind == "directory" or real then
-      out.bind[#out.bind + 1] = path
-    end
-  end
+  local found = look(core, "/", find_top)
+  local out = { bind = { "/usr" }, symlink = found.symlink, etc = {} }
+  for _, path in ipairs(found.bind) do out.bind[#out.bind + 1] = path end
   for _, path in ipairs(parts) do
     if is_open(core, path, true) then out.bind[#out.bind + 1] = path end
   end

@@ -148,7 +148,7 @@ local function add_rootfs(p, plan, user, env, root, core)
     p:add_all("bind", layout.bind)
     p:add_all("symlink", layout.symlink)
     p:add_all("etc", layout.etc)
-    p:add_all("etc_hide", layout.etc_hide)
+    p:add_same("etc_hide", layout.etc_hide)
     local passwd, group = identity.files(user, env)
     p:add_all("etc_text", { "passwd " .. passwd, "group " .. group })
   else

@@ -98,6 +98,23 @@ function List:add_all(key, values)
   for i = 1, #values do put(self, key, values[i]) end
 end
 
+local encoded = setmetatable({}, { __mode = "k" })
+
+--- The same of a list that never changes: it is encoded once.
+-- @string key
+-- @tparam {string,...} values
+function List:add_same(key, values)
+  if #values == 0 then return end
+  local known = encoded[values]
+  if not known or known.key ~= key then
+    local list = M.new()
+    list:add_all(key, values)
+    known = { key = key, bytes = table.concat(list, "\0") }
+    encoded[values] = known
+  end
+  self[#self + 1] = known.bytes
+end
+
 --- The payload of a frame.
 -- @treturn string
 function List:bytes()
