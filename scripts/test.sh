@@ -43,7 +43,7 @@ if is_root; then
 else
   TUID=$(id -u) TGID=$(id -g)
 fi
-# What the user's rows read lies where that user can read it, whoever owns the tree.
+# What the user's rows read lies where that user can read it, whoever owns the tree; and runsc where all that leads to it is root's.
 UTREE=$WORK/t
 copy_tree "$UTREE"
 USERDIR=$(mktemp -d /tmp/sbu.XXXX) && mkdir -m 700 "$USERDIR/run" "$USERDIR/home"
@@ -109,7 +109,7 @@ real_row() {
   row_env "$(abi "$3")"
   if [ "$2" = root ]; then
     is_root || return 0
-    row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" \
+    row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" \
       "$3" "$BUSTED" -o TAP --no-recursive "spec/$dir"
     return
   fi
@@ -141,7 +141,7 @@ fallback_row() {
   is_root || return 0
   row_env 5.4
   row "fallback-$1" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
-    SANDBOX_RUNSC="$TREE/build/runsc/$1/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/box_spec.lua spec/real/pool_spec.lua
+    SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/box_spec.lua spec/real/pool_spec.lua
 }
 
 # C unit tests: one program each, under ASan and UBSan. What includes lua.h gets liblua; the others the supervisor's parts.
@@ -315,7 +315,7 @@ fi
 for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
 if is_root && specs spec/hosts; then
   row_env 5.4
-  row hosts 2400 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+  row hosts 2400 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
 fi
 # Their processes need room: it is the machine's limits that podman's own defaults are above.

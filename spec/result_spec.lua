@@ -193,9 +193,11 @@ describe("runtime", function()
 
   describe("trust", function()
     local st, dir
+    local top = { type = "directory", uid = 0, mode = tonumber("755", 8) }
     local core = {
       realpath = function(p) return p end, getuid = function() return 1000 end, access_x = function() return st.exec ~= false end,
-      stat = function(p) if p:sub(-1) == "/" then return dir end return st end,
+      stat = function(p) if p:sub(-1) == "/" then return p == "/" and top or dir end return st end,
+      lstat = function() return nil end,
     }
     before_each(function()
       st = { type = "file", uid = 0, mode = tonumber("755", 8), size = 1, dev = 1, ino = 1, mtime = 1 }
@@ -223,6 +225,11 @@ describe("runtime", function()
       refused "directory"
       dir.mode = tonumber("1777", 8)
       assert.is_table(runtime.trust(core, "/usr/bin/runsc"))
+      dir.uid = 1001
+      refused "its directory belongs to uid 1001"
+      dir.uid, top.mode = 0, tonumber("777", 8)
+      refused "everybody may write /"
+      top.mode = tonumber("755", 8)
       st.exec = false
       refused "not executable"
       st.type = "directory"

@@ -4,6 +4,7 @@
 local core = require "sandbox.core"
 local runtime = require "sandbox.machine.runtime"
 local text_module = require "sandbox.text"
+local trust = require "sandbox.machine.trust"
 local uids = require "sandbox.machine.uids"
 
 local M = {}
@@ -80,9 +81,15 @@ local function check_runsc(report, sb)
   add(report, "ok", "runsc", found.path)
   local version, why, code = sb:version()
   if not version then
-    add(report, "fail", "boot", ("%s (%s)"):format(why, code), code == "boot_timeout" and "raise boot_timeout, or look at the load of the machine"
+    add(report, "fail", "boot", ("%s (%s)"):format(why, code), trust.remedy(why) or code == "boot_timeout" and "raise boot_timeout, or look at the load of the machine"
       or "run `sandbox run -- true` as the same user; the words above are runsc's own")
     return true
+  end
+  local missing, remedy = trust.lacks(found, version.flags)
+  if missing then
+    add(report, "warn", "folder", missing, remedy)
+  elseif found.sidecars then
+    add(report, "ok", "folder", ("%s has %d programs, and nobody else may write them"):format(trust.FOLDER, found.sidecars))
   end
   local lacks, dated = M.lacks(version.runsc, version.flags)
   if not dated then table.insert(lacks, 1, "this runsc was built without a version: whether it has the latest fixes cannot be told") end

@@ -4,6 +4,7 @@
 local json = require "sandbox.json"
 local lock = require "sandbox.hosts.lock"
 local privilege = require "sandbox.machine.privilege"
+local trust = require "sandbox.machine.trust"
 
 local M = {}
 
@@ -17,28 +18,13 @@ local function writable_by_all(mode)
   return math.floor(mode / 2) % 2 == 1
 end
 
-local function sticky(mode)
-  return math.floor(mode / 512) % 2 == 1
-end
-
---- Whether a binary may be run: a regular executable file of root or of the caller, that not everybody may write.
+--- Whether a binary may be run (sandbox.machine.trust).
 -- @tparam table core
 -- @string path
--- @treturn table { path = the real path, stat = … }, or nil, message, "runsc_missing"
+-- @treturn table { path = the real path, stat = …, sidecars = … }, or nil, message, "runsc_missing"
 function M.trust(core, path)
-  local real = core.realpath(path)
-  local st = real and core.stat(real)
-  if not st then return nil, "runsc: there is no " .. path .. "; " .. HINT, "runsc_missing" end
-  local function refuse(why)
-    return nil, ("runsc: %s is refused: %s"):format(real, why), "runsc_missing"
-  end
-  if st.type ~= "file" then return refuse("it is no regular file") end
-  if st.uid ~= 0 and st.uid ~= core.getuid() then return refuse(("it belongs to uid %d, neither root nor you"):format(st.uid)) end
-  if writable_by_all(st.mode) then return refuse("everybody may write it") end
-  local dir = core.stat(real:match("^(.*)/[^/]*$") .. "/")
-  if dir and writable_by_all(dir.mode) and not sticky(dir.mode) then return refuse("everybody may write its directory") end
-  if not core.access_x(real) then return refuse("it is not executable") end
-  return { path = real, stat = st }
+  local found, message, code = trust.judge(core, path, HINT)
+  return found, message, code
 end
 
 local function search(core)
@@ -145,7 +131,7 @@ local function save_cache(core, dir)
   end
 end
 
-local PROBED = 2 -- counts what is asked of a binary: what was remembered of fewer questions is asked anew
+local PROBED = 3 -- counts what is asked of a binary: what was remembered of fewer questions is asked anew
 
 local function key_of(found)
   local st = found.stat
@@ -184,7 +170,7 @@ end
 
 -- What the design depends on, present in every build since 2022. The rest varies.
 local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups", "gofer-network-namespace", "rootless", "log-format", "panic-log",
-                      "character-device-policy" }
+                      "character-device-policy", "sidecar-usage-policy" }
 
 local function tool(env, path, args)
   local request = require "sandbox.run.request"
@@ -198,6 +184,8 @@ local function tool(env, path, args)
 end
 
 local function probe(env, path)
+  local page = trust.is_page(env.core, path)
+  if page then return nil, page, "runsc_missing" end
   local output, status, code = tool(env, path, { "--version" })
   if not output then return nil, status, code end
   if not output:find("runsc version", 1, true) then
@@ -332,7 +320,10 @@ local function settle(env, rt, known, key, found)
     save_cache(env.core, rt.state_dir)
     return { platform = platform, rootless = rt.rootless }
   end)
-  if not settled then return nil, message, code end
+  if not settled then
+    local remedy = trust.remedy(message)
+    return nil, remedy and message .. ": " .. remedy or message, code
+  end
   rt.platform, rt.rootless = settled.platform, settled.rootless
   return true
 end
