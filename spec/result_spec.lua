@@ -191,6 +191,37 @@ describe("runtime", function()
     assert.is_nil(flags.string)
   end)
 
+  it("takes another state directory where the usual one cannot be had, and says why where there is none", function()
+    package.loaded["sandbox.machine.runtime"] = nil
+    local fresh = require "sandbox.machine.runtime"
+    package.loaded["sandbox.machine.runtime"] = runtime
+    local dirs, broken = { ["/run/user/1000"] = 1000, ["/tmp/lua-sandbox-1000"] = 1001 }, {}
+    local core = {
+      getuid = function() return 1000 end, getenv_secure = function() return "/run/user/1000" end, random_hex = function() return "0" end, unlink = function() end,
+      lstat = function(p) return dirs[p] and { type = "directory", uid = dirs[p], mode = tonumber("700", 8) } end,
+      mkdir = function(p)
+        if broken[p] == "ro" then return nil, p .. ": Read-only file system" end
+        dirs[p] = dirs[p] or 1000
+        return true
+      end,
+      write_file = function(p)
+        local full = broken[p:match "^(.*)/"]
+        return not full, full and p .. ": No space left on device"
+      end,
+    }
+    local usual, tmp, var = "/run/user/1000/lua-sandbox", "/tmp/lua-sandbox-1000", "/var/tmp/lua-sandbox-1000"
+    broken[usual] = "full"
+    assert.are.equal(var, fresh.state_dir(core)) -- that in /tmp is another's
+    assert.are.equal(var, fresh.default_state_dir(core))
+    dirs[var], broken[var], broken[usual] = nil, "ro", nil
+    assert.are.equal(usual, fresh.state_dir(core))
+    dirs[usual], broken[usual] = nil, "ro"
+    local dir, message, code = fresh.state_dir(core)
+    assert.same({ nil, "system" }, { dir, code })
+    assert.is_truthy(message:find("Read-only file system; name another directory: option state_dir", 1, true), message)
+    assert.is_truthy(select(2, fresh.state_dir(core, tmp)):find("it belongs to uid 1001", 1, true))
+  end)
+
   describe("trust", function()
     local st, dir
     local top = { type = "directory", uid = 0, mode = tonumber("755", 8) }

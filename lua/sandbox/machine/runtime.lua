@@ -69,23 +69,28 @@ local function is_private(core, path)
   return st and st.type == "directory" and st.uid == core.getuid() and not writable_by_all(st.mode)
 end
 
+-- Where runs may live when no option says, in the order of preference.
+local function default_state_dirs(core)
+  local uid, list = core.getuid(), {}
+  local runtime = core.getenv_secure("XDG_RUNTIME_DIR")
+  if uid == 0 then
+    list[1] = "/run/lua-sandbox"
+  elseif runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then
+    list[1] = runtime .. "/lua-sandbox"
+  end
+  for _, dir in ipairs{ "/tmp", "/var/tmp" } do list[#list + 1] = ("%s/lua-sandbox-%d"):format(dir, uid) end
+  return list
+end
+
+local chosen -- of those, by this process
+
 --- Where runs live when no option says.
 -- @tparam table core
 -- @treturn string
-function M.default_state_dir(core)
-  local uid = core.getuid()
-  if uid == 0 then return "/run/lua-sandbox" end
-  local runtime = core.getenv_secure("XDG_RUNTIME_DIR")
-  if runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then return runtime .. "/lua-sandbox" end
-  return ("/tmp/lua-sandbox-%d"):format(uid)
-end
+function M.default_state_dir(core) return chosen or default_state_dirs(core)[1] end
 
---- Makes the state directory, or checks that it is ours alone.
--- @tparam table core
--- @string[opt] option
--- @treturn string its path, or nil, message, "system"
-function M.state_dir(core, option)
-  local path = option or M.default_state_dir(core)
+-- Makes a state directory, or checks that it is ours alone.
+local function private_dir(core, path)
   local root = core.getuid() == 0
   local ok, why = core.mkdir(path, root and tonumber("711", 8) or tonumber("700", 8))
   local st = core.lstat(path)
@@ -98,6 +103,39 @@ function M.state_dir(core, option)
   if writable_by_all(st.mode) or math.floor(st.mode / 16) % 2 == 1 then return refuse("others may write it") end
   if root and st.mode % 2 == 0 then return refuse("its mode must be 0711: the mapped gofer has to pass (chmod 711 " .. path .. ")") end
   return path
+end
+
+-- What is full, of bytes or of files, takes no run, whose files are some ten kilobytes.
+local function takes_files(core, path)
+  local name = ("%s/.try-%s"):format(path, core.random_hex(8))
+  local ok, why = core.write_file(name, (" "):rep(65536), tonumber("600", 8))
+  core.unlink(name)
+  if not ok then return nil, ("state_dir %s cannot be used: %s"):format(path, tostring(why)), "system" end
+  return path
+end
+
+--- Makes the state directory, or checks that it is ours alone. Where no option names it and the usual one cannot be had (another's, a
+-- full or read-only file system), the next of the usual ones is taken.
+-- @tparam table core
+-- @string[opt] option
+-- @treturn string its path, or nil, message, "system"
+function M.state_dir(core, option)
+  local path, message, code
+  if option or chosen then
+    path, message, code = private_dir(core, option or chosen)
+    if path or option then return path, message, code end
+  end
+  local first, first_code
+  for _, dir in ipairs(default_state_dirs(core)) do
+    path, message, code = private_dir(core, dir)
+    if path then path, message, code = takes_files(core, path) end
+    if path then
+      chosen = path
+      return path
+    end
+    if not first then first, first_code = message, code end
+  end
+  return nil, first .. "; name another directory: option state_dir", first_code
 end
 
 -- The cache -------------------------------------------------------------------------------------------------------------
