@@ -61,7 +61,7 @@ NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_w
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench hits runtimes fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench hits runtimes network fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -142,6 +142,9 @@ hits:
 # Installs two dozen runtimes and tools, and has each do its work in a sandbox.
 runtimes:
 	@scripts/runtimes.sh
+# Real clients through a list of names, and 50 sudden deaths of each part, on every build: half an hour.
+network:
+	@scripts/network.sh
 # What strangers write, mutated for so many seconds; the tests do it for one.
 fuzz:
 	SANDBOX_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(TREE_ENV) $(LUA) $$(command -v busted) -o TAP --no-recursive spec/fuzz_spec.lua

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh build|demo|test|serve: installs the Debian packages that are missing (root), or names them (everyone else).
+# deps.sh build|demo|test|serve|network: installs the Debian packages that are missing (root), or names them (everyone else).
 . "$(dirname "$0")/lib.sh"
 
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
@@ -25,6 +25,9 @@ test="$test podman runc jq"
 have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
 # For the Piston client. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
 have node && have npm || test="$test nodejs npm"
+# What a sandbox's network is tried with: a few clients in every run of the tests, all of them in `make network`.
+test="$test python3-pip openssl"
+clients="git openssh-client openssh-server postgresql"
 fetch="ca-certificates"
 
 case ${1:-test} in
@@ -32,7 +35,8 @@ case ${1:-test} in
   demo) want="$build $network $fetch" ;;
   serve) want="$build $network $nginx $fetch" ;;
   test) want="$build $network $test $fetch" ;;
-  *) die "usage: deps.sh build|demo|serve|test" ;;
+  network) want="$build $network $test $clients $fetch" ;;
+  *) die "usage: deps.sh build|demo|serve|test|network" ;;
 esac
 
 installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^.i. *//p')

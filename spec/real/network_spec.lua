@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A network of the guest's own: what its policy lets through, what it refuses and says, and what a hostile guest makes of it.
 local h = require "support.harness"
+local clients = require "support.net_clients"
 local sb, core = h.sb, h.core
 
 local peers, port, before
@@ -207,6 +208,65 @@ except OSError: print("down")
       assert.are.equal(("echo.test:%s -> ping\nother.test:80 -> no name\n"):format(port.echo), r.stdout, r.stderr)
     end
     pool:close()
+  end)
+
+  it("has the address and the MAC that were asked for, and IPv6 only where an entry names it", function()
+    local look = [[
+import fcntl, socket, struct, sys
+s = socket.socket()
+def ask(what): return fcntl.ioctl(s, what, struct.pack("16s240x", b"eth0"))
+print(socket.inet_ntoa(ask(0x8915)[20:24]), socket.inet_ntoa(ask(0x891b)[20:24]), ask(0x8927)[18:24].hex(":"))
+print("six", any(l.split()[5] == "eth0" and l.startswith("fd53") for l in open("/proc/net/if_inet6")))
+for host in sys.argv[2:]:
+    try:
+        c = socket.create_connection((host, int(sys.argv[1])), 20)
+        c.sendall(b"ping")
+        print(host, c.recv(4).decode() or "reset")
+    except OSError as e: print(host, "reset" if e.errno in (104, 107, 32) else e.errno)
+]]
+    local function look_at(policy)
+      policy.resolver = "127.0.0.1:" .. port.dns
+      local r = assert(sb:run{ "python3", "-c", look, port.echo, "six.test", "2001:db8::2", "::ffff:127.0.0.2", "ff02::1", network = policy, collect = { "none" } })
+      return r.stdout .. r.stderr, r
+    end
+    local six, r = look_at{ allow = { "[::1]:" .. port.echo, "six.test:" .. port.echo }, address = "10.9.8.7/24", mac = "02:00:00:00:00:07" }
+    assert.are.equal("10.9.8.7 255.255.255.0 02:00:00:00:00:07\nsix True\nsix.test ping\n2001:db8::2 reset\n::ffff:127.0.0.2 111\nff02::1 101\n", six)
+    assert.are.same({ "2001:db8::2", "not a public address" }, { r.network.events[#r.network.events].address, r.network.events[#r.network.events].reason })
+    assert.are.equal("six False\nsix.test reset\n2001:db8::2 113\n::ffff:127.0.0.2 111\nff02::1 101\n", (look_at{ allow = { "six.test:" .. port.echo } }):match "\n(.*)")
+  end)
+
+  if h.root then
+    -- No number of the loopback's but ::1, which in the guest is its own: a network namespace with another one.
+    it("reaches an IPv6 address by its number", function()
+      local dir, remove = h.tmpdir()
+      local script = ([[
+package.path, package.cpath = %q, %q
+local peers = io.popen("exec python3 spec/support/net_peers.py fd00:5::1 <%s/in", "r")
+local kept = io.open("%s/in", "w")
+local echo = peers:read("*l"):match "echo=(%%d+)"
+local sb = require("sandbox").new{ state_dir = %q, boot_timeout = 30 }
+local r = assert(sb:run{ "python3", "-c", %q, "[fd00:5::1]:" .. echo, "[fd00:5::2]:" .. echo, network = { allow = { "[fd00:5::1]:" .. echo } } })
+io.write(r.stdout, r.stderr)
+kept:close()
+]]):format(package.path, package.cpath, dir, dir, h.state_dir, probe)
+      h.write(dir .. "/six.lua", script)
+      local pipe = io.popen(("unshare -n sh -c 'ip link set lo up && ip -6 addr add fd00:5::1/128 dev lo && mkfifo %s/in && exec lua5.4 %s/six.lua' 2>&1"):format(dir, dir))
+      local said = pipe:read "*a"
+      pipe:close()
+      remove()
+      assert.are.equal("[fd00:5::1]:P -> ping\n[fd00:5::2]:P -> reset\n", (said:gsub("%]:%d+", "]:P")))
+    end)
+  end
+
+  it("is what real clients run over: HTTPS, a package's index, a static binary", function()
+    local servers = clients.serve()
+    local names = { "curl", "static", "pip" }
+    local seen, r = clients.try(servers, names, { "127.0.0.1", "web.test:1-65535", "pypi.test:1-65535" })
+    local none, how = clients.try(servers, names, { "127.0.0.1", "pypi.test" })
+    servers.stop()
+    assert.are.same({ curl = "ok", static = "ok", pip = "ok" }, seen, r.stderr)
+    assert.are.same({ curl = "failed", static = "failed", pip = "failed" }, none)
+    assert.are.same({ 0, 0 }, { r.network.refused, how.network.connections })
   end)
 
   it("leaves nothing behind", function() assert.is_nil(h.leftovers(before)) end)

@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 
-ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
+ADDRESS = sys.argv[1] if __name__ == "__main__" and len(sys.argv) > 1 else "127.0.0.1"
 NAMES = {
     "echo.test": [ADDRESS], "www.echo.test": [ADDRESS], "loop.test": ["127.0.0.1"], "meta.test": ["169.254.169.254"], "private.test": ["10.0.0.1"],
     "public.test": ["93.184.216.34"], "mixed.test": ["10.0.0.1", "93.184.216.34"], "many.test": ["10.0.%d.%d" % (i // 250, i % 250 + 1) for i in range(25)],
@@ -110,7 +110,7 @@ def main():
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     names.bind(("127.0.0.1", 0))
     threading.Thread(target=dns, args=(names,), daemon=True).start()
-    web = http.server.ThreadingHTTPServer((ADDRESS, 0), Quiet)
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     echoes = serve(echo)
     # The same port at other addresses of the loopback, so that what gets there is seen.
@@ -124,4 +124,5 @@ def main():
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

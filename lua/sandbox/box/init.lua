@@ -17,6 +17,7 @@ local runtime = require "sandbox.machine.runtime"
 local M = {}
 local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
+local NETWORK_SECONDS = 10 -- within which a box that is killed has said what its network has seen
 local known = {} -- by the path of the binary
 
 local Box = {}
@@ -400,6 +401,14 @@ function Box:spawn(options, past)
   return job
 end
 
+-- What the network of a box that was one program's has seen: the box says it with its end.
+local function take_network(self, r)
+  if type(self.plan.network) ~= "table" then return end
+  self.job:kill()
+  local whole = self.job:finish(NETWORK_SECONDS)
+  if whole then r.network, r.network_exceeded = whole.network, whole.network_exceeded end
+end
+
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
 -- @tparam table host the instance's services
 -- @tparam table options as of `sandbox.run`, which have been checked
@@ -412,6 +421,7 @@ function M.run_once(host, options, past)
   self.single, self.once = true, true -- nobody else's, and nobody's after this
   local r, raised
   r, message, code, raised = self:attempt(program, past)
+  if r then take_network(self, r) end
   self:close()
   return r, message, code, raised
 end
