@@ -63,12 +63,15 @@ def dns(sock):
 
 
 def echo(conn):
-    while True:
-        data = conn.recv(65536)
-        if not data:
-            break
-        conn.sendall(data)
-    conn.close()
+    with conn:
+        try:
+            while True:
+                data = conn.recv(65536)
+                if not data:
+                    break
+                conn.sendall(data)
+        except OSError:
+            pass  # whoever was there went
 
 
 def mute(conn):
