@@ -70,7 +70,9 @@ const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[S
 	else if (what != SUP_REFUSED_MAP && filtered())
 		(void)snprintf(buf, SUP_REFUSAL_MAX, "%s", filter_words);
 	else if (!rootless && lacks(CAP_SYS_ADMIN))
-		(void)snprintf(buf, SUP_REFUSAL_MAX, " (root has no CAP_SYS_ADMIN here: rootless = \"auto\" or true does without)");
+		(void)snprintf(buf, SUP_REFUSAL_MAX, "%s", lacks(CAP_SETFCAP) ?
+			       " (what root starts here has neither CAP_SYS_ADMIN nor CAP_SETFCAP, see CapBnd in /proc/self/status: run as an ordinary user)" :
+			       " (root has no CAP_SYS_ADMIN here: rootless = \"auto\" or true does without)");
 	else if (confined(profile, sizeof(profile)))
 		(void)snprintf(buf, SUP_REFUSAL_MAX, " (the AppArmor profile %.100s is in force here: --security-opt apparmor=unconfined, or one"
 			       " that allows userns and mount)", profile);
