@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# bench.sh [PAIRS]: bench/bench.lua on each build of runsc, as root and as an ordinary user; prints, and writes bench/results/DATE.txt.
+# bench.sh [PAIRS]: bench/bench.lua, warm.lua and network.lua on each build of runsc, as root and as an ordinary user; prints, and writes bench/results/DATE.txt.
 . "$(dirname "$0")/lib.sh"
 cd "$TREE" || exit 1
 PAIRS=${1:-30}
@@ -34,7 +34,7 @@ bench() { # YEAR root|user
   if [ "$1-$2" = 2024-root ]; then what=all; fi
   (cd "$work/t" && "${drop[@]}" env -i PATH="${PATH}" HOME="$home" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$1" SANDBOX_BENCH_SDK="$sdk" \
     SANDBOX_RUNSC="$work/t/build/runsc/$1/runsc" LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" \
-    bash -c 'lua5.4 bench/bench.lua "$0" "$1" && lua5.4 bench/warm.lua 60' "$PAIRS" "$what")
+    bash -c 'lua5.4 bench/bench.lua "$0" "$1" && lua5.4 bench/warm.lua 60 && { [ "$2" = 2022-user ] || lua5.4 bench/network.lua "$0"; }' "$PAIRS" "$what" "$1-$2")
 }
 {
   echo "$(date -u +%Y-%m-%dT%H:%MZ), Linux $(uname -r), $(nproc) processors: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
