@@ -124,6 +124,26 @@ check "every binary is hardened" hardened
 check "functions and files are short" sizes
 check "every file names its licence" licences
 check "README and types are what the tables say" docs_current
+# A file that its map does not name is not found by a newcomer; a name that stands for no file misleads.
+mapped() { # MAP, then what it is to name
+  local map=$1 bad=0 f; shift
+  for f; do grep -qF "\`$f\`" "$map" || { echo "$map does not name $f"; bad=1; }; done
+  return $bad
+}
+maps() {
+  local bad=0 d f
+  mapped lua/sandbox/README.md init.lua instance.lua errors.lua text.lua json.lua || bad=1
+  for d in options run hosts machine shell; do mapped lua/sandbox/README.md $(cd lua/sandbox/$d && ls ./*.lua | cut -c3-) || bad=1; done
+  for d in box pool; do mapped lua/sandbox/README.md $(cd lua/sandbox && ls $d/*.lua) || bad=1; done
+  for f in $(grep -o '`[a-z_/]*\.lua`' lua/sandbox/README.md | tr -d '`'); do
+    compgen -G "lua/sandbox/$f" >/dev/null || compgen -G "lua/sandbox/*/$f" >/dev/null || { echo "lua/sandbox/README.md names $f, which is not there"; bad=1; }
+  done
+  mapped scripts/README.md $(cd scripts && ls ./*.sh ./*.lua | cut -c3-) || bad=1
+  mapped spec/README.md $(cd spec && ls -d -- */) || bad=1
+  mapped src/README.md $(cd src && ls -d -- */) || bad=1
+  return $bad
+}
+check "the maps name every file" maps
 check "luarocks lint" rock
 check "make install and luarocks make give a module that loads" installed
 if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Two programs that talk to each other, and end together.
 local env = require "support.harness"
-local sb = env.sb
+local sb, core, sandbox = env.sb, env.core, env.sandbox
 local LIMITS = { timeout = 60 * env.slow, memory = "128M" }
 
 describe("two programs", function()
@@ -66,6 +66,24 @@ describe("two programs", function()
       assert.is_false(ok)
       assert.truthy(why:find(want, 1, true), why)
     end
+  end)
+
+  it("talk in a scheduler of the caller's, whether that blocks whoever waits in it or not", function()
+    local function talk(wait)
+      local own = sandbox.new{ state_dir = env.state_dir, boot_timeout = 30, wait = wait }
+      local a, b, said = own:interact({ "sh", "-c", "echo one; read x; echo got $x >&2" }, { "sh", "-c", "read x; echo two" }, { limits = LIMITS })
+      own:shutdown()
+      return { a.stderr, b.ok, #said }
+    end
+    assert.same({ "got two\n", true, 2 }, talk(function(fd, events, seconds) return core.poll(fd, events, seconds) end))
+    local co, seen = coroutine.create(talk), nil
+    local function yields(...) return coroutine.yield(...) end
+    local ok, fd, events, seconds = coroutine.resume(co, yields)
+    while ok and coroutine.status(co) ~= "dead" do
+      ok, fd, events, seconds = coroutine.resume(co, core.poll(fd, events, seconds))
+      seen = fd
+    end
+    assert.same({ "got two\n", true, 2 }, seen)
   end)
 
   it("leave nothing behind", function() assert.is_nil(env.leftovers(before)) end)

@@ -8,6 +8,7 @@
 -- @module sandbox.options.bundle
 local capabilities = require "sandbox.options.capabilities"
 local errors = require "sandbox.errors"
+local foreign = require "sandbox.options.foreign"
 local strict = require "sandbox.options.strict_json"
 local text = require "sandbox.text"
 
@@ -18,126 +19,9 @@ M.GVISOR = "dev.gvisor."
 
 local MAX_LIST, MAX_MOUNTS, MAX_STRING = 100000, 1000, 8 * 2 ^ 20
 
--- A refusal is words for the caller; any other error is ours.
-local function refuse(where, why)
-  error({ refusal = ("%s: %s"):format(where == "" and "the spec" or where, why) }, 0)
-end
-
-local function below(where, key)
-  return where == "" and key or where .. "." .. key
-end
-
--- Kinds: each takes a value, its name and the reading it belongs to, and gives what is to be written, or nil for nothing. ---------------
-
-local function is_integer(v)
-  return type(v) == "number" and v == math.floor(v) and v - v == 0
-end
-
-local function text_of(pattern, what, max)
-  return function(v, where)
-    -- What was read is not shown: argv and env hold secrets.
-    if type(v) ~= "string" then refuse(where, ("expected %s, got a %s"):format(what, type(v))) end
-    if v:find("\0", 1, true) then refuse(where, "it has a NUL byte") end
-    if not text.is_utf8(v) then refuse(where, "it is no UTF-8") end
-    if #v > (max or MAX_STRING) then refuse(where, ("expected %s of at most %d bytes"):format(what, max or MAX_STRING)) end
-    if pattern and not v:find(pattern) then refuse(where, "expected " .. what) end
-    return v
-  end
-end
-
-local function integer(min, max)
-  return function(v, where)
-    if not is_integer(v) or v < min or v > max then refuse(where, ("expected an integer from %.0f to %.0f"):format(min, max)) end
-    return math.tointeger and math.tointeger(v) or v
-  end
-end
-
-local function boolean(v, where)
-  if type(v) ~= "boolean" then refuse(where, "expected true or false") end
-  return v
-end
-
-local function one_of(words)
-  local list, set = {}, {}
-  for word in words:gmatch("%S+") do
-    list[#list + 1] = word
-    set[word] = true
-  end
-  return function(v, where)
-    if type(v) ~= "string" or not set[v] then refuse(where, "expected one of " .. table.concat(list, ", ")) end
-    return v
-  end
-end
-
-local function list(kind, max)
-  return function(v, where, reading)
-    if type(v) ~= "table" then refuse(where, "expected a list, got a " .. type(v)) end
-    local n, out = 0, {}
-    for k in next, v do
-      if not is_integer(k) or k < 1 then refuse(where, "expected a list, got the key " .. errors.key(k)) end
-      n = n + 1
-      if n > max then refuse(where, ("expected at most %d"):format(max)) end
-    end
-    for i = 1, n do
-      local at = ("%s[%d]"):format(where, i)
-      local value = rawget(v, i)
-      if value == nil or value == strict.null then refuse(at, "expected a value, got null") end
-      out[i] = kind(value, at, reading)
-    end
-    return out
-  end
-end
-
-local function known(rows, key)
-  if type(key) ~= "string" then return nil end
-  for name in pairs(rows) do
-    if name:lower() == key:lower() then return name end
-  end
-end
-
--- rows: the kind of each key; "!" before a name: it must be there.
-local function object(rows)
-  local kinds, needed = {}, {}
-  for name, kind in pairs(rows) do
-    local plain = name:gsub("^!", "")
-    kinds[plain] = kind
-    if plain ~= name then needed[#needed + 1] = plain end
-  end
-  table.sort(needed)
-  return function(v, where, reading)
-    if type(v) ~= "table" then refuse(where, "expected an object, got a " .. type(v)) end
-    local out, keys = {}, {}
-    for key in next, v do
-      if type(key) ~= "string" or not kinds[key] then
-        local name = known(kinds, key)
-        refuse(below(where, errors.key(key)), name and "its name is written " .. name or "no such key is taken")
-      end
-      keys[#keys + 1] = key
-    end
-    table.sort(keys)
-    for _, key in ipairs(keys) do
-      local value = rawget(v, key)
-      if value ~= strict.null then out[key] = kinds[key](value, below(where, key), reading) end
-    end
-    for _, name in ipairs(needed) do
-      if out[name] == nil then refuse(below(where, name), "it is missing") end
-    end
-    return out
-  end
-end
-
--- Read, so that it is what it should be, and left out.
-local function dropped(kind)
-  return function(v, where, reading) kind(v, where, reading) end
-end
-
-local function refused(why)
-  return function(v, where)
-    -- Written out as empty it asks for nothing.
-    if v == "" or type(v) == "table" and next(v) == nil then return nil end
-    refuse(where, why)
-  end
-end
+local refuse, below, text_of, integer = foreign.refuse, foreign.below, foreign.text_of, foreign.integer
+local boolean, one_of, list = foreign.boolean, foreign.one_of, foreign.list
+local object, dropped, refused = foreign.object, foreign.dropped, foreign.refused
 
 local ignored = "gVisor would ignore it in silence"
 

@@ -58,7 +58,8 @@ local function begin(host, plan)
   return job, message, code
 end
 
--- Carries what one says to the other until it ends; then that one has `grace` seconds for its own end.
+-- Carries what one says to the other until it says no more, which the other hears; it may go on for itself. From its end the other has
+-- `grace` seconds for its own.
 local function carry(from, to, who, plan, transcript)
   local chunk = from:read "stdout"
   while chunk do
@@ -67,11 +68,35 @@ local function carry(from, to, who, plan, transcript)
     chunk = from:read "stdout"
   end
   to:close_stdin()
+  from:wait()
   local _, _, code = to:wait(from.result and plan.grace or 0)
   if code == "timeout" then
     to.outlived = true
     to:kill()
   end
+end
+
+local LEAST_NAP, MOST_NAP = 0.001, 0.02 -- seconds
+
+-- In a scheduler of the caller's, which may block for whoever waits in it: by turns, and it is asked for time alone, between them.
+local function by_turns(own, jobs, carry_of, transcript)
+  local works, nap, bytes = {}, LEAST_NAP, 0
+  for who, job in ipairs(jobs) do
+    job.plan.wait = function() coroutine.yield() end
+    works[who] = coroutine.create(function() carry_of(who) end)
+  end
+  while works[1] or works[2] do
+    for who = 1, 2 do
+      local ok, err = true, nil
+      if works[who] then ok, err = coroutine.resume(works[who]) end
+      if not ok then error(err, 0) end
+      if works[who] and coroutine.status(works[who]) == "dead" then works[who] = nil end
+    end
+    nap = transcript.list.bytes > bytes and LEAST_NAP or math.min(nap * 1.5, MOST_NAP)
+    bytes = transcript.list.bytes
+    if works[1] or works[2] then own(-1, "r", nap) end
+  end
+  for _, job in ipairs(jobs) do job.plan.wait = own end
 end
 
 local function finish(job)
@@ -98,10 +123,12 @@ function M.run(host, plan, past)
     jobs[i] = job
   end
   local transcript = new_transcript(plan.transcript)
-  host.map({ 1, 2 }, 2, function(who)
+  local function carry_of(who)
     carry(jobs[who], jobs[3 - who], who, plan, transcript)
     return true
-  end)
+  end
+  local own = jobs[1].plan.wait
+  if own then by_turns(own, jobs, carry_of, transcript) else host.map({ 1, 2 }, 2, carry_of) end
   local results = {}
   for who, job in ipairs(jobs) do
     local r, message, code = finish(job)

@@ -1,0 +1,96 @@
+-- SPDX-License-Identifier: MIT
+--- What this host cannot do of a plan, said in words before anything is started.
+-- @module sandbox.run.feasible
+local core = require "sandbox.core"
+local files = require "sandbox.run.files"
+local oci = require "sandbox.run.oci"
+
+local M = {}
+
+local function exists(path, kind, what)
+  local st, why = core.stat(path)
+  if not st then return nil, what .. " " .. (why or path .. ": it does not exist"), "bad_rootfs" end -- `why` names the path
+  if kind and st.type ~= kind then return nil, ("%s %s is no %s"):format(what, path, kind), "bad_rootfs" end
+  return true
+end
+
+--- What the plan names of the host: whether it is there, and may be used. Paths of files become those that they resolve to.
+-- @tparam table plan
+-- @treturn boolean true, or nil, message, code
+function M.check_host(plan)
+  local ok, message, code = true, nil, nil
+  if plan.bundle then
+    ok, message, code = exists(plan.bundle, "directory", "bundle")
+  elseif plan.rootfs ~= "host" then
+    ok, message, code = exists(plan.rootfs, "directory", "rootfs")
+  end
+  if not ok then return nil, message, code end
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "bind" then
+      ok, message, code = exists(m.source, nil, "mount source")
+      if not ok then return nil, message, code end
+    end
+  end
+  ok, message, code = files.may(plan.files, plan)
+  if not ok then return nil, message, code end
+  ok, message, code = files.look(plan.files, plan.limits.disk or plan.limits.memory or nil)
+  if not ok then return nil, message, code end
+  for _, file in ipairs(plan.files) do
+    if file.from then file.from = core.realpath(file.from) or file.from end
+  end
+  if type(plan.stdin) == "table" and plan.stdin.from then
+    ok, message, code = exists(plan.stdin.from, nil, "stdin")
+    if not ok then return nil, message, code end
+  end
+  return true
+end
+
+local function check_disk(plan, rt)
+  if not plan.limits.disk or oci.disk_by(plan, rt) then return true end
+  if plan.limits.best_effort then
+    plan.unenforced = plan.unenforced or {}
+    plan.unenforced.disk = true
+    return true
+  end
+  return nil, "limits.disk cannot be held: " .. (plan.bundle and "a bundle brings file systems of its own; give them sizes"
+    or "as an ordinary user that needs user = 0 (which is yourself, without capabilities), or runsc of release-20250611.0 or later")
+    .. "; or set limits.best_effort", "limit_unavailable"
+end
+
+local function check_inodes(plan, rt)
+  if not plan.inodes_asked or oci.inodes_held(plan, rt) then return true end
+  if plan.limits.best_effort then
+    plan.inodes_asked = nil
+    return true
+  end
+  return nil, "limits.inodes cannot be held: " .. (plan.bundle and "a bundle brings file systems of its own"
+    or "as an ordinary user that needs user = 0 (which is yourself, without capabilities)")
+    .. "; leave it out, or set limits.best_effort", "limit_unavailable"
+end
+
+--- What depends on the runtime: a network, mounts and limits that it can hold. With limits.best_effort the plan says what is not held.
+-- @tparam table plan
+-- @tparam table rt
+-- @treturn boolean true, or nil, message, code
+function M.check_runtime(plan, rt)
+  if plan.network == "host" and not rt.flags.directfs then
+    return nil, ("network = \"host\" needs runsc of release-20230920.0 or later, for older ones leave their control socket open"
+      .. " to everybody in that network; %s is %s"):format(rt.runsc, rt.version), "not_supported"
+  end
+  if type(plan.network) == "table" and rt.rootless and not rt.flags.directfs then
+    return nil, ("a network of its own needs, as an ordinary user, runsc of release-20230920.0 or later; %s is %s"):format(rt.runsc, rt.version), "not_supported"
+  end
+  if rt.rootless and plan.user and plan.user.uid ~= 0 then
+    for _, m in ipairs(plan.mounts) do
+      if m.type == "bind" and not m.readonly then
+        return nil, ("the writable mount at %s needs user = 0 (which is yourself, without capabilities) when runsc runs as an"
+          .. " ordinary user"):format(m.destination), "not_supported"
+      end
+    end
+  end
+  local ok, message, code = check_disk(plan, rt)
+  if ok then ok, message, code = check_inodes(plan, rt) end
+  return ok, message, code
+end
+
+return M
