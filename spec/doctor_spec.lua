@@ -50,6 +50,28 @@ describe("the doctor", function()
     assert.are.equal("note", line(report, "privilege").status)
   end)
 
+  it("says what may be done by what the place allows, not by uid 0", function()
+    local function said(place, rootless)
+      local sb = instance(true)
+      local version = sb.version()
+      version.rootless = rootless
+      sb.version = function() return version end
+      local report = doctor.examine(sb, function() return nil end, place)
+      return line(report, "privilege").text, line(report, "ids")
+    end
+    local function yes() return true end
+    local function no() return false end
+    local text, ids = said({ uid = 0, initial = true, ids = 2 ^ 32 - 1, has = yes }, false)
+    assert.are.equal("root, with ids of their own for guests", text)
+    assert.is_table(ids)
+    text, ids = said({ uid = 0, initial = true, seccomp = true, has = no }, true)
+    assert.are.equal("root without CAP_SYS_ADMIN: sandboxes are made as an ordinary user's, in user namespaces; within a seccomp filter, as containers have", text)
+    assert.is_nil(ids)
+    text = said({ uid = 0, initial = false, ids = 1, has = yes }, true)
+    assert.are.equal("root that may make no ids of the host its guests': sandboxes are made as an ordinary user's, in user namespaces; within a user namespace of 1 ids", text)
+    assert.are.equal("uid 5, in user namespaces; within the AppArmor profile x, no_new_privs", said({ uid = 5, initial = true, apparmor = "x", no_new_privs = true, has = no }, true))
+  end)
+
   it("tries each platform, also where none boots", function()
     local n = 0
     for _, check in ipairs(doctor.examine(instance(false)).checks) do n = n + (check.name == "platform" and 1 or 0) end

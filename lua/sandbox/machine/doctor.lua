@@ -2,6 +2,7 @@
 --- What works on this machine: found out by doing it, each finding with its remedy.
 -- @module sandbox.machine.doctor
 local core = require "sandbox.core"
+local privilege = require "sandbox.machine.privilege"
 local runtime = require "sandbox.machine.runtime"
 local text_module = require "sandbox.text"
 local trust = require "sandbox.machine.trust"
@@ -146,26 +147,42 @@ local forbidding = {
   { "kernel/apparmor_restrict_unprivileged_userns", "1", "0" },
 }
 
+-- The place that we are in, as far as it says what may be done there.
+local function describe(place, rootless)
+  local who = place.uid ~= 0 and ("uid %d, in user namespaces"):format(place.uid)
+    or not place.has "CAP_SYS_ADMIN" and "root without CAP_SYS_ADMIN: sandboxes are made as an ordinary user's, in user namespaces"
+    or rootless and "root that may make no ids of the host its guests': sandboxes are made as an ordinary user's, in user namespaces"
+    or "root, with ids of their own for guests"
+  local around = {}
+  if not place.initial then around[#around + 1] = ("a user namespace of %.0f ids"):format(place.ids) end
+  if place.seccomp then around[#around + 1] = "a seccomp filter, as containers have" end
+  if place.apparmor then around[#around + 1] = "the AppArmor profile " .. place.apparmor end
+  if place.no_new_privs then around[#around + 1] = "no_new_privs" end
+  return who .. (#around > 0 and "; within " .. table.concat(around, ", ") or "")
+end
+
 -- A setting proves nothing (AppArmor may have a profile that allows it): whether a sandbox has booted does.
-local function check_userns(report, works, uid, reader)
+local function check_userns(report, version, place, reader)
   local blocked = {}
   for _, row in ipairs(forbidding) do
-    if reader("/proc/sys/" .. row[1]) == row[2] and (uid ~= 0 or row[4]) then blocked[#blocked + 1] = row[1]:gsub("/", ".") .. "=" .. row[3] end
+    if reader("/proc/sys/" .. row[1]) == row[2] and (place.uid ~= 0 or row[4]) then blocked[#blocked + 1] = row[1]:gsub("/", ".") .. "=" .. row[3] end
   end
-  local who = uid == 0 and "root" or ("uid %d, in user namespaces"):format(uid)
+  local who = describe(place, version and version.rootless)
   local remedy = #blocked > 0 and "sysctl -w " .. table.concat(blocked, " ") or nil
-  if works then
+  if version then
     add(report, "ok", "privilege", who .. (remedy and "; sysctl would forbid them, but lets this one" or ""))
   elseif remedy then
     add(report, "fail", "privilege", "user namespaces are forbidden here", remedy)
+  elseif place.seccomp then
+    add(report, "note", "privilege", who, "if the filter forbids namespaces or mounts: examples/container/ has what to add to Docker's profile")
   else
     add(report, "note", "privilege", who .. "; no setting is known that would forbid them")
   end
 end
 
 -- Whoever has one of the guests' ids can end their sandboxes, and is let at what they leave.
-local function check_ids(report, sb, uid, reader)
-  if uid ~= 0 or sb.options.rootless == true then return end
+local function check_ids(report, sb, rootless, reader)
+  if rootless then return end
   local base, message = sb.options.map_base, nil
   if not base then base, message = uids.choose(nil, reader) end
   if not base then return add(report, "fail", "ids", message, "take a range out of /etc/subuid and /etc/subgid, or rootless = true") end
@@ -232,15 +249,18 @@ end
 --- Examines this machine with an instance's options.
 -- @tparam Instance sb
 -- @func[opt] reader of files below /proc, for tests
+-- @tparam[opt] table place as `privilege.here` gives it, for tests
 -- @treturn table report: `ok`, `checks`; tostring gives the text
-function M.examine(sb, reader)
+function M.examine(sb, reader, place)
   local report = setmetatable({ ok = true, checks = {} }, Report)
   add(report, "ok", "module", ("sandbox %s, %s"):format(core.VERSION or "?", rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION))
   check_kernel(report)
   check_supervisor(report, sb)
   local found, version = check_runsc(report, sb)
-  check_userns(report, version ~= nil, core.getuid(), reader or read)
-  check_ids(report, sb, core.getuid(), reader)
+  place = place or privilege.here(core, reader)
+  check_userns(report, version, place, reader or read)
+  -- Where none boots, by what would be tried first.
+  check_ids(report, sb, version and version.rootless or not version and (privilege.ways(place, sb.options.rootless or "auto") or { true })[1], reader)
   if version then check_run(report, sb) end
   if found then check_platforms(report, sb, version and version.platform) end
   if version then check_networks(report, sb) end
