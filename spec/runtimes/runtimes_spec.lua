@@ -147,5 +147,35 @@ describe("with nothing but the host's own", function()
     end
   end
 
+  -- Programs that make 600 MB of garbage and need little, within limits that they are told of and nothing else.
+  local JAVA = [[public class G { static byte[] k; public static void main(String[] a) { for (int i = 0; i < 3000; i++) k = new byte[200000];
+    System.out.println(Runtime.getRuntime().availableProcessors()); } }]]
+  local lean = {
+    { "java", "/usr/bin/javac", { "java", "-cp", ".", "G" } },
+    { "node", "/usr/bin/node", { "node", "-e", "let k; for (let i = 0; i < 3000; i++) k = Buffer.alloc(200000, 1); console.log(require('os').cpus().length)" } },
+    { "go", "/usr/bin/go", { "./g" }, [[package main; import "runtime"; var k []byte; func main() { for i := 0; i < 3000; i++ { k = make([]byte, 200000) }; print(runtime.NumCPU(), "\n") }]] },
+    { "numpy", "/usr/lib/python3/dist-packages/numpy/__init__.py", { "/usr/bin/python3", "-c",
+      "import numpy as np, os\nfor i in range(100): a = np.ones((400, 400)); a @ a\nprint(os.cpu_count() * os.sysconf('SC_NPROCESSORS_ONLN') * len(os.sched_getaffinity(0)))" } },
+  }
+  for _, row in ipairs(lean) do
+    if all or h.core.stat(row[2]) then
+      it(row[1] .. " lives within 128M and one processor", function()
+        local made, name = {}, nil
+        if row[1] == "java" then
+          name, made = "G.class", assert(h.sb:run{ "javac", "G.java", files = { ["G.java"] = JAVA }, collect = { "G.class" }, limits = { timeout = 300, memory = "1G" } }).files
+        elseif row[1] == "go" then
+          name, made = "g", assert(h.sb:run{ "go", "build", "-o", "g", "g.go", files = { ["g.go"] = row[4] }, collect = { "g" }, limits = { timeout = 300, memory = "1G" } }).files
+        end
+        for _, memory in ipairs(all and { "128M", "256M", "512M" } or { "128M" }) do
+          local o = { files = name and { [name] = { content = made[name], mode = "755" } }, limits = { memory = memory, cpus = 1, timeout = 300 } }
+          for i, word in ipairs(row[3]) do o[i] = word end
+          local r = assert(h.sb:run(o))
+          assert.are.equal("1\n", r.stdout .. r.stderr, ("%s %s"):format(memory, r.message or ""))
+          assert.is_true(r.ok)
+        end
+      end)
+    end
+  end
+
   it("leaves nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)
