@@ -233,12 +233,12 @@ print(total <= 4 << 20, total > 3 << 20)]]
       ("sleep 611%s &\n"):format(quiet):rep(3) .. ("(sleep 612 & sleep 611 & :)%s &\n(sleep 611; :)%s &"):format(quiet, quiet), os.getenv "SANDBOX_RUNSC"),
       "755")
     local own = env.sandbox.new{ runsc = dir .. "/runsc", state_dir = env.state_dir, boot_timeout = 30 * SLOW }
-    local box, seen, outside = assert(own:start{ limits = { memory = "100M", pids = 50 } }), 0, {}
+    local box, seen, outside = assert(own:start{ limits = { memory = "100M", pids = 50, cpus = 1 } }), 0, {}
     local supervisor = env.read("/proc/" .. box.job:pid() .. "/status"):match "PPid:%s*(%d+)"
     for _, pid in ipairs(descendants(supervisor, {})) do
       local groups, command = env.read("/proc/" .. pid .. "/cgroup"), env.read("/proc/" .. pid .. "/cmdline"):gsub("%z", " ")
       if command:find "^sleep" then seen = seen + 1 end
-      for _, name in ipairs(command ~= "" and { "memory", "pids", "cpuacct" } or {}) do -- else it has ended, and runsc does not reap it
+      for _, name in ipairs(command ~= "" and { "memory", "pids", "cpu", "cpuacct" } or {}) do -- else it has ended, and runsc does not reap it
         local group = groups:match("%f[%w]" .. name .. "%f[^%w][^:\n]*:([^\n]*)") or "none"
         if not group:find("lua-sandbox-", 1, true) then outside[#outside + 1] = command .. name .. group end
       end
