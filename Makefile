@@ -61,7 +61,7 @@ NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_w
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench hits runtimes network fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits runtimes network fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -136,6 +136,9 @@ check-quick:
 	@scripts/test.sh quick
 bench:
 	@scripts/bench.sh
+# A page with plots of what `make bench` measured last.
+bench-report:
+	@scripts/bench-report.sh
 # Every limit a hundred times, on every configuration: hours. scripts/hits.sh 100 here takes minutes.
 hits:
 	@scripts/hits.sh
@@ -163,6 +166,6 @@ docs:
 	@if command -v ldoc >/dev/null; then ldoc -q -c config.ld . && echo "build/doc/index.html"; fi
 # The three runsc builds stay: they cost minutes to fetch. `rm -rf build` drops them too.
 clean:
-	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(GUEST) $(BUILD)/sandbox-net $(BUILD)/*.d $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench-peer
+	rm -rf $(OBJ) $(BUILD)/5.* $(SUP) $(GUEST) $(BUILD)/sandbox-net $(BUILD)/*.d $(BUILD)/libsup.a build/asan build/ctest build/doc build/serve build/log build/bench build/bench-*
 
 -include $(wildcard $(OBJ)/*.d $(OBJ)/*/*.d)

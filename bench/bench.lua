@@ -123,7 +123,7 @@ local function settled()
   until core.now() > deadline
 end
 
-local quantile = dofile "bench/quantile.lua"
+local quantile, pairwise = dofile "bench/quantile.lua", dofile "bench/pairs.lua"
 local function median(list) return quantile(list, 0.5) end
 
 local function say(form, ...)
@@ -181,11 +181,15 @@ local function speed()
   end
   for _, side in ipairs(sides) do
     local t = times[side[1]]
-    if #t > 0 then say("  %-5s  median %7.1f ms   p99 %7.1f ms", side[1], median(t), quantile(t, 0.99)) end
+    if #t > 0 then say("  %-5s  %s ms", side[1], pairwise.percentiles(t)) end
+    pairwise.keep(who, "cold", side[1], t)
+  end
+  for _, other in ipairs{ "floor", "bare", "sdk" } do
+    if times[other] and #times[other] > 0 then say("  %s", pairwise.compare(times.ours, times[other], "ours/" .. other)) end
   end
   local ours = median(times.ours)
-  say("  ours/floor %.3f (at most %.2f)   ours/bare %.3f   floor/bare %.3f%s", ours / median(times.floor), ROOT and 1.25 or 1.15,
-    ours / median(times.bare), median(times.floor) / median(times.bare), times.sdk and #times.sdk > 0 and ("   ours/sdk %.3f"):format(ours / median(times.sdk)) or "")
+  say("  ours/floor %.3f (goal %.2f)   ours/bare %.3f   floor/bare %.3f, of medians", ours / median(times.floor), ROOT and (YEAR == "2026" and 0.8 or 0.85) or 0.9,
+    ours / median(times.bare), median(times.floor) / median(times.bare))
   if sdk_in then
     sdk_in:close()
     sdk_out:close()
@@ -218,6 +222,8 @@ local function throughput()
     piped[#piped + 1] = GIB / (core.now() - began) / 1e6
   end
   say("  1 GiB of stdout: counted in Lua %.0f MB/s, `runsc run | cat` %.0f MB/s, ratio %.2f (at least 0.5)", median(ours), median(piped), median(ours) / median(piped))
+  pairwise.keep(who, "stdout MB/s", "ours", ours)
+  pairwise.keep(who, "stdout MB/s", "cat", piped)
 end
 
 -- CPU of this process, by job, with n at once.

@@ -13,10 +13,11 @@ local ROOT = core.getuid() == 0
 local dir = ("/tmp/sbw-%s"):format(core.random_hex(4))
 assert(core.mkdir(dir, tonumber(ROOT and "711" or "700", 8)))
 
-local quantile = dofile "bench/quantile.lua"
+local quantile, pairwise = dofile "bench/quantile.lua", dofile "bench/pairs.lua"
 local function row(name, list)
-  print(("  %-26s p50 %8.2f   p90 %8.2f   p99 %8.2f ms   (%d)"):format(name, quantile(list, 0.5), quantile(list, 0.9), quantile(list, 0.99), #list))
+  print(("  %-26s %s ms   (%d)"):format(name, pairwise.percentiles(list), #list))
   io.flush()
+  pairwise.keep(ROOT and "root" or "user", "warm", name, list)
 end
 local function output(command)
   local pipe = io.popen(command .. " 2>&1")
@@ -69,7 +70,8 @@ for i = 1, ROUNDS + 5 do
 end
 for _, side in ipairs(sides) do row(side[1], times[side[1]]) end
 local ours, floor = quantile(times["box:run"], 0.5), quantile(times.floor, 0.5)
-print(("  box:run/floor %.2f (goal 1.5)%s"):format(ours / floor,
+print("  " .. pairwise.compare(times["box:run"], times.floor, "box:run/floor (goal 1.25)"))
+print(("  box:run/floor %.2f, of medians%s"):format(ours / floor,
   times["runsc exec"] and ("   runsc exec/box:run %.1f (goal 4)"):format(quantile(times["runsc exec"], 0.5) / ours) or ""))
 for _, n in ipairs{ 2, 4, 8 } do
   local list, count = {}, {}
@@ -143,17 +145,28 @@ core.poll(-1, "r", 5)
 print(("  a ready sandbox: %d processes, %.1f MiB (PSS), %.2f %% of a core while idle"):format(#pids, pss / 1024, (ticks() - before) / 5))
 pool:close()
 
--- A prepared Python against a cold one with the same imports.
-local prepared = assert(sb:pool{ size = 2, prepared = sandbox.prepared.python{ "json", "re", "subprocess" } })
-local warm, cold_times = {}, {}
-for i = 1, math.min(ROUNDS, 30) do
-  assert(prepared:ready(60))
-  warm[i] = timed(function() return prepared:run{ code = "print(6 * 7)" } end)
-  if i <= 12 then cold_times[i] = timed(function() return sb:run{ "python3", "-c", "import json, re, subprocess\nprint(6 * 7)" } end) end
+-- A prepared Python against a cold one with the same imports, and against a C program that reads and answers, of a pool like it.
+local prepared = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{ "json", "re", "subprocess" } })
+local answering = assert(sb:pool{ size = 1, prepared = { "/mnt/answer" }, mounts = { { source = core.realpath "build/bench-answer", destination = "/mnt/answer" } } })
+local warm, cold_times, least, cpu = {}, {}, {}, 0
+for i = 1, math.min(ROUNDS, 24) do
+  assert(prepared:ready(60) and answering:ready(60))
+  local spent = os.clock()
+  local function python() warm[i] = timed(function() return prepared:run{ code = "print(6 * 7)" } end) end
+  local function c() least[i] = timed(function() return answering:run{ code = "print(6 * 7)" } end) end
+  if i % 2 == 0 then c() end
+  python()
+  if i % 2 == 1 then c() end
+  cpu = cpu + (os.clock() - spent) / 2
+  if i <= 8 then cold_times[i] = timed(function() return sb:run{ "python3", "-c", "import json, re, subprocess\nprint(6 * 7)" } end) end
 end
 row("a prepared Python", warm)
+row("a prepared C program", least)
 row("sandbox.run{ python3 }", cold_times)
-print(("  a prepared Python is %.0f times as fast (goal 50)"):format(quantile(cold_times, 0.5) / quantile(warm, 0.5)))
+print("  " .. pairwise.compare(warm, least, "a prepared Python/C (goal 1.2)"))
+print(("  a prepared Python is %.0f times as fast as a cold one (goal 80); Lua's processor time for a lease: %.2f ms"):format(
+  quantile(cold_times, 0.5) / quantile(warm, 0.5), cpu / #warm * 1000))
 prepared:close()
+answering:close()
 sb:shutdown()
 os.execute("rm -rf " .. dir)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# bench.sh [PAIRS]: bench/bench.lua, warm.lua and network.lua on each build of runsc, as root and as an ordinary user; prints, and writes bench/results/DATE.txt.
+# bench.sh [PAIRS]: bench/bench.lua, warm.lua and network.lua on each build of runsc, as root and as an ordinary user; prints, and writes
+# bench/results/DATE.txt, and what was measured in DATE.tsv (bench/pairs.lua), of which scripts/bench-report.sh makes a page.
 . "$(dirname "$0")/lib.sh"
 cd "$TREE" || exit 1
 PAIRS=${1:-30}
@@ -9,11 +10,13 @@ make --no-print-directory -s all || exit 1
 scripts/runsc.sh >/dev/null || exit 1
 gcc -O2 -Wall -Wextra bench/peer.c -o build/bench-peer || exit 1
 gcc -O2 -Wall -Wextra -D_GNU_SOURCE bench/floor.c -o build/bench-floor || exit 1
+gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static bench/answer.c -o build/bench-answer || exit 1
 work=$(mktemp -d /tmp/sbt.XXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 copy_tree "$work/t"
 mkdir -m 700 "$work/home"
+install -m 666 /dev/null "$work/raw.tsv"
 uid=$(id -u) gid=$(id -g)
 if is_root; then
   ensure_test_user
@@ -32,12 +35,13 @@ bench() { # YEAR root|user
   if is_root && [ "$2" = user ]; then drop=(setpriv --reuid "$uid" --regid "$gid" --clear-groups); fi
   if [ "$2" = root ]; then home=$work; fi
   if [ "$1-$2" = 2024-root ]; then what=all; fi
-  (cd "$work/t" && "${drop[@]}" env -i PATH="${PATH}" HOME="$home" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$1" SANDBOX_BENCH_SDK="$sdk" \
+  (cd "$work/t" && "${drop[@]}" env -i PATH="${PATH}" HOME="$home" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$1" SANDBOX_BENCH_SDK="$sdk" SANDBOX_BENCH_RAW="$work/raw.tsv" \
     SANDBOX_RUNSC="$work/t/build/runsc/$1/runsc" LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="build/5.4/?.so;;" \
-    bash -c 'lua5.4 bench/bench.lua "$0" "$1" && lua5.4 bench/warm.lua 60 && { [ "$2" = 2022-user ] || lua5.4 bench/network.lua "$0"; }' "$PAIRS" "$what" "$1-$2")
+    bash -c 'lua5.4 bench/bench.lua "$0" "$1" && lua5.4 bench/warm.lua "$(($0 * 2))" && { [ "$2" = 2022-user ] || lua5.4 bench/network.lua "$0"; }' "$PAIRS" "$what" "$1-$2")
 }
 {
   echo "$(date -u +%Y-%m-%dT%H:%MZ), Linux $(uname -r), $(nproc) processors: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+  echo "load $(cut -d ' ' -f 1-3 /proc/loadavg), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
   for year in 2022 2024 2026; do
     for who in root user; do
       if [ $who = root ] && ! is_root; then continue; fi
@@ -45,6 +49,7 @@ bench() { # YEAR root|user
     done
   done
 } 2>&1 | tee "$out"
+cp "$work/raw.tsv" "${out%.txt}.tsv"
 ! grep -q '^  failed' "$out" || failed=1
 echo "written to $out"
 exit $failed
