@@ -235,11 +235,25 @@ local function given_inside(self, options)
   return rt.rootless and plan.user.uid ~= 0 and oci.disk_by(plan, rt) ~= "overlay" or among_host(plan, rt)
 end
 
+-- Whether what the program orphans is to be reaped: where somebody counts processes, unless he says otherwise.
+local function wants_init(self, options)
+  if options.init ~= nil or options.bundle then return options.init end
+  local own, default = options.limits, self.options.defaults.limits
+  local pids = type(own) == "table" and own.pids
+  if pids == nil or type(own) ~= "table" then pids = default and default.pids end
+  return pids
+end
+
+-- Whether a run needs our helper in its sandbox.
+local function needs_helper(self, options)
+  return options.collect or self.options.defaults.collect and not options.bundle or wants_init(self, options) or given_inside(self, options)
+end
+
 --- Runs a program to its end.
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options)
-  if type(options) == "table" and (options.collect or options.init or self.options.defaults.collect and not options.bundle or given_inside(self, options)) then
+  if type(options) == "table" and needs_helper(self, options) then
     local r, message, code = self:run_collecting(options)
     return r, message, code
   end
@@ -458,7 +472,7 @@ function Instance:pool(options)
   return pool, message, code
 end
 
--- A run with `collect` or `init`, which needs our helper in the sandbox.
+-- A run that needs our helper in the sandbox.
 function Instance:run_collecting(options)
   local plan = options_plan.run(options, self.options.defaults)
   if plan.bundle then

@@ -43,12 +43,13 @@ static int core_spawn(lua_State *L)
 {
 	const char *path = lua_util_path(L, 1);
 	struct sbx_zygote *z = opt_zygote(L, 2);
+	bool again = lua_toboolean(L, 3);
 	struct conn *c = lua_conn_new(L);
 	int control = lua_conn_open(c);
 
 	if (control < 0)
 		return lua_util_fail_text(L, strerror(errno));
-	int err = launch(z, path, control, -1, lua_toboolean(L, 3));
+	int err = launch(z, path, control, -1, again);
 
 	close(control);
 	if (!err)
