@@ -51,7 +51,7 @@ M.options = {
     doc = "`\"host\"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody" },
   { "readonly", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = true, lua = "boolean",
     cli = { { "--writable", value = false, "a private writable layer over the rootfs" } },
-    doc = "false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. `/work` and `/tmp` are writable in both cases, and gone afterwards" },
+    doc = "false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards" },
   { "mounts", "mounts", scope = "run box pool instance", host = true, makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\", readonly=true, size= }`", default_text = "none",
     lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw]", "bind a host directory or file, read-only unless rw" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" } },
     doc = "binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`" },
