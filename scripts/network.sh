@@ -31,7 +31,7 @@ for year in 2022 2024 2026; do
     (cd "$work/t" && "${drop[@]}" env -i PATH="$USUAL_PATH" HOME="$home" TMPDIR="$home" XDG_RUNTIME_DIR="$work/run" LANG=C.UTF-8 SANDBOX_TEST_BUILD="$year" \
       SANDBOX_TEST_NET_KILLS="$SANDBOX_TEST_NET_KILLS" SANDBOX_RUNSC="$work/t/build/runsc/$year/runsc" \
       LUA_PATH="lua/?.lua;lua/?/init.lua;spec/?.lua;;" LUA_CPATH="build/5.4/?.so;;" \
-      lua5.4 "$(command -v busted)" -o TAP --no-recursive spec/network spec/real/network_death_spec.lua) || failed=1
+      lua5.4 "$(command -v busted)" -o TAP --no-recursive spec/network spec/module/network_death_spec.lua) || failed=1
   done
 done
 exit $failed

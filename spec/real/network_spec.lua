@@ -253,7 +253,7 @@ io.write(r.stdout, r.stderr)
 kept:close()
 ]]):format(package.path, package.cpath, dir, dir, h.state_dir, probe)
       h.write(dir .. "/six.lua", script)
-      local pipe = io.popen(("unshare -n sh -c 'ip link set lo up && ip -6 addr add fd00:5::1/128 dev lo && mkfifo %s/in && exec lua5.4 %s/six.lua' 2>&1"):format(dir, dir))
+      local pipe = io.popen(("unshare -n sh -c 'ip link set lo up && ip -6 addr add fd00:5::1/128 dev lo && mkfifo %s/in && exec %s %s/six.lua' 2>&1"):format(dir, core.realpath "/proc/self/exe", dir))
       local said = pipe:read "*a"
       pipe:close()
       remove()

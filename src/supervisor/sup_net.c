@@ -168,7 +168,8 @@ static int hear_ready(struct sup_net *n, struct sup_error *e)
 		const char *say = got > 0 ? item(text, (size_t)got, "say") : "";
 
 		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-			return sup_error(e, "not_supported", "sandbox-net does not run: is one of libcares, libmnl, libnftnl, libseccomp missing?");
+			return sup_error(e, "not_supported", "sandbox-net does not run: is one of its libraries missing (Debian's libc-ares2, libmnl0, libnftnl11,"
+					 " libseccomp2)?");
 		if (got > 0 && say && !strcmp(say, "ready"))
 			return 0;
 		if (got > 0 && say && !strcmp(say, "error"))
