@@ -93,7 +93,9 @@ end
 -- What is given by name has to be had: builds without ambient capabilities take them from everybody but uid 0 with the first execve.
 local function check_ambient(self, plan, rt)
   if plan.bundle or #plan.capabilities == 0 or plan.root_writes or plan.user.uid == 0 and not plan.box then return true end
-  rt.ambient = runtime.ambient(environment(self), rt)
+  local message, code
+  rt.ambient, message, code = runtime.ambient(environment(self), rt)
+  if message and code ~= "bad_command" then return nil, message, code end -- without cat it is not known
   return runtime.check_ambient(plan, rt)
 end
 
@@ -235,9 +237,11 @@ local function given_inside(self, options)
   return rt.rootless and plan.user.uid ~= 0 and oci.disk_by(plan, rt) ~= "overlay" or among_host(plan, rt)
 end
 
--- Whether what the program orphans is to be reaped: where somebody counts processes, unless he says otherwise.
+-- Whether what the program orphans is to be reaped: where somebody counts processes, unless he says otherwise, or hears of its network
+-- as it happens.
 local function wants_init(self, options)
   if options.init ~= nil or options.bundle then return options.init end
+  if options.on_network or self.options.defaults.on_network then return nil end
   local own, default = options.limits, self.options.defaults.limits
   local pids = type(own) == "table" and own.pids
   if pids == nil or type(own) ~= "table" then pids = default and default.pids end
@@ -474,13 +478,12 @@ end
 
 -- A run that needs our helper in the sandbox.
 function Instance:run_collecting(options)
-  local plan = options_plan.run(options, self.options.defaults)
-  if plan.bundle then
-    return nil, (plan.collect and "collect is not supported together with bundle: bind a directory instead" or
-      "init is not supported together with bundle: its program is the first process"), "not_supported"
-  end
+  options_plan.run(options, self.options.defaults)
+  local may, why, kind = wait.may_wait()
+  if not may then return fail(self, why, kind) end
   local r, message, code = in_turn(self, function(past)
     local r, message, code, raised = box_module.run_once(services(self), options, past)
+    if not r and not raised and not past.told then fail(self, message, code) end
     return r, message, code, nil, raised
   end)
   return r, message, code

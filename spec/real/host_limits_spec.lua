@@ -67,7 +67,7 @@ describe("the host's", function()
       if status == "system" then
         assert.truthy(text:find("Resource temporarily unavailable", 1, true), text)
       else
-        assert.equal("not_supported", status)
+        assert.equal("not_supported", status, text)
         assert.truthy(text:find("RLIMIT_NPROC (ulimit -u) of 20", 1, true), text)
       end
     end)

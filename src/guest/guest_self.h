@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 /*
- * From uid 0 with CAP_SETUID becomes that, without a capability. alone: nothing but the box's first process and we may live on, and all else is killed
+ * From uid 0 with CAP_SETUID becomes that. alone: nothing but the box's first process and we may live on, and all else is killed
  * first, for a while: who forks faster than that goes on. -1: we may not, and are who we were. Of the
  * capabilities none is left but CAP_DAC_OVERRIDE, if there is that.
  */

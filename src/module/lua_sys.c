@@ -103,7 +103,7 @@ static int sys_stamp(lua_State *L)
 
 		if (stat(lua_util_path(L, i), &st) == 0)
 			(void)snprintf(text, sizeof(text), "%llx:%llx:%llx:%llx.%lx ", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-				       (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
+				       (unsigned long long)st.st_size, (unsigned long long)st.st_ctim.tv_sec, (unsigned long)st.st_ctim.tv_nsec);
 		luaL_addstring(&b, text);
 	}
 	luaL_pushresult(&b);

@@ -412,12 +412,8 @@ void net_forward_init(struct net_forward *f, int tcp, int tcp6)
 
 static void bury(struct net_forward *f)
 {
-	while (f->dead) {
-		struct net_connection *c = f->dead;
-
+	for (struct net_connection *c; (c = f->dead); free(c))
 		f->dead = c->next;
-		free(c);
-	}
 }
 
 void net_forward_destroy(struct net_forward *f)
@@ -443,6 +439,8 @@ void net_forward_judge_all(struct net_forward *f)
 		if ((c->host[0] && net_policy_name_port(f->policy, c->host, c->port)) ||
 		    (c->addresses && judge(f, &c->chosen, c->port, c->host[0] != '\0')))
 			end(c, true);
+		else if (c->joined)
+			wait_for_more(c);	/* it may have waited for bandwidth */
 	}
 }
 
@@ -494,5 +492,7 @@ void net_forward_due(struct net_forward *f)
 		if (!c->joined && now > c->deadline)
 			end(c, true);
 	}
+	if (!f->live || !f->policy->bandwidth)
+		f->short_since = 0;
 	bury(f);
 }

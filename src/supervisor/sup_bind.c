@@ -55,10 +55,10 @@ int sup_bind_mapped(int source, int target, int ns)
 	return bind_tree(source, target, &(struct attributes){ .set = MAPPED_IDS, .userns = (uint64_t)ns }, 0);
 }
 
-/* A new directory, open. */
+/* A directory of ours, open. */
 static int make(int dir, const char *name, mode_t mode)
 {
-	if (mkdirat(dir, name, 0700) < 0)
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)	/* a second try */
 		return -1;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 

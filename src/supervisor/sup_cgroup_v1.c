@@ -49,7 +49,8 @@ static void make(struct sup_cgroup *c, const struct sup_request *r)
 		c->pids = add(c, r, "pids");
 	if (r->cpus > 0)
 		c->cpu = add(c, r, "cpu");
-	bound_devices(c, r);
+	if (c->n)	/* alone it holds no limit, and would keep us from v2 */
+		bound_devices(c, r);
 }
 
 /* Never more than before: then the limit of memory and swap together comes last. */

@@ -75,9 +75,14 @@ bool sup_exec_settle(const struct sup_exec *x, double seconds)
 /* A box that its host has told to stand still must run for what is to die in it; no program of it is told of that. -1: as below. */
 static int lift(struct sup_exec *x, struct sup_control *c)
 {
+	struct sup_error ignored = { .code = "" };
+
 	if (!sup_programs_lift(&x->programs))
 		return 0;
 	x->lifted = true;
+	/* It was told over the socket, whatever way its programs go. */
+	if (c->fd < 0 && sup_control_open(c, x->request, SUP_EXEC_CALL_SECONDS, &ignored) < 0)
+		return -1;
 	return sup_exec_control.hold(x, c, false);
 }
 
@@ -197,6 +202,7 @@ pid_t sup_exec_kill_orphan(const struct sup_programs *p, const struct sup_spawn 
 	x.way = &way;
 	x.tree = t;
 	x.programs = *p;
+	x.programs.mine = -1;	/* the entry is the box's supervisor's, until we are reaped */
 	x.pid = slot->pid;
 	x.runsc = (int)syscall(SYS_pidfd_open, runsc, 0);
 	x.keeper = (int)syscall(SYS_pidfd_open, keeper, 0);

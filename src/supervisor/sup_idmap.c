@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,11 +39,15 @@ static int namespace_of(uint32_t ids)
 {
 	char path[48];
 	int fd = -1;
+	pid_t parent = getpid();
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
 
-	if (pid == 0)
-		for (;;)
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (getppid() == parent)
 			(void)pause();
+		_exit(0);
+	}
 	if (pid < 0)
 		return -1;
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);

@@ -12,7 +12,7 @@
 #define SUP_IDMAP_SIZE 65536u
 
 /*
- * Mounts the directory `source`, without what is mounted below it, at base/name, which is made: there host id n is base + n, for n
+ * Mounts the directory `source`, without what is mounted below it, at base/name, which is made: there host id n is ids + n, for n
  * below SUP_IDMAP_SIZE. Needs CAP_SYS_ADMIN and CAP_SETUID, and a file system that can. Returns it, open, which is the caller's;
  * -1 and errno.
  */

@@ -17,8 +17,8 @@
 #include "sup_sweep.h"
 
 /*
- * What cannot be read so often and for so long after the start cannot be read at all; while a sandbox boots, some refusals pass. A
- * supervisor that got no processor for a second has not tried so often.
+ * What we were refused so often and for so long after the start cannot be read at all; while a sandbox boots, some refusals pass, and
+ * one with a long command line has no memory of its own for a while.
  */
 #define KNOWN_SECONDS 1.0
 #define KNOWN_TRIES 60
@@ -200,8 +200,8 @@ static void meter(struct sup_run *s, double now)
 	sup_meter_memory(&s->meter);
 	if (r->memory && s->meter.memory > r->memory)
 		sup_run_end(s, SUP_OOM_KILLED);
-	if (r->memory && !r->best_effort && s->cgroup.memory < 0 && !s->meter.knows && s->meter.refused > KNOWN_TRIES &&
-	    now > s->start + KNOWN_SECONDS)
+	if (r->memory && !r->best_effort && s->cgroup.memory < 0 && !s->meter.knows && now > s->start +
+	    (s->meter.refused > KNOWN_TRIES ? KNOWN_SECONDS : r->boot_timeout))
 		(void)sup_error(&s->error, "limit_unavailable", "limits.memory cannot be held: the memory of the sandbox's processes cannot be"
 				" read here, and there is no memory cgroup (mount /proc without hidepid, or set limits.best_effort)");
 	if (r->cpu_time > 0 && now >= s->next_cpu) {

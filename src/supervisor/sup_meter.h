@@ -28,7 +28,8 @@ struct sup_meter {
 	double kernel_due;	/* when there may be another */
 	bool baseline;
 	bool knows;		/* the guest's memory could be read, so that a limit can be held */
-	unsigned refused;	/* how often it was looked for before that */
+	unsigned refused;	/* how often before that it was not to be looked for */
+	unsigned hidden;	/* of the last look: processes of the sandbox that we may not look at */
 	bool known[SUP_METER_SOURCES];		/* by the last reading */
 	uint64_t bytes[SUP_METER_SOURCES];	/* then: what it held */
 	uint64_t memory_base, memory, memory_peak;

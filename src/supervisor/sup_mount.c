@@ -184,8 +184,7 @@ static const char *why_not(int err)
 
 /*
  * A directory that root unpacked belongs to no id of the guest's, and its root could neither write what is there nor enter /root. As
- * root it is mounted for the guest's ids; where that cannot be (the kernel, the file system), it is left as it is. Never the host's own
- * root, whose secrets are root's.
+ * root it is mounted for the guest's ids; -1: it cannot be. Never the host's own root, whose secrets are root's.
  */
 static int own_root(const struct composition *c, int lower)
 {
@@ -193,12 +192,12 @@ static int own_root(const struct composition *c, int lower)
 	int m = -1, mapped = -1;
 
 	if (!c->r->own_root || c->r->rootless || fstat(lower, &st) < 0 || stat("/", &top) < 0 || (st.st_dev == top.st_dev && st.st_ino == top.st_ino))
-		return lower;
+		return -1;
 	m = openat(c->d->fd, "m", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (m >= 0)
 		mapped = sup_idmap(lower, c->r->map_base, m, "mapped");
-	close_pair(m, mapped < 0 ? -1 : lower);
-	return mapped < 0 ? lower : mapped;
+	close_pair(m, -1);
+	return mapped;
 }
 
 static int compose_overlay(const struct composition *c, int target)
@@ -215,10 +214,12 @@ static int compose_overlay(const struct composition *c, int target)
 		(void)close(lower);
 		return sup_error(c->e, "bad_rootfs", "rootfs %s cannot be read: %s", r->rootfs_path, strerror(saved));
 	}
-	lower = own_root(c, lower);
-	int rc = overlay(c, lower, "root", target), saved = errno;
+	int mapped = own_root(c, lower), rc = mapped < 0 ? -1 : overlay(c, mapped, "root", target);
 
-	(void)close(lower);
+	rc = rc < 0 ? overlay(c, lower, "root", target) : rc;	/* from Linux 5.19 on overlayfs takes a mapped one */
+	int saved = errno;
+
+	close_pair(mapped, lower);
 	if (rc < 0)
 		return sup_error(c->e, "not_supported", "cannot mount an overlay over rootfs %s: %s%s", r->rootfs_path, strerror(saved),
 				 !r->rootless ? "" : saved == EINVAL ?

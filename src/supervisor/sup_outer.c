@@ -114,6 +114,9 @@ bool sup_outer_killed(const struct sup_outer *o, const struct sup_cgroup *c, boo
 	return true;
 }
 
+/* What runsc's processes have of threads until a guest begins: where all of a user's may be no more, no word of theirs is needed. */
+#define START_THREADS 64
+
 bool sup_outer_refused(const struct sup_cgroup *c, const char *words, char *who, size_t size)
 {
 	static const char *const said[] = {	/* Go's, and gVisor's */
@@ -127,7 +130,7 @@ bool sup_outer_refused(const struct sup_cgroup *c, const char *words, char *who,
 		return true;
 	for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++)
 		processes = processes || strstr(words, said[i]);
-	if (!processes || getrlimit(RLIMIT_NPROC, &r) < 0 || r.rlim_cur == RLIM_INFINITY)
+	if (getrlimit(RLIMIT_NPROC, &r) < 0 || r.rlim_cur == RLIM_INFINITY || (!processes && r.rlim_cur > START_THREADS))
 		return false;
 	(void)snprintf(who, size, "RLIMIT_NPROC (ulimit -u) of %llu processes of this user", (unsigned long long)r.rlim_cur);
 	return true;

@@ -355,6 +355,7 @@ local function start_program(self, options, spawning, past)
   plan.spawn = spawning
   local job
   job, message, code = self:exec(plan, programs.argv(self, plan))
+  if past then past.told = job ~= nil end
   return job, message, code, plan
 end
 
@@ -362,7 +363,7 @@ end
 -- @tparam table options
 -- @tparam[opt] table past { began = when the caller asked, queued = seconds of waiting for a turn, plan = of these options where they were
 -- checked already, boots = whether the boot is this program's; of stages, unpack = what /work is to hold, pack = { max_bytes=, max_files= } of what goes on }; gets `started`,
--- whether the program was, `packed`, and `refused`, why the guest's /work cannot go on
+-- whether the program was, `told`, whether it is counted, `packed`, and `refused`, why the guest's /work cannot go on
 function Box:attempt(options, past)
   local job, message, code, plan = start_program(self, options, false, past)
   if not job then
@@ -401,12 +402,13 @@ function Box:spawn(options, past)
   return job
 end
 
--- What the network of a box that was one program's has seen: the box says it with its end.
+-- What the network of a box that was one program's has seen: the box says it with its end. What its callback raised, if it did.
 local function take_network(self, r)
   if type(self.plan.network) ~= "table" then return end
   self.job:kill()
-  local whole = self.job:finish(NETWORK_SECONDS)
+  local whole, _, _, raised = self.job:finish(NETWORK_SECONDS)
   if whole then r.network, r.network_exceeded = whole.network, whole.network_exceeded end
+  return raised
 end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
@@ -421,7 +423,7 @@ function M.run_once(host, options, past)
   self.single, self.once = true, true -- nobody else's, and nobody's after this
   local r, raised
   r, message, code, raised = self:attempt(program, past)
-  if r then take_network(self, r) end
+  if r then raised = take_network(self, r) or raised end
   self:close()
   return r, message, code, raised
 end

@@ -260,7 +260,9 @@ function M.examine(sb, reader, place)
   place = place or privilege.here(core, reader)
   check_userns(report, version, place, reader or read)
   -- Where none boots, by what would be tried first.
-  check_ids(report, sb, version and version.rootless or not version and (privilege.ways(place, sb.options.rootless or "auto") or { true })[1], reader)
+  local asked = sb.options.rootless
+  if asked == nil then asked = "auto" end
+  check_ids(report, sb, version and version.rootless or not version and (privilege.ways(place, asked) or { true })[1], reader)
   if version then check_run(report, sb) end
   if found then check_platforms(report, sb, version and version.platform) end
   if version then check_networks(report, sb) end

@@ -424,8 +424,8 @@ function M.ambient(env, rt)
   local options_plan, request = require "sandbox.options.plan", require "sandbox.run.request"
   local plan = options_plan.run{ "/bin/cat", "/proc/self/status", limits = { timeout = 10, memory = false, pids = false, best_effort = true } }
   plan.runtime = rt
-  local r = env.execute(plan, request.build(plan, rt, env.core.random_hex(16)))
-  if not r or not r.ok then return nil end
+  local r, message, code = env.execute(plan, request.build(plan, rt, env.core.random_hex(16)))
+  if not r or not r.ok then return nil, message or r.message, code or "runsc_failed" end
   known.ambient = r.stdout:find("CapAmb:", 1, true) ~= nil
   save_cache(env.core, rt.state_dir)
   return known.ambient

@@ -57,10 +57,9 @@ end
 
 -- What is wrong with the folder; nil and how many programs it has, where there is one.
 local function look_into(core, folder)
-  local st = core.lstat(folder)
-  if not st then return nil, nil end
-  local names = core.readdir(folder)
-  if not names or #names > MANY then return folder .. " cannot be read, or holds more than an installation does" end
+  if not core.lstat(folder) then return nil, nil end
+  local st, names = core.stat(folder), core.readdir(folder)
+  if not st or not names or #names > MANY then return folder .. " cannot be read, or holds more than an installation does" end
   if bit(st.mode, 2) then return "everybody may write " .. folder end
   local why = wrong_owner(core, st, folder)
   if why then return why end

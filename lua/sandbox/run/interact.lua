@@ -82,7 +82,11 @@ local LEAST_NAP, MOST_NAP = 0.001, 0.02 -- seconds
 local function by_turns(own, jobs, carry_of, transcript)
   local works, nap, bytes = {}, LEAST_NAP, 0
   for who, job in ipairs(jobs) do
-    job.plan.wait = function() coroutine.yield() end
+    job.plan.wait = function(...) -- others wait for the job, too, in their own way
+      local me = coroutine.running()
+      if me and (me == works[1] or me == works[2]) then return coroutine.yield() end
+      return own(...)
+    end
     works[who] = coroutine.create(function() carry_of(who) end)
   end
   while works[1] or works[2] do
