@@ -5,14 +5,20 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sbx_io.h"
+#include "sbx_time.h"
 #include "sup_cgroup_part.h"
 #include "sup_meter.h"
 
-/* Each finds what was forked by what the one before moved; runsc has forked three at most until it asks. */
-#define ROUNDS 64
+/*
+ * Each round finds what was forked by what the one before moved; runsc has forked three at most until it asks. One that is a child
+ * already is in no list until its parent, which may wait for a processor, has finished to make it: so there is a pause, too.
+ */
+#define SECONDS 5.0
+#define PAUSE_NS 200000
 /* Numbers of processes, a line each. */
 #define LIST 16384
 
@@ -91,7 +97,7 @@ int sup_gather_all(const struct sup_cgroup *c, struct sup_error *e)
 {
 	static struct round r;
 
-	for (unsigned n = 0; n < ROUNDS; n++) {
+	for (double limit = sbx_time_now() + SECONDS; sbx_time_now() < limit; (void)nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL)) {
 		r.c = c;
 		r.moved = false;
 		r.failed = 0;
