@@ -345,7 +345,7 @@ describe("a box's end", function()
     box:stop()
   end)
 
-  it("is not the end of a limit: what holds for the box is told of each program #cgroup", function()
+  it("is not the end of a limit: what holds for the box is told of each program", function()
     local cgroup = assert(sb:run{ "true" }).runtime.cgroup ~= "none"
     local box = assert(sb:start{ user = 0, limits = { cpus = cgroup and 0.2 or 1, disk = "4M", pids = 5, timeout = 60 * env.slow } })
     local FILL = "open('/work/x', 'wb').write(b'x' * (8 << 20))"

@@ -150,7 +150,7 @@ describe("a pool", function()
     end
   end)
 
-  it("limits a prepared program from its lease on #cgroup", function()
+  it("limits a prepared program from its lease on", function()
     local pool = assert(sb:pool{ size = 1, prepared = sandbox.prepared.python{}, limits = { memory = "200M", timeout = 60 * env.slow } })
     local r = assert(pool:run{ code = HOG, limits = { memory = "64M" } })
     assert.same({ "oom_killed", "killed: 64 MiB of memory used up" }, { r.status, r.message })
