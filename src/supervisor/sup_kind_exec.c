@@ -159,7 +159,10 @@ static struct sup_stats usage(struct sup_run *s)
 
 const struct sup_kind sup_kind_exec = { PROGRAM, .start = start_control, .due = due, .privilege = SUP_PRIVILEGE_EXEC };
 /* Left in the pipe until the program is known to have begun: it may be runsc's words for why it does not. */
-const struct sup_kind sup_kind_command = { PROGRAM, .start = start_command, .due = due_command, .talk = SUP_TALK_KEEP, .every_turn = true, .privilege = SUP_PRIVILEGE_COMMAND };
+const struct sup_kind sup_kind_command = {
+	PROGRAM, .start = start_command, .due = due_command,
+	.talk = SUP_TALK_KEEP, .every_turn = true, .privilege = SUP_PRIVILEGE_COMMAND,
+};
 
 /* --- one call ------------------------------------------------------------------------------------------------------------- */
 

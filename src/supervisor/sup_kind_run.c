@@ -231,9 +231,14 @@ static void limits(struct sup_run *s, double now)
 		meter(s, now);
 }
 
+#define ADOPT_TICK 0.05	/* a lock is tried for each program */
+
 /* A program whose supervisor has died does not live on. Where it cannot be killed alone, it dies with the box. */
-static void kill_orphans(struct sup_run *s)
+static void kill_orphans(struct sup_run *s, double now)
 {
+	if (!s->killer && now < s->next_adopt)
+		return;
+	s->next_adopt = now + ADOPT_TICK;
 	if (!s->killer && sup_programs_adopt(&s->record)) {
 		s->killer = sup_exec_kill_orphan(&s->record, &s->spawn, &s->dir, s->tree, s->child);
 		if (s->killer < 0)
@@ -252,7 +257,7 @@ static void hold_box(struct sup_run *s, double now)
 
 	if (!s->started)
 		return;
-	kill_orphans(s);
+	kill_orphans(s, now);
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
 		sup_run_end(s, SUP_IDLE);
 	/* The first process, and a helper at each program's side: others than the user's. */
@@ -335,8 +340,9 @@ static struct sup_stats usage(struct sup_run *s)
 
 	return (struct sup_stats){
 		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
-		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full + s->trace.no_space, .throttled = throttled > 0 ? (uint32_t)throttled : 0,
-		.peak = s->trace.lossy || s->trace.peak < 0 ? 0 : (uint32_t)s->trace.peak, .cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
+		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full + s->trace.no_space,
+		.throttled = throttled > 0 ? (uint32_t)throttled : 0, .peak = s->trace.lossy || s->trace.peak < 0 ? 0 : (uint32_t)s->trace.peak,
+		.cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
 	};
 }
 

@@ -69,6 +69,7 @@ struct sup_run {
 	pid_t tool[SUP_RUN_TOOLS];	/* the last of runsc's commands that we started beside it */
 	unsigned tools;
 	struct sup_tree *tree;
+	double next_adopt;	/* a box: when it looks for programs whose supervisor has died */
 	struct sup_programs record;	/* a box: of its programs; ours is the entry of one whose supervisor has died */
 	pid_t killer;			/* which is killed by this process; 0: none, -1: it has ended, */
 	int killer_status;		/* so */
