@@ -73,10 +73,9 @@ end
 local function default_state_dirs(core)
   local uid, list = core.getuid(), {}
   local runtime = core.getenv_secure("XDG_RUNTIME_DIR")
-  if uid == 0 then
-    list[1] = "/run/lua-sandbox"
-  elseif runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then
-    list[1] = runtime .. "/lua-sandbox"
+  if uid == 0 then list[1] = "/run/lua-sandbox" end
+  if runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then
+    list[#list + 1] = runtime .. "/lua-sandbox" -- for root of a user namespace, whose names in /tmp may be taken, too
   end
   for _, dir in ipairs{ "/tmp", "/var/tmp" } do list[#list + 1] = ("%s/lua-sandbox-%d"):format(dir, uid) end
   return list

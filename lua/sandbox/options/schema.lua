@@ -86,7 +86,7 @@ M.options = {
     doc = "auto takes the first of systrap and ptrace that really boots within its time-out, and remembers" },
   { "boot_timeout", "seconds", scope = "instance", default = 10, lua = "number", cli = { { "--boot-timeout", "SECONDS", "how long a boot may take" } },
     doc = "seconds a boot may take" },
-  { "state_dir", "state_dir", scope = "instance", show = "absolute path", default_text = "`/run/lua-sandbox` as root, else `$XDG_RUNTIME_DIR/lua-sandbox`; where that cannot be had, one in `/tmp` or `/var/tmp`",
+  { "state_dir", "state_dir", scope = "instance", show = "absolute path", default_text = "`/run/lua-sandbox` as root, `$XDG_RUNTIME_DIR/lua-sandbox`; where those cannot be had, one in `/tmp` or `/var/tmp`",
     lua = "string", cli = { { "--state-dir", "DIR", "where runs live" } },
     doc = "where runs live: 0700, as root 0711, for the mapped gofer must pass" },
   { "rootless", "auto_boolean", scope = "instance", show = "`\"auto\"` or boolean", default = "auto", lua = 'boolean|"auto"', cli = { { "--rootless", "auto|true|false", "whether runsc runs as an ordinary user" } },
