@@ -99,10 +99,11 @@ print(*sorted(p.pw_name for p in pwd.getpwall()))']]
   local whole_disk = h.sb:version().flags.overlay_size
 
   -- A package brings files, directories of root's alone and a script that is root's.
-  local PACKAGE = [[set -e; mkdir -p p/DEBIAN p/usr/bin p/etc p/root /var/lib/dpkg/info /var/lib/dpkg/updates /var/log; touch /var/lib/dpkg/status
+  local PACKAGE = [[set -e; mkdir -p p/DEBIAN p/usr/bin p/etc p/root /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/apt/lists/partial /var/cache/apt/archives/partial \
+      /var/log/apt; touch /var/lib/dpkg/status
     printf 'Package: hi\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n' >p/DEBIAN/control; echo /etc/hi.conf >p/DEBIAN/conffiles; echo c >p/etc/hi.conf
     printf '#!/bin/sh\necho hi\n' >p/usr/bin/hi; printf '#!/bin/sh\nid -u >/root/log\n' >p/DEBIAN/postinst; chmod 755 p/usr/bin/hi p/DEBIAN/postinst; chmod 700 p/root
-    dpkg-deb --root-owner-group -b p hi.deb; dpkg -i hi.deb >&2; hi; cat /root/log /etc/hi.conf; dpkg -r hi; test ! -e /usr/bin/hi]]
+    dpkg-deb --root-owner-group -b p hi.deb; DEBIAN_FRONTEND=noninteractive apt-get install -y ./hi.deb >&2; hi; cat /root/log /etc/hi.conf; dpkg -r hi; test ! -e /usr/bin/hi]]
 
   it("take packages where root may write", function()
     for _, disk in ipairs{ false, whole_disk and "200M" or nil } do
