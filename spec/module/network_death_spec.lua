@@ -126,7 +126,8 @@ describe("sudden death with a network", function()
         assert.is_truthy((r.stdout or ""):find "down\n$")
         assert.is_truthy(r.network.failed)
       else
-        assert.are.equal("not_supported", code, message) -- it was not ready yet
+        -- It was not ready yet, or runsc was just taking over its link.
+        assert.is_true(code == "not_supported" or code == "runsc_failed" and message:find("network", 1, true) ~= nil, message)
       end
       job:close()
       assert.same({ i }, { i, h.leftovers(before) })
