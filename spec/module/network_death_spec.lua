@@ -2,6 +2,7 @@
 -- kill -9 of the host, of sandbox-net and of the supervisor at any moment while a guest's traffic flows: what is left is nothing.
 -- SANDBOX_TEST_NET_KILLS says how often each.
 local h = require "support.harness"
+local serve = require "support.servers"
 local sb, core = h.sb, h.core
 local KILLS = tonumber(os.getenv "SANDBOX_TEST_NET_KILLS") or 3
 
@@ -61,22 +62,16 @@ local function is_dead(pid)
 end
 
 describe("sudden death with a network", function()
-  local peers, kept, port, before
+  local peers, port, before
   setup(function()
     assert(sb:run{ "true" })
-    local dir = h.tmpdir()
-    os.execute("mkfifo " .. dir .. "/stdin")
-    peers = io.popen("exec python3 spec/support/net_peers.py <" .. dir .. "/stdin", "r")
-    kept = assert(io.open(dir .. "/stdin", "w"))
-    port = {}
-    for name, number in peers:read("*l"):gmatch "(%w+)=(%d+)" do port[name] = number end
-    os.execute("rm -rf " .. dir)
+    peers = serve "net_peers.py"
+    port = peers.port
     before = h.census()
     math.randomseed(core.getpid())
   end)
   teardown(function()
-    kept:close()
-    peers:close()
+    peers.stop()
   end)
   if not supported then return it("is not there where there is no network", function() assert.is_nil((sb:run{ "true", network = { allow = {} } })) end) end
 

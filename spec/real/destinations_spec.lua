@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Where a guest gets to, as a table: each destination under each policy, what is expected beside what was seen. One sandbox a policy.
 local h = require "support.harness"
+local serve = require "support.servers"
 local sb = h.sb
 
 local supported = h.root or h.build ~= "2022"
-local peers, kept, before, port, other
+local peers, before, port, other
 
 -- What comes of it: e echo, r refused at once, n no name, x nothing for such a packet, s no such socket, * whatever (it may be
 -- somebody's, outside: the event is what counts).
@@ -110,13 +111,8 @@ end
 describe("each destination", function()
   setup(function()
     assert(sb:run{ "true" })
-    local dir = h.tmpdir()
-    os.execute("mkfifo " .. dir .. "/stdin")
-    peers = io.popen("exec python3 spec/support/net_peers.py <" .. dir .. "/stdin", "r")
-    kept = assert(io.open(dir .. "/stdin", "w"))
-    port = {}
-    for name, number in peers:read("*l"):gmatch "(%w+)=(%d+)" do port[name] = number end
-    os.execute("rm -rf " .. dir)
+    peers = serve "net_peers.py"
+    port = peers.port
     before = h.census()
     if supported then
       other = assert(sb:start{ network = { allow = {}, address = "10.77.0.2/24" } })
@@ -126,8 +122,7 @@ describe("each destination", function()
   end)
   teardown(function()
     if other then other:stop() end
-    kept:close()
-    peers:close()
+    peers.stop()
   end)
 
   for column, name in ipairs{ "none", "public", "allow", "both", "narrow" } do

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- A network of the guest's own: what its policy lets through, what it refuses and says, and what a hostile guest makes of it.
 local h = require "support.harness"
+local serve = require "support.servers"
 local clients = require "support.net_clients"
 local sb, core = h.sb, h.core
 
 local peers, port, before
-local kept -- stdin of the peers: they end with it
 
 -- Destinations are tried by one program inside: each line is "NAME PORT -> what happened".
 local probe = [[
@@ -70,18 +70,12 @@ local supported = h.root or h.build ~= "2022"
 describe("a network of its own", function()
   setup(function()
     assert(sb:run{ "true" })
-    local dir = h.tmpdir()
-    os.execute("mkfifo " .. dir .. "/stdin")
-    peers = io.popen("exec python3 spec/support/net_peers.py <" .. dir .. "/stdin", "r")
-    kept = assert(io.open(dir .. "/stdin", "w"))
-    port = {}
-    for name, number in peers:read("*l"):gmatch "(%w+)=(%d+)" do port[name] = number end
-    os.execute("rm -rf " .. dir)
+    peers = serve "net_peers.py"
+    port = peers.port
     before = h.census()
   end)
   teardown(function()
-    kept:close()
-    peers:close()
+    peers.stop()
   end)
 
   if not supported then
