@@ -168,8 +168,7 @@ static void on_network(struct sup_run *s, const unsigned char *payload, uint32_t
 	if (sup_net_policy(&s->net, payload, n) == 0)
 		return;
 	if (s->phase == SUP_PHASE_REQUEST)
-		(void)sup_error(&s->error, "not_supported", "sandbox-net does not run: is one of its libraries missing (Debian's libc-ares2,"
-				" libmnl0, libnftnl11, libseccomp2)?");
+		(void)sup_net_gone(&s->error);
 	else
 		(void)sup_host_put(s->host, SBX_WIRE_NETWORK, gone, sizeof(gone));
 }

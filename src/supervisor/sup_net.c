@@ -168,13 +168,18 @@ static int hear_ready(struct sup_net *n, struct sup_error *e)
 		const char *say = got > 0 ? item(text, (size_t)got, "say") : "";
 
 		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-			return sup_error(e, "not_supported", "sandbox-net does not run: is one of its libraries missing (Debian's libc-ares2, libmnl0, libnftnl11,"
-					 " libseccomp2)?");
+			return sup_net_gone(e);
 		if (got > 0 && say && !strcmp(say, "ready"))
 			return 0;
 		if (got > 0 && say && !strcmp(say, "error"))
 			return sup_error(e, "not_supported", "sandbox-net cannot begin: %.200s", item(text, (size_t)got, "text"));
 	}
+}
+
+int sup_net_gone(struct sup_error *e)
+{
+	return sup_error(e, "not_supported", "sandbox-net does not run: is one of its libraries missing (Debian's libc-ares2, libmnl0, libnftnl11,"
+			 " libseccomp2)?");
 }
 
 int sup_net_ready(struct sup_net *n, const struct sup_dir *d, struct sup_error *e)

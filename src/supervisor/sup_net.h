@@ -32,6 +32,9 @@ void sup_net_init(struct sup_net *n);
 int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct sup_cgroup *cgroup, struct sup_error *e);
 /* In the guest's network and mount namespaces: begins to make the link, beside other preparations. */
 int sup_net_link(struct sup_net *n, const struct sup_request *r, struct sup_error *e);
+/* The words for a sandbox-net that ended before the guest began. -1. */
+int sup_net_gone(struct sup_error *e);
+
 /*
  * Waits, bounded, until the link is there and served; then the namespace has a name for runsc, RUN/m/netns, and older builds
  * do not see that it is not the first.
