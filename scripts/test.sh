@@ -29,9 +29,10 @@ fi
 # Short, for socket addresses are: 108 bytes must hold a run's directory and more.
 WORK=$(mktemp -d /tmp/sbt.XXXX) || exit 1
 USERDIR=
-LANE=
+LANES=()
 cleanup() {
-  if [ -n "$LANE" ]; then kill -- "-$LANE" 2>/dev/null; fi
+  local lane
+  for lane in "${LANES[@]}"; do kill -- "-$lane" 2>/dev/null; done
   rm -rf "$WORK" ${USERDIR:+"$USERDIR"}
 }
 trap cleanup EXIT
@@ -261,8 +262,8 @@ vm_rows() {
   done
 }
 
-# The quiet lane: what needs a processor but no sandbox runs on the second core meanwhile.
-lane() {
+# What needs a processor but no sandbox of this machine.
+quiet_lane() {
   local lua
   for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 1200 "$lua" spec; done
   if compgen -G 'spec/c/*_test.c' >/dev/null; then
@@ -274,52 +275,49 @@ lane() {
   row lint 1800 scripts/lint.sh
   vm_rows
 }
-set -m
-lane >"$LOG/lane.out" 2>&1 &
-LANE=$!
-set +m
 
-if is_root; then
-  busted_row fault-root 1500 lua5.4 spec/fault
-  asan_row
-  valgrind_row
-fi
 # What a run, a box or a pool is for the guest: each build as root and as a user, each Lua as root and as a user, each Lua with two
-# builds. What the module does on the host's side, whatever the build (spec/module): once as root, once as a user.
-if [ -n "${SANDBOX_TEST_ALL:-}" ]; then
+# builds. What the module does on the host's side, whatever the build (spec/module): once as root, once as a user. What a hostile
+# reviewer would try (spec/security, SECURITY.md): the same.
+all_real_rows() { # root, or user
+  local year lua dir
   for year in $YEARS; do
-    for who in root user; do for lua in lua5.4 luajit lua5.1; do for dir in real module; do real_row "$year" "$who" "$lua" $dir; done; done; done
+    for lua in lua5.4 luajit lua5.1; do for dir in real module; do real_row "$year" "$1" "$lua" $dir; done; done
+    real_row "$year" "$1" lua5.4 security
   done
-else
+}
+real_rows_root() {
+  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then all_real_rows root; return; fi
   real_row 2022 root lua5.1
-  real_row 2022 user luajit
   real_row 2024 root lua5.4
-  real_row 2024 user lua5.1
   real_row 2026 root luajit
-  real_row 2026 user lua5.4
   real_row 2024 root luajit module
-  real_row 2026 user lua5.1 module
-fi
-# What a hostile reviewer would try: SECURITY.md.
-if [ -n "${SANDBOX_TEST_ALL:-}" ]; then
-  for year in $YEARS; do for who in root user; do real_row "$year" "$who" lua5.4 security; done; done
-else
   real_row 2024 root lua5.4 security
+}
+real_rows_user() {
+  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then all_real_rows user; return; fi
+  real_row 2022 user luajit
+  real_row 2024 user lua5.1
+  real_row 2026 user lua5.4
+  real_row 2026 user lua5.1 module
   real_row 2026 user luajit security
-fi
-# Real programs (scripts/runtimes.sh): the installed ones once, or all of them.
-if [ -n "${SANDBOX_TEST_RUNTIMES:-}" ]; then
+}
+
+# Real programs (scripts/runtimes.sh): the installed ones once, or all of them. One lane's, whoever runs them: apt has one lock.
+runtimes_rows() {
+  local year who
+  if [ -z "${SANDBOX_TEST_RUNTIMES:-}" ]; then real_row 2026 user lua5.4 runtimes; return; fi
   COUNTS+=("SANDBOX_TEST_RUNTIMES=1" "SANDBOX_TEST_TIMES=1")
   for year in 2024 2026; do for who in root user; do real_row "$year" "$who" lua5.4 runtimes; done; done
-else
-  real_row 2026 user lua5.4 runtimes
-fi
-for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
-if is_root && specs spec/hosts; then
+}
+
+hosts_row() {
+  is_root && specs spec/hosts || return 0
   row_env 5.4
   row hosts 2400 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
-fi
+}
+
 # Their processes need room: it is the machine's limits that podman's own defaults are above.
 # Docker's default profile is what moby publishes for Go.
 docker_profile() {
@@ -330,13 +328,38 @@ docker_profile() {
     return
   done
 }
-if is_root && specs spec/containers && wanted containers; then
+containers_row() {
+  is_root && specs spec/containers && wanted containers || return 0
   row_env 5.4
   row containers 2400 "${ENV[@]}" HOME="$HOME" SANDBOX_TEST_DOCKER_PROFILE="$(docker_profile)" SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/containers
-fi
-wait "$LANE"
-LANE=
-cat "$LOG/lane.out"
+}
+
+root_lane() {
+  local year
+  if is_root; then
+    busted_row fault-root 1500 lua5.4 spec/fault
+    asan_row
+    valgrind_row
+  fi
+  real_rows_root
+  for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
+  containers_row
+}
+user_lane() {
+  real_rows_user
+  runtimes_rows
+  hosts_row
+}
+
+# Sandboxes of root and of the test user do not meet, and most of a row's time is waiting: the lanes run side by side.
+set -m
+for lane in quiet root user; do
+  "${lane}_lane" &
+  LANES+=($!)
+done
+set +m
+for lane in "${LANES[@]}"; do wait "$lane"; done
+LANES=()
 is_root || echo "run as an ordinary user: the rows that need root did not run"
 
 passed=0 failed=0
@@ -346,9 +369,9 @@ for f in "$LOG"/*.count; do
   passed=$((passed + p)) failed=$((failed + n))
 done
 [ "$passed" != 0 ] || failed=$((failed + 1))
-# The end of a long output is what a build server shows: the names once more.
+# The end of a long output is what a build server shows: what failed once more, and how.
 for f in "$LOG"/*.log; do
-  grep -e '^not ok ' -e '^ok .*# SKIP' "$f" | sed "s|^|$(basename "$f" .log): |" | cut -c 1-200 | head -n 20
+  awk '/^not ok / || /# SKIP/ { left = 8; print; next } /^#/ { if (left-- > 0) print; next } { left = 0 }' "$f" | sed "s|^|$(basename "$f" .log): |" | cut -c 1-240 | head -n 60
 done
 echo "took $SECONDS s"
 echo "$passed passed, $failed failed"

@@ -33,9 +33,9 @@ function M.read(path)
   return bytes
 end
 
--- Waits until f() is true; false after 20 s.
+-- Waits until f() is true; false after a minute.
 function M.eventually(f)
-  local limit = core.now() + 20
+  local limit = core.now() + 60
   repeat
     if f() then return true end
     core.poll(-1, "r", 0.01)
