@@ -46,7 +46,7 @@ struct info {
 #define GET_INFO _IOWR(0xFF, 11, struct info)
 #define INFO_EXIT 8u
 #define PF_EXITING 4u	/* of the kernel's include/linux/sched.h */
-#define DYING_MS 50
+#define DYING_MS 5000	/* a busy machine; else it is a moment */
 
 /* Of one that was waited for, since Linux 6.15. -1: it cannot be told. */
 static int status_of_gone(const struct sup_gofer *g)
