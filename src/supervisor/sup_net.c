@@ -19,6 +19,7 @@
 
 #define READY_SECONDS 10.0
 #define FINISH_SECONDS 5.0	/* it ends at once, but on a machine that has no time for it */
+#define FULL_MS 100		/* for a host that does not read meanwhile */
 #define MESSAGES 64		/* a turn */
 #define ABOVE 16		/* descriptors are moved out of the way of those that they are to become */
 
@@ -232,6 +233,20 @@ void sup_net_read(struct sup_net *n, struct sup_host *h)
 	}
 }
 
+/* Its last words: what one turn brings of them, as soon as there is something, or room for it. false: no more is to be waited for. */
+static bool finish_turn(struct sup_net *n, struct sup_host *h)
+{
+	bool room = sup_host_room(h);
+	struct pollfd p = { .fd = room ? n->control : h->fd, .events = room ? POLLIN : POLLOUT };
+	int ms = room ? (int)(FINISH_SECONDS * 1000) : FULL_MS;
+
+	if (poll(&p, 1, ms) <= 0)
+		return room;
+	if (room)
+		sup_net_read(n, h);
+	return room || sup_host_flush(h) == 0;
+}
+
 void sup_net_finish(struct sup_net *n, struct sup_host *h)
 {
 	double limit = sbx_time_now() + FINISH_SECONDS;
@@ -240,12 +255,8 @@ void sup_net_finish(struct sup_net *n, struct sup_host *h)
 	if (n->control < 0)
 		return;
 	(void)shutdown(n->control, SHUT_WR);
-	while (n->control >= 0 && sbx_time_now() < limit) {
-		struct pollfd p = { .fd = n->control, .events = POLLIN };
-
-		if (poll(&p, 1, (int)(FINISH_SECONDS * 1000)) > 0)
-			sup_net_read(n, h);
-	}
+	while (n->control >= 0 && sbx_time_now() < limit && finish_turn(n, h))
+		;
 	n->failed = failed;
 }
 
