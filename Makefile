@@ -61,7 +61,7 @@ NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_w
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits runtimes network fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak runtimes network fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -142,15 +142,19 @@ bench-report:
 # Every limit a hundred times, on every configuration: hours. scripts/hits.sh 100 here takes minutes.
 hits:
 	@scripts/hits.sh
+# Random sandboxes whose end is known: make soak RUNS=20000 SEED=1; or so many sudden deaths: make soak KILLS=1000.
+soak:
+	@KILLS=$(KILLS) scripts/soak.sh $(or $(RUNS),1200) $(SEED)
 # Installs two dozen runtimes and tools, and has each do its work in a sandbox.
 runtimes:
 	@scripts/runtimes.sh
 # Real clients through a list of names, and 50 sudden deaths of each part, on every build: half an hour.
 network:
 	@scripts/network.sh
-# What strangers write, mutated for so many seconds; the tests do it for one.
+# What strangers write: each target of spec/fuzz for so many seconds, then as long mutated bundles. make fuzz TARGETS="trace log" for some.
 fuzz:
-	SANDBOX_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(TREE_ENV) $(LUA) $$(command -v busted) -o TAP --no-recursive spec/fuzz_spec.lua
+	@scripts/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
+	SANDBOX_FUZZ_SECONDS=$(or $(SECONDS),600) $(TREE_ENV) LUA_PATH='lua/?.lua;lua/?/init.lua;spec/?.lua;;' $(LUA) $$(command -v busted) -o TAP --no-recursive spec/fuzz_spec.lua
 # All states of the models of a run's and a pool's life.
 model:
 	@scripts/model.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh build|demo|test|serve|network: installs the Debian packages that are missing (root), or names them (everyone else).
+# deps.sh build|demo|test|serve|network|fuzz|faults: installs the Debian packages that are missing (root), or names them (everyone else).
 . "$(dirname "$0")/lib.sh"
 
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
@@ -27,6 +27,9 @@ have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
 have node && have npm || test="$test nodejs npm"
 # What a sandbox's network is tried with: a few clients in every run of the tests, all of them in `make network`.
 test="$test python3-pip openssl"
+# libFuzzer, and system calls that fail.
+fuzz="clang libclang-rt-dev"
+faults="strace"
 clients="git openssh-client openssh-server postgresql"
 fetch="ca-certificates"
 
@@ -35,8 +38,10 @@ case ${1:-test} in
   demo) want="$build $network $fetch" ;;
   serve) want="$build $network $nginx $fetch" ;;
   test) want="$build $network $test $fetch" ;;
+  fuzz) want="$build $test $fuzz $fetch" ;;
+  faults) want="$build $test $faults $fetch" ;;
   network) want="$build $network $test $clients $fetch" ;;
-  *) die "usage: deps.sh build|demo|serve|test|network" ;;
+  *) die "usage: deps.sh build|demo|serve|test|network|fuzz|faults" ;;
 esac
 
 installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^.i. *//p')
@@ -47,7 +52,7 @@ done
 missing=${missing# }
 [ -n "$missing" ] || exit 0
 
-line="apt-get install -y --no-install-recommends $missing"
+line="apt-get install -y -o DPkg::Lock::Timeout=300 --no-install-recommends $missing"
 if ! is_root; then
   printf 'missing Debian packages: %s\ninstall them with:\n\n  sudo %s\n\n' "$missing" "$line" >&2
   exit 1

@@ -2,6 +2,7 @@
 -- Mutated config.json: a second of them in the tests, `make fuzz` for longer. What fails is printed with its seed.
 local bundle = require "sandbox.options.bundle"
 local core = require "sandbox.core"
+local examiner = require "support.bundle_examine"
 local json = require "sandbox.json"
 local strict = require "sandbox.options.strict_json"
 
@@ -30,45 +31,6 @@ local function read(path)
   return bytes
 end
 local corpus = { RICH, read "spec/support/bundles/runc.json", read "spec/support/bundles/umoci.json" }
-local limits = { memory = 2 ^ 29, pids = 1024 }
-
--- Whatever may be in what runsc gets, and nothing else: written down apart from the reader's own rows.
-local leaf, strings = true, { ["*"] = true }
-local sets = { bounding = strings, effective = strings, inheritable = strings, permitted = strings, ambient = strings }
-local output = {
-  ociVersion = leaf, hostname = leaf, root = { path = leaf, readonly = leaf },
-  process = { args = strings, env = strings, cwd = leaf, user = { uid = leaf, gid = leaf, additionalGids = strings }, capabilities = sets,
-              rlimits = { ["*"] = { type = leaf, hard = leaf, soft = leaf } }, noNewPrivileges = leaf, terminal = leaf },
-  mounts = { ["*"] = { destination = leaf, type = leaf, source = leaf, options = strings } },
-}
-
-local function check(value, shape, where)
-  if shape == leaf then
-    assert(type(value) ~= "table", where .. " is a table")
-    assert(type(value) ~= "string" or not value:find("\0", 1, true), where .. " has a NUL")
-    return
-  end
-  assert(type(value) == "table", where .. " is no table")
-  for k, v in pairs(value) do
-    local inner = type(k) == "number" and shape["*"] or shape[k]
-    assert(inner, where .. "." .. tostring(k) .. " came through")
-    check(v, inner, where .. "." .. tostring(k))
-  end
-end
-
-local function examine(text, must_fail)
-  local ok, spec, why = pcall(bundle.read, text, "/b", limits)
-  assert(ok, "it raised: " .. tostring(spec))
-  if not spec then return assert(type(why) == "string" and #why < 6000 and not why:find("\0", 1, true), "no good reason") end
-  assert(not must_fail, "it was taken")
-  check(spec, output, "spec")
-  for _, m in ipairs(spec.mounts or {}) do
-    assert(m.type ~= "bind" or m.source:sub(1, 1) ~= "/" and not ("/" .. m.source .. "/"):find("/../", 1, true), "a bind of " .. m.source)
-  end
-  assert(not ("/" .. spec.root.path .. "/"):find("/../", 1, true) and spec.root.path:sub(1, 1) ~= "/", "root.path")
-  json.encode_spec(spec)
-end
-
 -- Bytes ---------------------------------------------------------------------------------------------------------------
 
 local bits = { '"', "\\", "{", "}", "[", "]", ":", ",", "null", "\0", "\\u0000", "\\ud800", "1e999", "-0", "\255", "\195\169", '"hooks":{"prestart":[{"path":"/x"}]},', '"Hooks":{},', "..",
@@ -158,7 +120,7 @@ end
 describe("a mutated config.json", function()
   it("never raises, never comes through where it should not, and means one thing", function()
     local finish, n, taken = core.now() + SECONDS, 0, 0
-    for _, text in ipairs(corpus) do assert.is_table(bundle.read(text, "/b", limits)) end
+    for _, text in ipairs(corpus) do assert.is_table(bundle.read(text, "/b", examiner.limits)) end
     repeat
       local seed = SEED + n
       state = seed % 2147483645 + 1
@@ -166,7 +128,7 @@ describe("a mutated config.json", function()
       local base = pick(corpus)
       local kind = random(3)
       local text = kind == 1 and mutate(base) or kind == 2 and replace(base) or spoil(base)
-      local ok, err = pcall(examine, text, kind == 3)
+      local ok, err = pcall(examiner.examine, text, kind == 3)
       if not ok then error(("seed %d: %s: %s"):format(seed, tostring(err), text), 0) end
       -- What is read strictly is read by others in the same way.
       if strict.decode(text) and kind == 1 then

@@ -468,6 +468,7 @@ static void test_tree(void)
 	tasks += sup_tree_clone(t, 12, 12);	/* a second thread */
 	tasks += sup_tree_clone(t, 1, 5);	/* the helper's: nobody's */
 	CHECK("tasks are counted, programs that make some among them", tasks == 6);
+	CHECK("nor is what no process can be", sup_tree_exit(t, 0, 0) == 0 && sup_tree_exit(t, -1, 0) == 0 && sup_tree_clone(t, 0, -1) == 0 && t->live == 5);
 	CHECK("and one that is not known is none", sup_tree_exit(t, 98, 0) == 0 && sup_tree_exit(t, 11, 0) == 1);
 	CHECK("an orphan is still its program's", sup_tree_next(seen, 10, &at) == 12 && sup_tree_next(seen, 10, &at) == 0);
 	sup_tree_exit(t, 12, 0);

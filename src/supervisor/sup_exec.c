@@ -211,24 +211,34 @@ bool sup_exec_kept(const struct sup_exec *x)
 	return x->keeper >= 0 && syscall(SYS_pidfd_send_signal, x->keeper, 0, NULL, 0) == 0;
 }
 
-/* The box's supervisor is told of the end when we are, and measures at once. */
-#define MEASURE_MS 20
+/*
+ * The box's supervisor is told of the end when we are, and measures at once: but on a busy machine not at once, and what it has not
+ * read yet, a refused fork say, would be told as none.
+ */
+#define MEASURE_SECONDS 2.0
+#define LOOK_NS 100000
+
+/* Whether all that the trace told until the program's end is in the record, or never will be. */
+static bool measured(const struct sup_exec *x, const struct sup_stats *now)
+{
+	int status;
+
+	return x->gone || x->pid <= 0 || x->tree->lost || (sup_tree_status(x->tree, x->pid, &status) && now->ends == x->tree->ends) || !sup_exec_kept(x);
+}
 
 struct sup_stats sup_exec_measure(const struct sup_exec *x)
 {
 	const struct sup_request *r = x->request;
-	int status;
+	double limit = sbx_time_now() + MEASURE_SECONDS;
 
 	if (x->early) {		/* its end comes later */
-		(void)sup_exec_settle(x, MEASURE_MS / 1e3);
+		(void)sup_exec_settle(x, MEASURE_SECONDS);
 		return sup_stats_read(x->stats);
 	}
 	struct sup_stats now = sup_stats_read(x->stats);
 
-	for (unsigned i = 0; i < MEASURE_MS && (r->disk || r->cpus > 0) && !x->gone; i++) {
-		if (sup_tree_status(x->tree, x->pid, &status) && now.ends == x->tree->ends)
-			break;
-		(void)poll(NULL, 0, 1);
+	while ((r->pids || r->disk || r->cpus > 0) && !measured(x, &now) && sbx_time_now() < limit) {
+		(void)nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
 		now = sup_stats_read(x->stats);
 	}
 	return now;

@@ -61,8 +61,11 @@ static size_t start_of(int pid)
 	return (size_t)((uint32_t)pid * 2654435761u) % SUP_TREE_SLOTS;
 }
 
+/* Never one of the marks that an empty slot has: a sentry may speak of any pid. */
 static struct sup_tree_slot *find(struct sup_tree *t, int pid)
 {
+	if (pid <= 0)
+		return NULL;
 	for (size_t i = 0, at = start_of(pid); i < SUP_TREE_SLOTS; i++, at = (at + 1) % SUP_TREE_SLOTS) {
 		if (t->slot[at].pid == pid)
 			return &t->slot[at];
