@@ -58,6 +58,9 @@ GUEST    := $(BUILD)/sandbox-guest
 NET_LIBS := libcares libmnl libnftnl libseccomp
 NET      := $(if $(shell $(PKG_CONFIG) --exists $(NET_LIBS) 2>/dev/null && echo yes),$(BUILD)/sandbox-net)
 NET_SRC  := $(wildcard src/net/net_*.c) src/shared/sbx_fdpass.c src/shared/sbx_wire.c
+# Images: one program, one task a process.
+IMAGE     := $(BUILD)/sandbox-image
+IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
@@ -65,7 +68,7 @@ LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.l
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
-supervisor: $(SUP) $(GUEST) $(NET)
+supervisor: $(SUP) $(GUEST) $(NET) $(IMAGE)
 
 $(GUEST): $(GUEST_SRC) $(wildcard src/guest/*.h) src/shared/sbx_wire.h
 	@mkdir -p $(@D)
@@ -75,6 +78,11 @@ $(BUILD)/sandbox-net: $(NET_SRC) $(wildcard src/net/*.h src/shared/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(SBX_CFLAGS) -fPIE -Isrc/shared -MF $(BUILD)/net.d $(CFLAGS) $(CPPFLAGS) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) \
 	  $(filter %.c,$^) $(shell $(PKG_CONFIG) --cflags --libs $(NET_LIBS)) -o $@
+
+$(IMAGE): $(IMAGE_SRC) $(wildcard src/image/*.h) src/shared/sbx_io.h
+	@mkdir -p $(@D)
+	$(CC) $(SBX_CFLAGS) -fPIE -Isrc/shared -MF $(BUILD)/image.d $(CFLAGS) $(CPPFLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) \
+	  $(filter %.c,$^) -ljson-c -lm -o $@
 
 $(SUP): $(SUP_OBJ) $(SBX_OBJ)
 	@mkdir -p $(@D)
@@ -119,7 +127,7 @@ install:
 	install -m 644 doc/sandbox.1 $(DESTDIR)$(MANDIR)/man1/sandbox.1
 install-abi:
 	install -d $(DESTDIR)$(LIBDIR)/sandbox $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUADIR)/%)))
-	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(wildcard $(BUILD)/sandbox-net) $(DESTDIR)$(LIBDIR)/sandbox/
+	install -m 755 $(BUILD)/$(A)/sandbox/core.so $(SUP) $(GUEST) $(IMAGE) $(wildcard $(BUILD)/sandbox-net) $(DESTDIR)$(LIBDIR)/sandbox/
 	for f in $(LUA_FILES); do install -m 644 "lua/$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
 	install -m 644 lua/sandbox_gvisor.lua $(DESTDIR)$(LUADIR)/
 

@@ -22,6 +22,8 @@ test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues l
 test="$test qemu-system-x86 cpio kmod xz-utils"
 # Containers to run in (spec/containers).
 test="$test podman runc jq"
+# Images: fetched, unpacked, packed, and a registry to fetch from.
+test="$test skopeo umoci erofs-utils docker-registry"
 have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
 # For the Piston client. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
 have node && have npm || test="$test nodejs npm"

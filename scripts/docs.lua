@@ -55,6 +55,9 @@ end
 function M.parts.stages() return options_table(schema.rows "stages") end
 function M.parts.interact() return options_table(schema.rows "interact") end
 
+function M.parts.pull() return options_table(schema.rows "pull") end
+function M.parts.prune_images() return options_table(schema.rows "prune_images") end
+
 function M.parts.options() return options_table(schema.rows "run") end
 
 function M.parts.limits()
@@ -115,6 +118,7 @@ local scope_classes = {
   { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
   { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "check", "sandbox.CheckOptions" },
+  { "pull", "sandbox.PullOptions" }, { "prune_images", "sandbox.PruneOptions" },
 }
 
 --- The definition file for the Lua language server.
@@ -300,6 +304,18 @@ function Stream:close() end
 ---@return integer
 function Stream:pollfd() end
 
+---@class sandbox.Pull an image that is being fetched
+local Pull = {}
+---@param seconds? number
+---@return sandbox.Image?, string? message, string? code
+function Pull:wait(seconds) end
+function Pull:cancel() end
+function Pull:close() end
+---@return integer
+function Pull:pollfd() end
+---@return string?
+function Pull:events() end
+
 ---@class sandbox.Pool
 local Pool = {}
 ---@param options sandbox.ProgramOptions|sandbox.Lease
@@ -342,6 +358,18 @@ function Instance:stages(stages) end
 ---@param options? sandbox.InteractOptions
 ---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
 function Instance:interact(first, second, options) end
+---@return sandbox.Image[]
+function Instance:images() end
+---@param image string
+---@param options? sandbox.PullOptions
+---@return sandbox.Image|sandbox.Pull|nil, string? message, string? code
+function Instance:pull(image, options) end
+---@param image string
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function Instance:remove_image(image) end
+---@param options? sandbox.PruneOptions
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function Instance:prune_images(options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -394,6 +422,18 @@ function sandbox.interact(first, second, options) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end
+---@return sandbox.Image[]
+function sandbox.images() end
+---@param image string
+---@param options? sandbox.PullOptions
+---@return sandbox.Image|sandbox.Pull|nil, string? message, string? code
+function sandbox.pull(image, options) end
+---@param image string
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function sandbox.remove_image(image) end
+---@param options? sandbox.PruneOptions
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function sandbox.prune_images(options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function sandbox.run(options) end

@@ -47,7 +47,7 @@ is_static() { none sh -c 'readelf -d build/sandbox-supervisor | grep NEEDED'; }
 # a guard behind each buffer on the stack.
 hardened() {
   local f bad=0 missing
-  for f in build/sandbox-supervisor build/sandbox-guest build/sandbox-net build/5.4/sandbox/core.so build/5.1/sandbox/core.so; do
+  for f in build/sandbox-supervisor build/sandbox-guest build/sandbox-image build/sandbox-net build/5.4/sandbox/core.so build/5.1/sandbox/core.so; do
     missing=
     readelf -hW "$f" | grep -q 'Type: *DYN' || missing="$missing PIE"
     readelf -lW "$f" | grep -q GNU_RELRO && readelf -dW "$f" | grep -q BIND_NOW || missing="$missing RELRO"
@@ -55,7 +55,7 @@ hardened() {
     if readelf -lW "$f" | grep -q 'LOAD.* RWE'; then missing="$missing W^X"; fi
     if readelf -dW "$f" | grep -q 'TEXTREL\|RPATH\|RUNPATH'; then missing="$missing no-search-path"; fi
     # In a static program libc has it, too: what calls it must be ours.
-    objdump -d --no-show-raw-insn "$f" | awk '/^[0-9a-f]+ </ { ours = $2 ~ /^<(sbx|sup|guest|net|lua)_/ } ours && /__stack_chk_fail/ { found = 1 } END { exit !found }' ||
+    objdump -d --no-show-raw-insn "$f" | awk '/^[0-9a-f]+ </ { ours = $2 ~ /^<(sbx|sup|guest|img|net|lua)_/ } ours && /__stack_chk_fail/ { found = 1 } END { exit !found }' ||
       missing="$missing stack-protector"
     [ -z "$missing" ] || { echo "$f lacks$missing"; bad=1; }
   done
@@ -100,7 +100,7 @@ tidy() { tidied clang-tidy --quiet src/shared/sbx_*.c src/supervisor/sup_*.c -- 
 tidy_lua() { tidied clang-tidy --quiet src/module/lua_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared -Isrc/module -DSBX_LIBEXEC='"/"' $(pkg-config --cflags lua5.4); }
 analyzer() {
   local f bad=0
-  for f in src/shared/sbx_*.c src/supervisor/sup_*.c src/net/net_*.c; do
+  for f in src/shared/sbx_*.c src/supervisor/sup_*.c src/net/net_*.c src/image/img_*.c; do
     gcc -std=gnu11 -D_GNU_SOURCE -O1 -fanalyzer -Werror -Isrc/shared -Isrc/supervisor -c "$f" -o /dev/null || bad=1
   done
   return $bad
@@ -116,6 +116,8 @@ check "lua_* includes no sup_*" direction_lua
 net_c() { ls src/net/net_*.c src/net/net_*.h; }
 direction_net() { none grep -n -e "$lua_headers" -e "$sup_headers" $(net_c); }
 check "net_* includes neither" direction_net
+direction_img() { none grep -n -e "$lua_headers" -e "$sup_headers" src/image/img_*; }
+check "img_* includes neither" direction_img
 check "sbx_* includes neither" direction_sbx
 check "core.so exports one symbol" one_symbol
 check "core.so needs libc alone" no_liblua
@@ -134,7 +136,7 @@ maps() {
   local bad=0 d f
   mapped lua/sandbox/README.md init.lua instance.lua errors.lua text.lua json.lua || bad=1
   for d in options run hosts machine shell; do mapped lua/sandbox/README.md $(cd lua/sandbox/$d && ls ./*.lua | cut -c3-) || bad=1; done
-  for d in box pool; do mapped lua/sandbox/README.md $(cd lua/sandbox && ls $d/*.lua) || bad=1; done
+  for d in box pool image; do mapped lua/sandbox/README.md $(cd lua/sandbox && ls $d/*.lua) || bad=1; done
   for f in $(grep -o '`[a-z_/]*\.lua`' lua/sandbox/README.md | tr -d '`'); do
     compgen -G "lua/sandbox/$f" >/dev/null || compgen -G "lua/sandbox/*/$f" >/dev/null || { echo "lua/sandbox/README.md names $f, which is not there"; bad=1; }
   done
@@ -149,6 +151,8 @@ check "make install and luarocks make give a module that loads" installed
 if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
 tidy_net() { tidied clang-tidy --quiet src/net/net_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared; }
 check "clang-tidy, net_*" tidy_net
+tidy_img() { tidied clang-tidy --quiet src/image/img_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared; }
+check "clang-tidy, img_*" tidy_img
 check "clang-tidy, sbx_* and sup_*" tidy
 check "gcc -fanalyzer, sbx_* and sup_*" analyzer
 exit $failed

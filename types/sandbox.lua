@@ -121,6 +121,17 @@
 ---@field waits integer calls that had to wait
 ---@field waited number seconds, together
 
+---@class sandbox.Image
+---@field digest string of its manifest
+---@field references string[] the names that stand for it
+---@field bytes integer on the disk
+---@field files integer
+---@field layers integer
+---@field devices integer device nodes, which were left out
+---@field last_used number seconds since 1970
+---@field rootfs string its root on this host
+---@field key string its name below image_dir
+
 ---@class sandbox.Process
 ---@field pid integer
 ---@field ppid integer
@@ -147,6 +158,8 @@
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field init? boolean a first process of ours beside the program, as containers' `--init`: it reaps what the program orphans, which else is a zombie that counts in `pids` until the end. Boxes and pools have it always, and so has a run with `collect`; it makes a run slower by a sixth or so, which `init = false` spares where nothing is orphaned. `sandbox run` at the shell has it with `--init`. Not for `spawn`, nor with `bundle`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
+---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
+---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -182,6 +195,8 @@
 ---@field capabilities? string[] all five OCI sets are written. Where none are given, `user = 0` with `readonly = false` has CHOWN, DAC_OVERRIDE, FOWNER and FSETID, to write what root may (where `disk` is set as well, that needs runsc of release-20250611.0 or later; with earlier ones files that are not the guest's stay as they are). For another uid they need a runsc that knows ambient ones, else `not_supported`: the builds of 2022 and 2024 do not. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
+---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
+---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -199,6 +214,8 @@
 ---@field capabilities? string[] all five OCI sets are written. Where none are given, `user = 0` with `readonly = false` has CHOWN, DAC_OVERRIDE, FOWNER and FSETID, to write what root may (where `disk` is set as well, that needs runsc of release-20250611.0 or later; with earlier ones files that are not the guest's stay as they are). For another uid they need a runsc that knows ambient ones, else `not_supported`: the builds of 2022 and 2024 do not. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
+---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
+---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -235,6 +252,8 @@
 ---@field capabilities? string[] all five OCI sets are written. Where none are given, `user = 0` with `readonly = false` has CHOWN, DAC_OVERRIDE, FOWNER and FSETID, to write what root may (where `disk` is set as well, that needs runsc of release-20250611.0 or later; with earlier ones files that are not the guest's stay as they are). For another uid they need a runsc that knows ambient ones, else `not_supported`: the builds of 2022 and 2024 do not. Those that undo a limit (SYS_ADMIN, SYS_RESOURCE, SETUID against `pids`) are `limit_unavailable` while that limit is on
 ---@field user_namespaces? boolean whether programs may make user namespaces of their own. There each is root: it leaves `pids` behind and mounts what `disk` does not count, so with those it is `limit_unavailable`
 ---@field rootfs? string `"host"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody
+---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
+---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
@@ -250,6 +269,10 @@
 ---@field boot_timeout? number seconds a boot may take
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
+---@field image_dir? string where images are kept: 0700, one user's alone, shared by all of that one's processes
+---@field max_image_bytes? integer|string a larger image, packed or unpacked, is refused before anything of it is unpacked
+---@field max_image_files? integer the same for the entries of all its layers together
+---@field pull_timeout? number seconds that it may take to fetch and unpack an image
 ---@field map_base? integer as root: the first of the 65536 ids of the host that stand for the guest's. Whoever has one of them (/etc/subuid, /etc/subgid, /etc/passwd, /etc/group) can kill a sandbox
 ---@field cgroup_parent? string where sandbox cgroups are made, v1 or v2
 ---@field control? "auto"|"socket"|"runsc" how programs are started in boxes: over the sentry's control socket, or by `runsc exec`, 20 ms slower. auto: the socket, where it answers as is known here
@@ -291,6 +314,15 @@
 
 ---@class sandbox.CheckOptions
 ---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
+
+---@class sandbox.PullOptions
+---@field on_progress? fun(event:table):boolean? called as it goes on, at most four times a second; giving `false` cancels it
+---@field timeout? number seconds that it may take
+---@field wait? boolean false gives the pull at once: `pull:wait([seconds])`, `pull:cancel()`, `pull:close()`
+
+---@class sandbox.PruneOptions
+---@field max_bytes? integer|string what may be left, of those that are kept
+---@field unused_for? number what was not used for so many seconds goes
 
 ---@class sandbox.Result
 ---@field ok boolean the program ran, exited with 0 and hit no killing limit
@@ -486,6 +518,18 @@ function Stream:close() end
 ---@return integer
 function Stream:pollfd() end
 
+---@class sandbox.Pull an image that is being fetched
+local Pull = {}
+---@param seconds? number
+---@return sandbox.Image?, string? message, string? code
+function Pull:wait(seconds) end
+function Pull:cancel() end
+function Pull:close() end
+---@return integer
+function Pull:pollfd() end
+---@return string?
+function Pull:events() end
+
 ---@class sandbox.Pool
 local Pool = {}
 ---@param options sandbox.ProgramOptions|sandbox.Lease
@@ -528,6 +572,18 @@ function Instance:stages(stages) end
 ---@param options? sandbox.InteractOptions
 ---@return sandbox.Result? first, sandbox.Result|string second, sandbox.Transcript|string? transcript
 function Instance:interact(first, second, options) end
+---@return sandbox.Image[]
+function Instance:images() end
+---@param image string
+---@param options? sandbox.PullOptions
+---@return sandbox.Image|sandbox.Pull|nil, string? message, string? code
+function Instance:pull(image, options) end
+---@param image string
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function Instance:remove_image(image) end
+---@param options? sandbox.PruneOptions
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function Instance:prune_images(options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -580,6 +636,18 @@ function sandbox.interact(first, second, options) end
 ---@param options? sandbox.InstanceOptions
 ---@return sandbox.Instance
 function sandbox.new(options) end
+---@return sandbox.Image[]
+function sandbox.images() end
+---@param image string
+---@param options? sandbox.PullOptions
+---@return sandbox.Image|sandbox.Pull|nil, string? message, string? code
+function sandbox.pull(image, options) end
+---@param image string
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function sandbox.remove_image(image) end
+---@param options? sandbox.PruneOptions
+---@return { images: integer, bytes: integer }?, string? message, string? code
+function sandbox.prune_images(options) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function sandbox.run(options) end

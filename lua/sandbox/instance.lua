@@ -17,12 +17,14 @@ local job_module = require "sandbox.run.job"
 local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local box_module = require "sandbox.box"
+local image = require "sandbox.image"
 
 local M = {}
 
 local Instance = {}
 Instance.__index = Instance
 for name, method in pairs(require "sandbox.run.several") do Instance[name] = method end
+for name, method in pairs(image.methods) do Instance[name] = method end
 
 --- Makes an instance.
 -- @tparam[opt] table options see the README; a wrong one raises
@@ -112,7 +114,7 @@ local function prepare(self, plan)
   ok, message, code = feasible.check_runtime(plan, rt)
   if ok then ok, message, code = check_ambient(self, plan, rt) end
   if not ok then return nil, message, code end
-  plan.runtime, plan.id = rt, core.random_hex(16)
+  plan.runtime, plan.id, plan.held = rt, core.random_hex(16), image.held(self.options, plan)
   return plan, rt
 end
 
@@ -257,6 +259,9 @@ end
 -- @tparam table options
 -- @treturn table result, or nil, message, code
 function Instance:run(options)
+  local wrong, kind
+  options, wrong, kind = image.resolve(self:services(), "run", options)
+  if wrong then return nil, wrong, kind end
   if type(options) == "table" and needs_helper(self, options) then
     local r, message, code = self:run_collecting(options)
     return r, message, code
@@ -273,6 +278,9 @@ end
 -- @tparam table options
 -- @treturn Job or nil, message, code
 function Instance:spawn(options)
+  local wrong, kind
+  options, wrong, kind = image.resolve(self:services(), "run", options, true)
+  if wrong then return nil, wrong, kind end
   local job, message, code = launch(self, options, true)
   return job, message, code
 end
@@ -406,9 +414,18 @@ local function in_turn(self, f)
 end
 
 -- What boxes and pools need of an instance.
-local function services(self)
+local services
+function services(self)
   return {
-    defaults = self.options.defaults, control = self.options.control,
+    defaults = self.options.defaults, control = self.options.control, options = self.options,
+    picture = function(options, spawning)
+      local out, message, code = image.resolve(services(self), "run", options, spawning)
+      return out, message, code
+    end,
+    runtime = function()
+      local rt, message, code = get_runtime(self)
+      return rt, message, code
+    end,
     sleep = function(seconds) sleep(self, seconds) end,
     prepare = function(plan)
       local prepared, rt, code = prepare(self, plan)
@@ -454,6 +471,8 @@ function Instance:start(options)
   if self.closed then return nil, "the instance is closed", "closed" end
   local ok, message, code = wait.may_wait()
   if not ok then return nil, message, code end
+  options, message, code = image.resolve(services(self), "box", options)
+  if message then return nil, message, code end
   local box
   box, message, code = box_module.begin(services(self), options)
   if not box then return fail(self, message, code) end
@@ -472,6 +491,8 @@ function Instance:pool(options)
   if self.closed then return nil, "the instance is closed", "closed" end
   local ok, why, kind = wait.may_start()
   if not ok then return nil, why, kind end
+  options, why, kind = image.resolve(services(self), "pool", options)
+  if why then return nil, why, kind end
   local pool, message, code = require("sandbox.pool").new(services(self), options)
   return pool, message, code
 end

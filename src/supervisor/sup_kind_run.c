@@ -79,7 +79,7 @@ static int compose(struct sup_run *s)
 
 static int prepare(struct sup_run *s)
 {
-	if (sup_rlimit_check(&s->request, &s->error) < 0)
+	if (sup_rlimit_check(&s->request, &s->error) < 0 || (s->request.hold && sup_hold_open(&s->hold, s->request.hold, &s->error) < 0))
 		return -1;
 	s->queued = s->request.boot_delay;
 	if (s->request.boot_delay > 0 && sup_host_sleep(s->host, s->request.boot_delay) < 0)

@@ -452,7 +452,7 @@ static int compose_root(struct composition *c, const char *path, bool host)
 		(void)close(c->root);
 		if (open_root(c, path) < 0)
 			return -1;
-		if (r->own_root && !r->rootless && fchownat(c->root, "", r->map_base, r->map_base, AT_EMPTY_PATH) < 0)
+		if ((r->own_root || r->hold) && !r->rootless && fchownat(c->root, "", r->map_base, r->map_base, AT_EMPTY_PATH) < 0)
 			return sup_error(c->e, "system", "cannot give the root to the guest's: %s", strerror(errno));
 	}
 	if ((host && compose_host(c) < 0) || check_places(c) < 0)

@@ -36,6 +36,7 @@ static const struct field {
 	{ "bundle", SANDBOX, 0, 0, TEXT, AT(bundle), 0, 0 },
 	{ "cwd", SANDBOX, 0, 0, TEXT, AT(cwd), 0, 0 },
 	{ "container", SANDBOX | INSIDE, OF(BOX) | INSIDE, 0, TEXT, AT(container), 0, 0 },
+	{ "hold", SANDBOX, 0, 0, TEXT, AT(hold), 0, 0 },
 	{ "guest", OF(BOX), OF(BOX), 0, TEXT, AT(guest), 0, 0 },
 	{ "box", INSIDE, INSIDE, 0, TEXT, AT(box), 0, 0 },
 	{ "call", OF(CALL), OF(CALL), 0, TEXT, AT(call), 0, 0 },
@@ -306,6 +307,8 @@ static const char *wrong(const struct sup_request *r)
 		return "box_pid";
 	if (!absolute(r->bundle))
 		return "bundle";
+	if (!absolute(r->hold))
+		return "hold";
 	if ((of & SANDBOX) && (r->bundle || strcmp(r->rootfs, "host") != 0) && (!r->rootfs_path || (!r->bundle && !absolute(r->rootfs_path))))
 		return "rootfs_path";
 	if (!good_sources(r))

@@ -29,7 +29,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
 	sup_net_init(&s->net);
 	s->meter.cpu = -1;
-	s->stats = s->removed = -1;
+	s->stats = s->removed = s->hold = -1;
 	sup_gofer_init(&s->gofer);
 	s->dir = SUP_DIR_NONE;
 	s->record = SUP_PROGRAMS_NONE;
@@ -205,5 +205,6 @@ void sup_run_destroy(struct sup_run *s)
 	s->exec_arg = NULL;
 	if (s->signals >= 0)
 		close(s->signals);
+	sup_hold_close(&s->hold);
 	s->signals = -1;
 }

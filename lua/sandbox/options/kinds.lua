@@ -7,6 +7,7 @@
 local capabilities = require "sandbox.options.capabilities"
 local errors = require "sandbox.errors"
 local network = require "sandbox.run.network"
+local reference = require "sandbox.image.reference"
 local schema = require "sandbox.options.schema"
 local values = require "sandbox.options.values"
 local text = require "sandbox.text"
@@ -208,6 +209,11 @@ end
 function M.rootfs(where, v)
   if v == "host" then return v end
   return values.path(where, v, '"host" or an absolute path')
+end
+
+function M.image(where, v)
+  if not reference.parse(v) then bad(where, "expected " .. reference.FORMS, v) end
+  return v
 end
 
 function M.hostname(where, v)

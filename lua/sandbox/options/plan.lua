@@ -200,6 +200,8 @@ local function filled(given, defaults)
     if plan[name] == nil then plan[name] = defaults[name] end
     if plan[name] == nil and name ~= "env" then plan[name] = default_of(row) end
   end
+  if given.image and given.rootfs then bad("image", "it cannot go together with rootfs, in whose place it is") end
+  if given.rootfs then plan.image = nil end
   plan.limits = merged_limits(defaults.limits, given.limits)
   plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
   plan.env = env_list(merge(merge(default_env, defaults.env), given.env))
@@ -223,7 +225,8 @@ function build.run(options, defaults, how)
     plan_bundle(plan, options)
     return plan
   end
-  plan.argv = checked_argv(options)
+  -- An image may have a program of its own.
+  plan.argv = plan.image and plan.image_defaults and rawget(options, 1) == nil and {} or checked_argv(options)
   check_strings(plan)
   place_files(plan)
   return plan

@@ -282,7 +282,8 @@ function M.build(plan, rt, id, core)
   p:add("inodes_held", oci.inodes_held(plan, rt))
   p:add("inside", by == "overlay")
   p:add("writable", not plan.bundle and not plan.readonly)
-  p:add("own_root", oci.root_writes(plan) and plan.rootfs ~= "host")
+  p:add("own_root", oci.root_writes(plan) and plan.rootfs ~= "host" and not plan.held) -- an image's files have their owners
+  p:add("hold", plan.held)
   p:add("store_root", by == "store" and not plan.readonly)
   p:add("uid", user.uid or 0)
   p:add("gid", user.gid or 0)
@@ -342,6 +343,21 @@ function M.tool(runsc, args, timeout)
   p:add("timeout", timeout)
   p:add("output", 1024 * 1024)
   p:add("stdin", "closed")
+  return { r = p:bytes(), files = {} }
+end
+
+--- The request that runs sandbox-image on the host; its stdin is fed.
+-- @tparam {string,...} args
+-- @number timeout
+-- @treturn table
+function M.image(args, timeout)
+  local p = wire.new()
+  p:add("mode", "tool")
+  p:add("runsc", M.beside "sandbox-image")
+  p:add_all("arg", args)
+  p:add("timeout", timeout)
+  p:add("output", 2 ^ 30) -- lines of progress, which nobody keeps
+  p:add("stdin", "open")
   return { r = p:bytes(), files = {} }
 end
 

@@ -15,6 +15,11 @@ local Several = {} -- methods of instances
 function Several:stages(list)
   local host = self:services()
   local plan = options_plan.stages(list, host.defaults)
+  for _, stage in ipairs(plan.list) do
+    local wrong, kind
+    stage.options, wrong, kind = host.picture(stage.options)
+    if wrong then return nil, wrong, kind end
+  end
   local out, message, code, partial = host.in_turn(function(past)
     local a, b, c, d, raised = stages.run(host, plan, past)
     return a, b, c, d, raised
@@ -31,6 +36,12 @@ end
 -- or nil, message, code
 function Several:interact(first, second, options)
   local host = self:services()
+  local message, code
+  for i, program in ipairs{ first, second } do
+    program, message, code = host.picture(program, true)
+    if message then return nil, message, code end
+    if i == 1 then first = program else second = program end
+  end
   local plan = options_plan.interact(first, second, options, host.defaults)
   local a, b, transcript = host.in_turn(function(past)
     local a, b, transcript = interact.run(host, plan, past)

@@ -13,7 +13,7 @@ M.MAX = 2 ^ 20
 --- The keys, by what their values are. The supervisor has the same rows (sup_request.c), and spec/wire_spec.lua compares them.
 M.keys = {}
 for kind, names in pairs{
-  text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent
+  text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent hold
     net net_guest net_edge net_mac net_resolver]],
   list = [[arg bind symlink etc etc_hide etc_text mkdir mkfile source place]],
   flag = [[await whole_box cpus_later direct prepared alone tell_space abstract rootless work inside inodes_held writable store_root own_root trace nodev

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * img_tree: whole trees, without ever following a link: what is in one, and the end of one.
+ */
+#ifndef IMG_TREE_H
+#define IMG_TREE_H
+
+#include <stdint.h>
+
+struct img_tree {
+	uint64_t bytes, files;	/* as they lie on the disk */
+	uint64_t devices;	/* that were taken out */
+};
+
+/* Counts what is below a path, and takes device nodes out. -1 and errno. */
+int img_tree_look(const char *path, struct img_tree *t);
+
+/* Removes it with all that is below it. -1 and errno. */
+int img_tree_remove(const char *path);
+
+#endif
