@@ -64,7 +64,7 @@ IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak runtimes network fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak runtimes network fleet fleet-faults fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -159,6 +159,12 @@ runtimes:
 # Real clients through a list of names, and 50 sudden deaths of each part, on every build: half an hour.
 network:
 	@scripts/network.sh
+# A broker on loopback, two workers, and a client that judges a thousand submissions.
+fleet:
+	@scripts/fleet.sh
+# Everything that may befall a fleet, fifty times each, with Redis and with Valkey.
+fleet-faults:
+	@scripts/fleet-faults.sh
 # What strangers write: each target of spec/fuzz for so many seconds, then as long mutated bundles. make fuzz TARGETS="trace log" for some.
 fuzz:
 	@scripts/fuzz.sh $(or $(SECONDS),600) $(TARGETS)

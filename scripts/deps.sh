@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh build|demo|test|serve|network|fuzz|faults: installs the Debian packages that are missing (root), or names them (everyone else).
+# deps.sh build|demo|test|serve|network|fuzz|faults|fleet: installs the Debian packages that are missing (root), or names them (everyone else).
 . "$(dirname "$0")/lib.sh"
 
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
@@ -32,6 +32,9 @@ test="$test python3-pip openssl"
 # libFuzzer, and system calls that fail.
 fuzz="clang libclang-rt-dev"
 faults="strace"
+# A fleet: its broker, and what speaks with it, in plain Lua and in nginx.
+fleet="redis-server lua-redis lua-socket"
+test="$test $fleet lua-nginx-redis"
 clients="git openssh-client openssh-server postgresql"
 fetch="ca-certificates"
 
@@ -43,7 +46,8 @@ case ${1:-test} in
   fuzz) want="$build $test $fuzz $fetch" ;;
   faults) want="$build $test $faults $fetch" ;;
   network) want="$build $network $test $clients $fetch" ;;
-  *) die "usage: deps.sh build|demo|serve|test|network|fuzz|faults" ;;
+  fleet) want="$build $network $fleet $fetch" ;;
+  *) die "usage: deps.sh build|demo|serve|test|network|fuzz|faults|fleet" ;;
 esac
 
 installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^.i. *//p')

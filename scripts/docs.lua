@@ -53,6 +53,8 @@ for _, scope in ipairs{ "pool", "lease" } do
 end
 
 function M.parts.stages() return options_table(schema.rows "stages") end
+function M.parts.fleet() return options_table(schema.rows "fleet") end
+function M.parts.submit() return options_table(schema.rows "submit") end
 function M.parts.interact() return options_table(schema.rows "interact") end
 
 function M.parts.pull() return options_table(schema.rows "pull") end
@@ -119,6 +121,7 @@ local scope_classes = {
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
   { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "check", "sandbox.CheckOptions" },
   { "pull", "sandbox.PullOptions" }, { "prune_images", "sandbox.PruneOptions" },
+  { "fleet", "sandbox.FleetOptions" }, { "submit", "sandbox.SubmitOptions" },
 }
 
 --- The definition file for the Lua language server.
@@ -333,6 +336,38 @@ function Pool:ready(seconds) end
 function Pool:stats() end
 function Pool:close() end
 
+---@class sandbox.Fleet
+local Fleet = {}
+---@param options sandbox.Options
+---@param how? sandbox.SubmitOptions
+---@return string? id, string? message, string? code
+function Fleet:submit(options, how) end
+---@param options sandbox.Options
+---@param how? sandbox.SubmitOptions
+---@return sandbox.Result?, string? message, string? code
+function Fleet:run(options, how) end
+---@param id string
+---@param seconds? number
+---@return sandbox.Result?, string? message, string? code
+function Fleet:result(id, seconds) end
+---@param id string
+---@return boolean?, string? message, string? code
+function Fleet:cancel(id) end
+---@param id string
+---@return sandbox.Follower
+function Fleet:follow(id) end
+---@return sandbox.FleetStats?, string? message, string? code
+function Fleet:stats() end
+function Fleet:close() end
+
+---@class sandbox.Follower a job's output while it runs
+---@overload fun():string?, string?, integer?
+local Follower = {}
+---@return string? stream, string? chunk_or_message, integer|string? attempt_or_code
+function Follower:read() end
+---@return sandbox.Result?, string? message, string? code
+function Follower:result() end
+
 ---@class sandbox.Task
 local Task = {}
 ---Waits for its end: what it returned, or nil and what it raised.
@@ -464,6 +499,9 @@ function sandbox.doctor() end
 ---@return boolean
 function sandbox.shutdown(grace) end
 function sandbox.close() end
+---@param options? sandbox.FleetOptions
+---@return sandbox.Fleet
+function sandbox.fleet(options) end
 ---@generic T
 ---@param f fun():T
 ---@return T
@@ -483,21 +521,28 @@ return sandbox]]
   return table.concat(out, "\n") .. "\n"
 end
 
+local function between(text, name, lines)
+  local _, last = text:find('.\\" ' .. name .. ":begin\n", 1, true)
+  return text:sub(1, last) .. table.concat(lines, "\n") .. "\n" .. text:sub((text:find('.\\" ' .. name .. ":end", last, true)))
+end
+
 --- Puts the flags between the markers of the manual page.
 -- @string text
 -- @treturn string
 function M.man(text)
   local flags = require "sandbox.shell.flags"
-  local of_all, out = {}, {}
+  local of_all, of_run, out, worker = {}, {}, {}, {}
   for _, flag in ipairs(flags.list()) do of_all[flag.name] = true end
   local function plain(s) return (s:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^%.", "\\&.")) end
+  local function entry(flag, mark) return (".TP\n.BR %s%s%s\n%s"):format(plain(flag.name), flag.what and ' " " ' .. plain(flag.what) or "", mark, plain(flag.words)) end
   for _, flag in ipairs(flags.list "run") do
-    out[#out + 1] = (".TP\n.BR %s%s%s\n%s"):format(plain(flag.name), flag.what and ' " " ' .. plain(flag.what) or "",
-      of_all[flag.name] and flag.name ~= "--help" and ' " *"' or "", plain(flag.words))
+    of_run[flag.name] = true
+    out[#out + 1] = entry(flag, of_all[flag.name] and flag.name ~= "--help" and ' " *"' or "")
   end
-  local open, close = '.\\" flags:begin\n', '.\\" flags:end'
-  local _, last = text:find(open, 1, true)
-  return text:sub(1, last) .. table.concat(out, "\n") .. "\n" .. text:sub((text:find(close, last, true)))
+  for _, flag in ipairs(flags.list "worker") do
+    if not of_run[flag.name] then worker[#worker + 1] = entry(flag, "") end
+  end
+  return between(between(text, "flags", out), "worker", worker)
 end
 
 local function read(path)

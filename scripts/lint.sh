@@ -135,7 +135,7 @@ mapped() { # MAP, then what it is to name
 maps() {
   local bad=0 d f
   mapped lua/sandbox/README.md init.lua instance.lua errors.lua text.lua json.lua || bad=1
-  for d in options run hosts machine shell; do mapped lua/sandbox/README.md $(cd lua/sandbox/$d && ls ./*.lua | cut -c3-) || bad=1; done
+  for d in options run hosts machine shell fleet; do mapped lua/sandbox/README.md $(cd lua/sandbox/$d && ls ./*.lua | cut -c3-) || bad=1; done
   for d in box pool image; do mapped lua/sandbox/README.md $(cd lua/sandbox && ls $d/*.lua) || bad=1; done
   for f in $(grep -o '`[a-z_/]*\.lua`' lua/sandbox/README.md | tr -d '`'); do
     compgen -G "lua/sandbox/$f" >/dev/null || compgen -G "lua/sandbox/*/$f" >/dev/null || { echo "lua/sandbox/README.md names $f, which is not there"; bad=1; }

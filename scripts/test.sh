@@ -277,12 +277,12 @@ quiet_lane() {
 }
 
 # What a run, a box or a pool is for the guest: each build as root and as a user, each Lua as root and as a user, each Lua with two
-# builds. What the module does on the host's side, whatever the build (spec/module): once as root, once as a user. What a hostile
+# builds. What the module does on the host's side, whatever the build (spec/module, spec/fleet): once as root, once as a user. What a hostile
 # reviewer would try (spec/security, SECURITY.md): the same.
 all_real_rows() { # root, or user
   local year lua dir
   for year in $YEARS; do
-    for lua in lua5.4 luajit lua5.1; do for dir in real module; do real_row "$year" "$1" "$lua" $dir; done; done
+    for lua in lua5.4 luajit lua5.1; do for dir in real module fleet; do real_row "$year" "$1" "$lua" $dir; done; done
     real_row "$year" "$1" lua5.4 security
   done
 }
@@ -292,6 +292,7 @@ real_rows_root() {
   real_row 2024 root lua5.4
   real_row 2026 root luajit
   real_row 2024 root luajit module
+  real_row 2024 root lua5.4 fleet
   real_row 2024 root lua5.4 security
 }
 real_rows_user() {
@@ -300,6 +301,7 @@ real_rows_user() {
   real_row 2024 user lua5.1
   real_row 2026 user lua5.4
   real_row 2026 user lua5.1 module
+  real_row 2026 user lua5.1 fleet
   real_row 2026 user luajit security
 }
 

@@ -132,6 +132,27 @@
 ---@field rootfs string its root on this host
 ---@field key string its name below image_dir
 
+---@class sandbox.FleetWorker
+---@field name string
+---@field slots integer
+---@field busy integer
+---@field free_memory integer bytes
+---@field has string[] what a job may need
+---@field draining boolean
+---@field heard number seconds since it was heard of
+
+---@class sandbox.FleetStats
+---@field queue string
+---@field queued integer
+---@field running integer
+---@field age number seconds for which the first has waited
+---@field dead integer given up
+---@field slots integer of all workers
+---@field busy integer
+---@field workers sandbox.FleetWorker[]
+---@field needs table<string, { queued: integer, running: integer, age: number }> by what jobs need
+---@field counts table<string, integer> since the queue began
+
 ---@class sandbox.Process
 ---@field pid integer
 ---@field ppid integer
@@ -323,6 +344,17 @@
 ---@class sandbox.PruneOptions
 ---@field max_bytes? integer|string what may be left, of those that are kept
 ---@field unused_for? number what was not used for so many seconds goes
+
+---@class sandbox.FleetOptions
+---@field redis? string where the broker is: Redis from 6.2 on, or Valkey. The name of a host is looked up while everything waits: give its address in an event loop
+---@field queue? string which queue: letters, digits, `_`, `.`, `-`, at most 64. All keys begin with it, in braces
+---@field max_jobs? integer so many may wait and run; beyond that `submit` is `busy`
+---@field key_ttl? integer seconds for which the `key` of a job is known, from its submission on
+---@field broker_timeout? number seconds for which a broker that cannot be reached is tried again; then it is `broker_lost`
+
+---@class sandbox.SubmitOptions
+---@field key? string one job for each key: who submits it again has the id of the first, and its answer. At most 256 bytes
+---@field needs? string[] what a worker must have to take this job: a language that it found (`python3`, `gcc`), `--has`, or one of its pools, in which it is run then. At most 8
 
 ---@class sandbox.Result
 ---@field ok boolean the program ran, exited with 0 and hit no killing limit
@@ -547,6 +579,38 @@ function Pool:ready(seconds) end
 function Pool:stats() end
 function Pool:close() end
 
+---@class sandbox.Fleet
+local Fleet = {}
+---@param options sandbox.Options
+---@param how? sandbox.SubmitOptions
+---@return string? id, string? message, string? code
+function Fleet:submit(options, how) end
+---@param options sandbox.Options
+---@param how? sandbox.SubmitOptions
+---@return sandbox.Result?, string? message, string? code
+function Fleet:run(options, how) end
+---@param id string
+---@param seconds? number
+---@return sandbox.Result?, string? message, string? code
+function Fleet:result(id, seconds) end
+---@param id string
+---@return boolean?, string? message, string? code
+function Fleet:cancel(id) end
+---@param id string
+---@return sandbox.Follower
+function Fleet:follow(id) end
+---@return sandbox.FleetStats?, string? message, string? code
+function Fleet:stats() end
+function Fleet:close() end
+
+---@class sandbox.Follower a job's output while it runs
+---@overload fun():string?, string?, integer?
+local Follower = {}
+---@return string? stream, string? chunk_or_message, integer|string? attempt_or_code
+function Follower:read() end
+---@return sandbox.Result?, string? message, string? code
+function Follower:result() end
+
 ---@class sandbox.Task
 local Task = {}
 ---Waits for its end: what it returned, or nil and what it raised.
@@ -678,6 +742,9 @@ function sandbox.doctor() end
 ---@return boolean
 function sandbox.shutdown(grace) end
 function sandbox.close() end
+---@param options? sandbox.FleetOptions
+---@return sandbox.Fleet
+function sandbox.fleet(options) end
 ---@generic T
 ---@param f fun():T
 ---@return T

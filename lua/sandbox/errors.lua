@@ -20,6 +20,8 @@ M.codes = {
   { "too_big", "a file of a box, or what was collected, is larger than what was asked for" },
   { "wrong_phase", "a host's phase that cannot wait (nginx `header_filter`, `init`, …)" },
   { "supervisor_lost", "the supervisor ended without a result" },
+  { "lost", "a fleet's job under which as many workers ended as it may be tried; it is among the dead letters" },
+  { "broker_lost", "a fleet's broker cannot be reached, or the connection ended: what was asked for may have been done. With a `key` it can be asked for again" },
   { "system", "what should not happen, with errno's name" },
   { "bad_option", "only from `sandbox.check`: elsewhere a wrong argument raises" },
 }

@@ -74,6 +74,13 @@ for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics",
   end
 end
 
+--- Makes a client of a fleet: programs that run on many machines, over a queue in Redis or Valkey. Connects to nothing yet.
+-- @tparam[opt] table options { redis = "redis://127.0.0.1:6379/0", queue = "sandbox" }
+-- @treturn Fleet
+function M.fleet(options)
+  return require("sandbox.fleet").new(options)
+end
+
 M.loop, M.go, M.map = loop.loop, loop.go, wait.map
 
 --- Lets others go on for a while, in the way of the host.

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What the README shows runs as it is printed. Only what a snippet takes from the text around it (`code`, `data`, …) is given here.
+local fleets = require "support.fleet"
 local env = require "support.harness"
 local sandbox = require "sandbox"
 
@@ -28,6 +29,11 @@ local known = {
   ["local box = assert(sandbox.start{ limits = { memory = \"256M\", pids = 64 } })"] = {
     given = { data = "[20, 22]", code = "import json\njson.dump(sum(json.load(open('in.json'))), open('out.json', 'w'))" }, keep = "r, out", check = function(kept)
       assert.same({ true, "42" }, { kept.r.ok, kept.out })
+    end },
+  ["local fleet = sandbox.fleet{ redis = \"redis://127.0.0.1:6379/0\", queue = \"judge\" }"] = {
+    given = { code = "print(42)" }, keep = "fleet, r, result", fleet = "judge", check = function(kept, printed)
+      assert.same({ "42\n", "exited" }, { kept.r.stdout, kept.result.status })
+      assert.is_truthy(printed:find 'sandbox_fleet_queued{queue="judge"} 0\n')
     end },
   ["local pool = assert(sandbox.pool{ size = 4, limits = { memory = \"128M\" } })"] = {
     given = { code = "print(6*7)", source = "import sys\nprint(input(), sys.argv)", input = "in\n" }, keep = "pool, python, r", check = function(kept)
@@ -74,6 +80,11 @@ describe("README", function()
         io = setmetatable({ write = out("", "") }, { __index = io }), keep = function(t) kept = t end,
       }, { __index = what.given or _G })
       if what.given then setmetatable(what.given, { __index = _G }) end
+      local broker = what.fleet and fleets.broker()
+      if broker then
+        broker:sandboxes(what.fleet)
+        body = body:gsub("redis://127%.0%.0%.1:6379/0", broker.url)
+      end
       local code = body .. "\nkeep{ "
       for name in (what.keep or ""):gmatch "%w+" do code = code .. name .. " = " .. name .. ", " end
       code = code .. "}"
@@ -87,6 +98,10 @@ describe("README", function()
       assert.is_truthy(chunk, message)
       chunk()
       if what.check then what.check(kept, table.concat(printed)) end
+      if broker then
+        kept.fleet:close()
+        broker:stop()
+      end
       if known[first] then ran = ran + 1 end
     end
     local expected = 0

@@ -73,6 +73,7 @@ int luaopen_sandbox_core(lua_State *L)
 	lua_file_register(L);
 	lua_epoll_register(L);
 	lua_resumer_register(L);
+	lua_signal_register(L);
 	lua_pushcfunction(L, core_supervisor);
 	lua_setfield(L, -2, "supervisor");
 	lua_pushliteral(L, "0.1.0");

@@ -26,5 +26,6 @@ void lua_sys_register(lua_State *L);
 void lua_file_register(lua_State *L);
 void lua_epoll_register(lua_State *L);
 void lua_resumer_register(lua_State *L);
+void lua_signal_register(lua_State *L);
 
 #endif

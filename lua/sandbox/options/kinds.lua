@@ -14,6 +14,7 @@ local text = require "sandbox.text"
 
 local bad = errors.bad
 local M = {}
+for kind, check in pairs(require "sandbox.options.fleet_kinds") do M[kind] = check end
 
 local TIB = 2 ^ 40
 local MAX_SECONDS = 1e9

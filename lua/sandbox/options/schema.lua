@@ -14,6 +14,7 @@ M.scopes = {
   { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" },
   { "open_write", "box:open_write" }, { "list", "box:list" }, { "get", "box:get" }, { "check", "sandbox.check" },
   { "pull", "sandbox.pull" }, { "prune_images", "sandbox.prune_images" },
+  { "fleet", "sandbox.fleet" }, { "submit", "fleet:submit" },
 }
 
 --- Rows of options: key, kind, scopes; what the documentation shows as type and default; words. `host`: it names something of this
@@ -164,6 +165,18 @@ M.options = {
   { "unused_for", "seconds", scope = "prune_images", default_text = "none", lua = "number", doc = "what was not used for so many seconds goes" },
   { "client", "boolean", scope = "check", default = false, lua = "boolean",
     doc = "what names anything of this host is refused: paths, functions, mounts, `network = \"host\"`" },
+  -- Of a fleet, and of a job in it.
+  { "redis", "redis", scope = "fleet", show = "`redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`", default = "redis://127.0.0.1:6379/0", lua = "string",
+    doc = "where the broker is: Redis from 6.2 on, or Valkey. The name of a host is looked up while everything waits: give its address in an event loop" },
+  { "queue", "fleet_queue", scope = "fleet", show = "name", default = "sandbox", lua = "string",
+    doc = "which queue: letters, digits, `_`, `.`, `-`, at most 64. All keys begin with it, in braces" },
+  { "max_jobs", "count", scope = "fleet", max = 1e9, default = 100000, lua = "integer", doc = "so many may wait and run; beyond that `submit` is `busy`" },
+  { "key_ttl", "count", scope = "fleet", max = 1e9, default = 86400, lua = "integer", doc = "seconds for which the `key` of a job is known, from its submission on" },
+  { "broker_timeout", "seconds", scope = "fleet", default = 30, lua = "number", doc = "seconds for which a broker that cannot be reached is tried again; then it is `broker_lost`" },
+  { "key", "job_key", scope = "submit", show = "string", default_text = "none", lua = "string",
+    doc = "one job for each key: who submits it again has the id of the first, and its answer. At most 256 bytes" },
+  { "needs", "needs", scope = "submit", show = "list of words", default_text = "none", lua = "string[]",
+    doc = "what a worker must have to take this job: a language that it found (`python3`, `gcc`), `--has`, or one of its pools, in which it is run then. At most 8" },
 }
 
 --- Rows of `limits`. Scope: it holds for a box as a whole, or for each program; where a box is one program's, a lease may have less of it.
@@ -259,6 +272,11 @@ M.records = {
   { "sandbox.Image", { "digest", "string", "of its manifest" }, { "references", "string[]", "the names that stand for it" }, { "bytes", "integer", "on the disk" },
     { "files", "integer" }, { "layers", "integer" }, { "devices", "integer", "device nodes, which were left out" }, { "last_used", "number", "seconds since 1970" },
     { "rootfs", "string", "its root on this host" }, { "key", "string", "its name below image_dir" } },
+  { "sandbox.FleetWorker", { "name", "string" }, { "slots", "integer" }, { "busy", "integer" }, { "free_memory", "integer", "bytes" }, { "has", "string[]", "what a job may need" },
+    { "draining", "boolean" }, { "heard", "number", "seconds since it was heard of" } },
+  { "sandbox.FleetStats", { "queue", "string" }, { "queued", "integer" }, { "running", "integer" }, { "age", "number", "seconds for which the first has waited" },
+    { "dead", "integer", "given up" }, { "slots", "integer", "of all workers" }, { "busy", "integer" }, { "workers", "sandbox.FleetWorker[]" },
+    { "needs", "table<string, { queued: integer, running: integer, age: number }>", "by what jobs need" }, { "counts", "table<string, integer>", "since the queue began" } },
   { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
   { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" }, { "target?", "string" }, { "mtime?", "number" } },
 }

@@ -14,7 +14,7 @@ local usage = flags.usage
 
 local usages = {
   run = "sandbox run [flags] -- PROGRAM [ARGUMENT...]", doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
-  version = "sandbox version [flags]",
+  version = "sandbox version [flags]", worker = "sandbox worker [flags]",
 }
 local about = {
   run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
@@ -22,6 +22,8 @@ local about = {
   doctor = "Says what works on this machine, what does not, and how to mend it.",
   bench = "Runs /bin/true N times (20), and says how long that takes.",
   version = "Says what is at work.",
+  worker = "Runs the jobs of a fleet's queue (sandbox.fleet), each in a sandbox of its own or in one of a pool. Limits are the most that a job\n"
+    .. "may have. SIGTERM and SIGINT drain: what is in hand is done; at the second it is left for others.",
 }
 local EXIT = [[
 exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed), 130 interrupted,
@@ -37,8 +39,8 @@ local function help(command)
 end
 
 local function overview()
-  return ("usage: %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run, usages.doctor,
-    usages.bench, usages.version, EXIT)
+  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run, usages.doctor,
+    usages.bench, usages.version, usages.worker, EXIT)
 end
 
 -- Our own streams ---------------------------------------------------------------------------------------------------------
@@ -263,6 +265,8 @@ function commands.bench(options, instance)
     n, at(boots, 0.5), at(boots, 0.95), at(totals, 0.5), at(totals, 0.95)))
   return 0
 end
+
+function commands.worker(options, instance, how) return require("sandbox.shell.worker").run(options, instance, how) end
 
 local function command_line(args)
   local command = args[1]

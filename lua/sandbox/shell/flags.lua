@@ -42,7 +42,7 @@ local function append(before, value)
   return list
 end
 local function as_list(_, word, before) return append(before, word) end
-take.capabilities, take.flags, take.collect = as_list, as_list, as_list
+take.capabilities, take.flags, take.collect, take.words = as_list, as_list, as_list, as_list
 
 function take.env(flag, word, before)
   local name, value = word:match "^([^=]+)=(.*)$"
@@ -87,7 +87,7 @@ local flags, order = {}, {}
 
 local function define(where, row, cli)
   local switch = cli.value ~= nil
-  flags[cli[1]] = { where = where, key = row[1], kind = row[2], value = cli.value, what = not switch and cli[2] or nil, words = cli[switch and 2 or 3] }
+  flags[cli[1]] = { where = where, mode = row.mode, key = row[1], kind = row[2], value = cli.value, what = not switch and cli[2] or nil, words = cli[switch and 2 or 3] }
   order[#order + 1] = cli[1]
 end
 
@@ -117,16 +117,37 @@ end
 define("how", { "into", "host_path" }, { "--into", "DIR", "where --collect puts files (default: here)" })
 define("how", { "json", "boolean" }, { "--json", "print the result as JSON instead of passing output through", value = true })
 define("how", { "help", "boolean" }, { "--help", "say this", value = true })
+-- Of `sandbox worker` alone; its limits are the most that a job may have.
+for _, row in ipairs{
+  { "redis", "redis", { "--redis", "URL", "where the broker is (redis://127.0.0.1:6379/0)" } },
+  { "queue", "queue", { "--queue", "NAME", "which queue (sandbox)" } },
+  { "slots", "count", { "--slots", "N", "jobs at once (1)" } },
+  { "pool", "words", { "--pool", "FILE", "keep a pool ready: options of sandbox.pool as JSON, and its name (repeatable)" } },
+  { "has", "words", { "--has", "WORD", "what a job may need, besides the languages found here (repeatable)" } },
+  { "lease", "count", { "--lease", "SECONDS", "silence after which a job is another worker's (30)" } },
+  { "attempts", "count", { "--attempts", "N", "workers that may end under a job before it is given up (3)" } },
+  { "keep", "count", { "--keep", "SECONDS", "how long answers are kept (3600)" } },
+  { "metrics", "words_of", { "--metrics", "FILE|[HOST]:PORT", "figures for Prometheus, to a file or on request" } },
+} do
+  define("worker", row, row[3])
+end
 table.sort(order)
 
+-- Which flags go with a command.
+local function goes_with(flag, name, command)
+  if flag.where == "instance" or name == "--help" then return true end
+  if command == "worker" then return flag.where == "worker" or flag.where == "limits" and not flag.mode end
+  return command == "run" and flag.where ~= "worker"
+end
+
 --- The flags of a command, in order.
--- @string[opt] command all but `run` take only those of the instance
+-- @string[opt] command all but `run` and `worker` take only those of the instance
 -- @treturn {table,...} of { name=, what= or nil for a switch, words= }
 function M.list(command)
   local out = {}
   for _, name in ipairs(order) do
     local flag = flags[name]
-    if command == "run" or flag.where == "instance" or name == "--help" then out[#out + 1] = { name = name, what = flag.what, words = flag.words } end
+    if goes_with(flag, name, command) then out[#out + 1] = { name = name, what = flag.what, words = flag.words } end
   end
   return out
 end
@@ -137,7 +158,7 @@ local function flag_of(word, command)
   name = name or word
   local flag = flags[name]
   if not flag or flag.value ~= nil and value then usage("unknown flag %s (see sandbox %s --help)", word, command) end
-  if command ~= "run" and flag.where ~= "instance" and name ~= "--help" then usage("%s goes with sandbox run, not with sandbox %s", name, command) end
+  if not goes_with(flag, name, command) then usage("%s goes with sandbox %s, not with sandbox %s", name, flag.where == "worker" and "worker" or "run", command) end
   return name, flag, value
 end
 
@@ -146,10 +167,10 @@ end
 -- @tparam {string,...} args
 -- @treturn table options of the run; the array part is what follows the flags
 -- @treturn table options of the instance
--- @treturn table how: json, help, into
+-- @treturn table how: json, help, into; of a worker its own
 function M.parse(command, args)
   local options, instance, how = { limits = {} }, {}, {}
-  local places = { run = options, limits = options.limits, instance = instance, how = how }
+  local places = { run = options, limits = options.limits, instance = instance, how = how, worker = how }
   local i = 1
   while i <= #args and args[i]:sub(1, 1) == "-" do
     if args[i] == "--" then
