@@ -146,32 +146,52 @@ describe("request", function()
     assert.are.equal("passwd shadow ", top(host_layout.of(core, "host")))
   end)
 
-  it("looks through /etc when that has changed, and at what it found there every time", function()
-    local looked, names, dir = 0, { "python3" }, { dev = 1, ino = 2, mtime = 100 } -- it is listed twice each time
+  it("looks anew when anything of that has changed, and not before", function()
+    local looked, names, stamps = 0, { "python3" }, {} -- it is listed twice each time
+    local function stamp(...)
+      local out, newest = {}, 0
+      for i, p in ipairs{ ... } do
+        out[i] = stamps[p] or "-"
+        newest = math.max(newest, tonumber(out[i]) or 0)
+      end
+      return table.concat(out, " "), newest
+    end
     local counting = setmetatable({
       readdir = function()
         looked = looked + 1
         return names
       end,
-      stat = function(p)
-        if p == "/etc" then return dir end
-        return tree[p]
-      end,
       kind = function(p)
         if p == "/etc/perl" then return "directory", tonumber("755", 8) end
         return core.kind(p)
       end,
+      stamp = stamp,
     }, { __index = core })
     local function binds() return table.concat(host_layout.of(counting, "none").bind, " ") end
+    local function changes(path, time) stamps[path] = tostring(time) end
     assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
     tree["/etc/python3"] = node("directory", "750")
+    changes("/etc/python3", 100)
     assert.are.equal("/usr /lib /etc/alternatives", binds())
     tree["/etc/python3"] = node("directory", "755")
-    assert.are.equal(2, looked)
-    names, dir = { "python3", "perl" }, { dev = 1, ino = 2, mtime = 100.001 }
+    changes("/etc/python3", 101)
+    assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())
+    assert.are.equal(6, looked)
+    assert.are.equal(host_layout.of(counting, "none"), host_layout.of(counting, "none"))
+    assert.are.equal(6, looked)
+    host_layout.of(counting, "host")
+    assert.are.equal(8, looked)
+    names = { "python3", "perl" }
+    changes("/etc", 102)
     assert.are.equal("/usr /lib /etc/alternatives /etc/perl /etc/python3", binds())
-    assert.are.equal(4, looked)
-    dir = { dev = 1, ino = 2, mtime = os.time() } -- it may change again at what its clock takes for the same time
+    assert.are.equal(10, looked)
+    for _, dir in ipairs{ "/", "/var/lib", "/var/cache", "/nix", "/etc/ssl", "/etc/pki", "/etc/services" } do -- where one may come, or be another
+      changes(dir, 103)
+      binds()
+      binds()
+    end
+    assert.are.equal(24, looked)
+    changes("/etc", os.time()) -- it may change again at what its clock takes for the same time
     binds()
     names = { "python3" }
     assert.are.equal("/usr /lib /etc/alternatives /etc/python3", binds())

@@ -48,14 +48,14 @@ local function sleep(self, seconds)
   if self.options.wait then self.options.wait(-1, "r", seconds) else wait.sleep(seconds) end
 end
 
--- Starts a job for a request that is ready; `armed`: over a connection that is there.
-local function start(self, plan, req, plain, armed)
+-- Starts a job for a request that is ready; `armed`: over a connection that is there; `identity`: of transport.connect.
+local function start(self, plan, req, plain, armed, identity)
   local conn, message, code = armed, nil, nil
   if conn and not plain and transport.owns_connections() then
     conn:close()
     conn = nil
   end
-  if not conn then conn, message, code = transport.connect(plain) end
+  if not conn then conn, message, code = transport.connect(plain, false, identity) end
   if not conn then return nil, message, code or "system" end
   plan.wait = self.options.wait
   plan.complain = function(err) log(self, "error", "a callback failed: " .. tostring(err), { id = plan.id }) end
@@ -76,19 +76,25 @@ local function execute(self, plan, req, message, code)
   return r, message, code
 end
 
--- What finding out about this machine needs of us.
+-- What finding out about this machine needs of us. `waited`: others went on meanwhile.
 local function environment(self)
-  return {
-    core = core, options = self.options, sleep = function(seconds) sleep(self, seconds) end,
-    execute = function(plan, req, ...)
-      local r, why, kind = execute(self, plan, req, ...)
-      return r, why, kind
-    end,
-  }
+  local env = { core = core, options = self.options }
+  function env.sleep(seconds)
+    env.waited = true
+    sleep(self, seconds)
+  end
+  function env.execute(plan, req, ...)
+    env.waited = true
+    local r, why, kind = execute(self, plan, req, ...)
+    return r, why, kind
+  end
+  return env
 end
 
 local function get_runtime(self)
-  local rt, message, code = runtime.get(environment(self))
+  local env = environment(self)
+  local rt, message, code = runtime.get(env)
+  if rt and env.waited then rt.identity = nil end
   return rt, message, code
 end
 
@@ -96,6 +102,7 @@ end
 local function check_ambient(self, plan, rt)
   if plan.bundle or #plan.capabilities == 0 or plan.root_writes or plan.user.uid == 0 and not plan.box then return true end
   local message, code
+  rt.identity = nil -- it may be waited
   rt.ambient, message, code = runtime.ambient(environment(self), rt)
   if message and code ~= "bad_command" then return nil, message, code end -- without cat it is not known
   return runtime.check_ambient(plan, rt)
@@ -175,12 +182,16 @@ local function fail(self, message, code)
   return nil, message, code
 end
 
--- Waits for a turn to run: the token and the seconds that took, or nil, message, code.
+-- Waits for a turn to run: the token, the seconds that took, and whether it was waited at all; or nil, message, code.
 local function take_turn(self)
-  local asked = core.now()
-  local token, message, code = self.queue:acquire(function(seconds) sleep(self, seconds) M.pump(self) end, function() return self.closed end)
+  local asked, waited = core.now(), false
+  local token, message, code = self.queue:acquire(function(seconds)
+    waited = true
+    sleep(self, seconds)
+    M.pump(self)
+  end, function() return self.closed end)
   if not token then return nil, message, code end
-  return token, core.now() - asked
+  return token, core.now() - asked, waited
 end
 
 local function launch(self, options, spawning)
@@ -192,12 +203,13 @@ local function launch(self, options, spawning)
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return fail(self, message, code) end
-  local token, queued, kind = take_turn(self)
-  if not token then return fail(self, queued, kind) end
+  local token, queued, waited = take_turn(self)
+  if not token then return fail(self, queued, waited) end
   plan.queue_duration, plan.token = queued, token
   plan.done = finisher(self, plan, token)
   local job
-  job, message, code = start(self, plan, req)
+  -- Who we are was asked for the runtime; nothing of the caller's has run since, but where it has a say or others were waited for.
+  job, message, code = start(self, plan, req, nil, nil, not plan.spec and not waited and rt.identity or nil)
   if not job then
     plan.done(nil, message, code)
     return nil, message, code

@@ -18,6 +18,7 @@
 #define LISTENER "sandbox.listener"
 #define ZYGOTE "sandbox.zygote"
 #define LINE "sandbox.line"
+#define IDENTITY "sandbox.identity"
 
 static struct sbx_zygote *opt_zygote(lua_State *L, int arg)
 {
@@ -232,6 +233,29 @@ static int zygote_close(lua_State *L)
 	return 0;
 }
 
+/* Who the last caller was, one of each Lua state. */
+struct identity {
+	struct sbx_self self;
+	lua_Number number;
+};
+
+/* core.identity() -> a number that is another one as soon as the kernel takes the caller for somebody else than at the last call. */
+static int core_identity(lua_State *L)
+{
+	struct sbx_self now;
+
+	lua_getfield(L, LUA_REGISTRYINDEX, IDENTITY);
+	struct identity *last = lua_touserdata(L, -1);
+
+	sbx_self_read(&now, -1);
+	if (!sbx_self_same(&last->self, &now)) {
+		last->self = now;
+		last->number++;
+	}
+	lua_pushnumber(L, last->number);
+	return 1;
+}
+
 static const luaL_Reg listener_methods[] = {
 	{ "close", listener_close }, { "__gc", listener_close }, { "__close", listener_close }, { NULL, NULL },
 };
@@ -246,7 +270,7 @@ static const luaL_Reg zygote_methods[] = {
 
 static const luaL_Reg functions[] = {
 	{ "spawn", core_spawn }, { "zygote", core_zygote }, { "ctl_listen", core_ctl_listen },
-	{ "ctl_spawn", core_ctl_spawn }, { NULL, NULL },
+	{ "ctl_spawn", core_ctl_spawn }, { "identity", core_identity }, { NULL, NULL },
 };
 
 void lua_spawn_register(lua_State *L)
@@ -254,5 +278,7 @@ void lua_spawn_register(lua_State *L)
 	lua_util_class(L, LISTENER, listener_methods);
 	lua_util_class(L, ZYGOTE, zygote_methods);
 	lua_util_class(L, LINE, line_methods);
+	memset(lua_newuserdata(L, sizeof(struct identity)), 0, sizeof(struct identity));
+	lua_setfield(L, LUA_REGISTRYINDEX, IDENTITY);
 	sbx_compat_setfuncs(L, functions);
 }

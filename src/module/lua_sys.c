@@ -88,26 +88,39 @@ static int sys_kind(lua_State *L)
 	return 2;
 }
 
-/* core.stamp(path, ...) -> a string that is another one as soon as one of these files is another, or has been written to. */
+/* A value's 16 hexadecimal digits. */
+static char *put_hex(char *to, uint64_t value)
+{
+	for (int shift = 60; shift >= 0; shift -= 4)
+		*to++ = "0123456789abcdef"[value >> shift & 15];
+	return to;
+}
+
+/* core.stamp(path, ...) -> a string that is another one as soon as one of these files is another, has been written to, or has other permissions;
+ * and when the last of them was changed, in whole seconds since 1970. */
 static int sys_stamp(lua_State *L)
 {
 	int n = lua_gettop(L);
+	time_t newest = 0;
 	luaL_Buffer b;
 
 	for (int i = 1; i <= n; i++)
 		(void)lua_util_path(L, i);
 	luaL_buffinit(L, &b);
 	for (int i = 1; i <= n; i++) {
-		char text[128] = "- ";
+		char text[5 * 16] = "-", *end = text + 1;
 		struct stat st;
 
-		if (stat(lua_util_path(L, i), &st) == 0)
-			(void)snprintf(text, sizeof(text), "%llx:%llx:%llx:%llx.%lx ", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-				       (unsigned long long)st.st_size, (unsigned long long)st.st_ctim.tv_sec, (unsigned long)st.st_ctim.tv_nsec);
-		luaL_addstring(&b, text);
+		if (stat(lua_util_path(L, i), &st) == 0) {
+			end = put_hex(put_hex(put_hex(text, st.st_dev), st.st_ino), (uint64_t)st.st_size);
+			end = put_hex(put_hex(end, (uint64_t)st.st_ctim.tv_sec), (uint64_t)st.st_ctim.tv_nsec);
+			newest = st.st_ctim.tv_sec > newest ? st.st_ctim.tv_sec : newest;
+		}
+		luaL_addlstring(&b, text, (size_t)(end - text));
 	}
 	luaL_pushresult(&b);
-	return 1;
+	lua_pushnumber(L, (lua_Number)newest);
+	return 2;
 }
 
 static int sys_realpath(lua_State *L)

@@ -30,7 +30,7 @@ struct sbx_self {
 
 /*
  * Fills it in; what the machine does not tell is 0. `sock` is a socket that this thread has just made, by which the kernel tells the
- * network namespace sooner than /proc does. It holds up the caller for some 40 us, most of them for the links in /proc.
+ * network namespace sooner than /proc does; -1: by /proc. It holds up the caller for some 30 us, most of them for the links in /proc.
  */
 void sbx_self_read(struct sbx_self *s, int sock);
 

@@ -77,13 +77,13 @@ function Descriptor:close()
 end
 
 -- One for all that this Lua state starts; it ends with it.
-local zygote, zygote_path
+local zygote, zygote_path, zygote_identity
 
 -- A start by vfork and exec holds up the whole host until the new process has got a processor. nil: each is started so, then.
 local function get_zygote(path)
   if not zygote or zygote_path ~= path or zygote:closed() then
     if zygote then zygote:close() end
-    zygote, zygote_path = core.zygote(path) or nil, path
+    zygote, zygote_path, zygote_identity = core.zygote(path) or nil, path, core.identity()
   end
   return zygote
 end
@@ -106,8 +106,9 @@ end
 --- Starts a supervisor and gives the transport to it.
 -- @bool[opt] plain_descriptor a descriptor of our own in every host: for what belongs to no request
 -- @bool[opt] again right after another one, with none but our own code between the two: the caller is who it was
+-- @number[opt] identity as core.identity gave it a moment ago, with none but our own code since
 -- @treturn table, or nil, message, code
-function M.connect(plain_descriptor, again)
+function M.connect(plain_descriptor, again, identity)
   local path, message, code = find_supervisor()
   if not path then return nil, message, code end
   local host = wait.host()
@@ -115,8 +116,9 @@ function M.connect(plain_descriptor, again)
     local transport, why, kind = host.connect(path, get_zygote(path))
     return transport, why, kind
   end
+  local from = get_zygote(path)
   local conn
-  conn, message, code = core.spawn(path, get_zygote(path), again)
+  conn, message, code = core.spawn(path, from, again or identity ~= nil and identity == zygote_identity)
   if not conn then return nil, message, code end
   return setmetatable({ conn = conn, waiting = setmetatable({}, WEAK) }, Descriptor)
 end

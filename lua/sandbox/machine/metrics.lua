@@ -31,11 +31,12 @@ function M.new()
   }, Metrics)
 end
 
+-- Each value is counted in its own bucket alone; a snapshot counts it in those above, too.
 local function observe(h, value)
   h.count, h.sum = h.count + 1, h.sum + value
-  for i, bound in ipairs(h.bounds) do
-    if value <= bound then h.buckets[i] = h.buckets[i] + 1 end
-  end
+  local bounds, i = h.bounds, 1
+  while bounds[i] and value > bounds[i] do i = i + 1 end
+  if bounds[i] then h.buckets[i] = h.buckets[i] + 1 end
 end
 
 --- Counts a start.
@@ -68,6 +69,14 @@ local function copy(t)
   return out
 end
 
+local function whole(histograms)
+  local out = copy(histograms)
+  for _, h in pairs(out) do
+    for i = 2, #h.buckets do h.buckets[i] = h.buckets[i] + h.buckets[i - 1] end
+  end
+  return out
+end
+
 --- A copy of the present state.
 -- @int active runs at the moment
 -- @int waiting those that wait for a turn
@@ -76,7 +85,7 @@ end
 function Metrics:snapshot(active, waiting)
   return setmetatable({
     started = self.started, active = active, waiting = waiting, runs = copy(self.runs), errors = copy(self.errors),
-    histograms = copy(self.histograms),
+    histograms = whole(self.histograms),
   }, Snapshot)
 end
 

@@ -23,14 +23,9 @@ local function holds(set, name)
 end
 
 local maps = {} -- by user namespace, whose map of ids is written once
+local APPARMOR = "/proc/self/attr/apparmor/current"
 
---- The place that this process is in.
--- @tparam table core
--- @func[opt] reader of files below /proc, for tests
--- @treturn table { uid=, caps=, seccomp=, no_new_privs=, initial=, ids=, apparmor=, namespace=, has = function(name) }: `seccomp`, a filter is in
--- force; `initial`, no user namespace around us; `ids`, how many uids there are in it
-function M.here(core, reader)
-  reader = reader or read
+local function look(core, reader, profile)
   local caps, no_new_privs, seccomp = core.privileges()
   local ns = core.stat "/proc/self/ns/user"
   ns = ns and ns.ino or 0
@@ -38,12 +33,33 @@ function M.here(core, reader)
   if ns ~= 0 and map ~= "" then maps = { [ns] = map } end
   local ids, first = 0, map:match "^%s*0%s+0%s+4294967295"
   for count in map:gmatch "%d+%s+%d+%s+(%d+)" do ids = ids + tonumber(count) end
-  local profile = (reader "/proc/self/attr/apparmor/current" or ""):match "^[^%z\n]+"
+  profile = (profile or ""):match "^[^%z\n]+"
   if profile and profile:find "^unconfined" then profile = nil end
   return {
     uid = core.getuid(), caps = caps, seccomp = seccomp, no_new_privs = no_new_privs, initial = first ~= nil or map == "", ids = ids, apparmor = profile,
     namespace = ns, has = function(name) return holds(caps, name) end,
   }
+end
+
+local known -- the last place, where nobody read for us
+
+--- The place that this process is in.
+-- @tparam table core
+-- @func[opt] reader of files below /proc, for tests
+-- @treturn table { uid=, caps=, seccomp=, no_new_privs=, initial=, ids=, apparmor=, namespace=, identity=, has = function(name) }, to be read
+-- only: `seccomp`, a filter is in force; `initial`, no user namespace around us; `ids`, how many uids there are in it; `identity`, another
+-- one as soon as the kernel takes us for somebody else, nil in tests
+function M.here(core, reader)
+  if reader or not core.identity then return look(core, reader or read, (reader or read)(APPARMOR)) end
+  local identity = core.identity()
+  local same = known and known.core == core and known.place.identity == identity
+  -- A kernel without AppArmor stays so; a profile can be changed, and nothing else shows that.
+  local profile = not (same and known.unconfinable) and read(APPARMOR) or nil
+  if same and known.profile == profile then return known.place end
+  local place = look(core, read, profile)
+  place.identity = identity
+  known = { core = core, place = place, profile = profile, unconfinable = profile == nil }
+  return place
 end
 
 --- Whether to try it rootless, in the order of the trials. Where all is as root is used to, only root's way: that a machine was busy for

@@ -21,13 +21,14 @@ end
 --- Whether a binary may be run (sandbox.machine.trust).
 -- @tparam table core
 -- @string path
+-- @tparam[opt] table place of `privilege.here`, where it is known
 -- @treturn table { path = the real path, stat = …, sidecars = … }, or nil, message, "runsc_missing"
-function M.trust(core, path)
-  local found, message, code = trust.judge(core, path, HINT)
+function M.trust(core, path, place)
+  local found, message, code = trust.judge(core, path, HINT, place)
   return found, message, code
 end
 
-local function search(core)
+local function search(core, place)
   local dirs = {}
   for _, dir in ipairs(trusted) do dirs[#dirs + 1] = dir end
   if core.getuid() ~= 0 then -- root never takes what a PATH offers
@@ -38,7 +39,7 @@ local function search(core)
   for _, dir in ipairs(dirs) do
     local st = core.stat(dir .. "/runsc")
     if st and st.type ~= "directory" then
-      local found, message, code = M.trust(core, dir .. "/runsc")
+      local found, message, code = M.trust(core, dir .. "/runsc", place)
       return found, message, code
     end
   end
@@ -48,16 +49,17 @@ end
 --- Finds the binary: the option, $SANDBOX_RUNSC, the trusted directories, and PATH for ordinary users.
 -- @tparam table core
 -- @string[opt] option
+-- @tparam[opt] table place of `privilege.here`, where it is known
 -- @treturn table as `trust`, or nil, message, "runsc_missing"
-function M.find(core, option)
+function M.find(core, option, place)
   local path = option or core.getenv_secure("SANDBOX_RUNSC")
   local found, message, code
   if not path or path == "" then
-    found, message, code = search(core)
+    found, message, code = search(core, place)
   elseif path:sub(1, 1) ~= "/" then
     return nil, "$SANDBOX_RUNSC must be an absolute path, not " .. path, "runsc_missing"
   else
-    found, message, code = M.trust(core, path)
+    found, message, code = M.trust(core, path, place)
   end
   return found, message, code
 end
@@ -90,9 +92,11 @@ function M.default_state_dir(core) return chosen or default_state_dirs(core)[1] 
 
 -- Makes a state directory, or checks that it is ours alone.
 local function private_dir(core, path)
-  local root = core.getuid() == 0
-  local ok, why = core.mkdir(path, root and tonumber("711", 8) or tonumber("700", 8))
-  local st = core.lstat(path)
+  local root, st, ok, why = core.getuid() == 0, core.lstat(path), nil, nil
+  if not st then
+    ok, why = core.mkdir(path, root and tonumber("711", 8) or tonumber("700", 8))
+    st = core.lstat(path)
+  end
   if not st then return nil, ("state_dir %s cannot be made: %s"):format(path, tostring(not ok and why or "?")), "system" end
   local function refuse(reason)
     return nil, ("state_dir %s is refused: %s"):format(path, reason), "system"
@@ -372,7 +376,8 @@ end
 -- or nil, message, code
 function M.get(env)
   local core, options = env.core, env.options
-  local found, message, code = M.find(core, options.runsc)
+  local place = privilege.here(core)
+  local found, message, code = M.find(core, options.runsc, place)
   if not found then return nil, message, code end
   local dir
   dir, message, code = M.state_dir(core, options.state_dir)
@@ -392,14 +397,13 @@ function M.get(env)
     return entry
   end)
   if not known then return nil, message, code end
-  local place = privilege.here(core)
   local ways
   ways, message, code = privilege.ways(place, options.rootless)
   if not ways then return nil, message, code end
   local rt = {
     runsc = found.path, version = known.version, flags = known.flags, rootless = ways[1], state_dir = dir,
     trace = known.flags["pod-init-config"] or false, boot_timeout = options.boot_timeout,
-    cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform,
+    cgroup_parent = options.cgroup_parent or "auto", runsc_flags = options.runsc_flags, platform = options.platform, identity = place.identity,
   }
   if #ways > 1 or rt.platform == "auto" then
     local ok

@@ -2,6 +2,7 @@
 --- Whether a runsc may be run: it, the programs that it starts from a folder beside it, and the directories that lead to them must be
 -- such that nobody can put another in their place but root and the caller.
 -- @module sandbox.machine.trust
+local kept = require "sandbox.machine.kept"
 local privilege = require "sandbox.machine.privilege"
 
 local M = {}
@@ -28,12 +29,13 @@ local function wrong_owner(core, st, what)
   return ("%s belongs to uid %d, neither root nor you"):format(what, st.uid)
 end
 
--- What is wrong with the directories above a path, up to the root; nil where nothing is.
-local function wrong_way(core, real)
+-- What is wrong with the directories above a path, up to the root; nil where nothing is. `seen`: the paths that were looked at.
+local function wrong_way(core, real, seen)
   local path, nearest = real, true
   repeat
     path = path:match "^(.*)/[^/]*$"
     local st = path and core.stat(path .. "/")
+    seen[#seen + 1] = path == "" and "/" or path
     if st then
       local what = nearest and "its directory" or "the directory " .. path .. "/"
       if bit(st.mode, 2) and not bit(st.mode, 512) then return nearest and "everybody may write its directory" or "everybody may write " .. path .. "/" end
@@ -45,19 +47,21 @@ local function wrong_way(core, real)
   return nil
 end
 
-local function wrong_file(core, real)
+local function wrong_file(core, real, seen)
   local st = core.stat(real)
+  seen[#seen + 1] = real
   if not st then return "it is not there" end
   if st.type ~= "file" then return "it is no regular file" end
   local why = wrong_owner(core, st, "it")
   if why then return why end
   if bit(st.mode, 2) then return "everybody may write it" end
-  return wrong_way(core, real) or not core.access_x(real) and "it is not executable" or nil
+  return wrong_way(core, real, seen) or not core.access_x(real) and "it is not executable" or nil
 end
 
 -- What is wrong with the folder; nil and how many programs it has, where there is one.
-local function look_into(core, folder)
+local function look_into(core, folder, seen)
   if not core.lstat(folder) then return nil, nil end
+  seen[#seen + 1] = folder
   local st, names = core.stat(folder), core.readdir(folder)
   if not st or not names or #names > MANY then return folder .. " cannot be read, or holds more than an installation does" end
   if bit(st.mode, 2) then return "everybody may write " .. folder end
@@ -65,26 +69,39 @@ local function look_into(core, folder)
   if why then return why end
   for _, name in ipairs(names) do
     local path = folder .. "/" .. name
-    why = wrong_file(core, core.realpath(path) or path)
+    why = wrong_file(core, core.realpath(path) or path, seen)
     if why then return ("of %s: %s"):format(path, why) end
   end
   return nil, #names
 end
 
---- Judges a binary.
+local function judge(core, path, hint)
+  local real, seen = core.realpath(path), { path }
+  local st = real and core.stat(real)
+  if not st then return nil, "runsc: there is no " .. path .. "; " .. hint, "runsc_missing" end
+  local why, sidecars = wrong_file(core, real, seen), nil
+  if not why then why, sidecars = look_into(core, real:match "^(.*)/[^/]*$" .. "/" .. M.FOLDER, seen) end
+  if why then return nil, ("runsc: %s is refused: %s"):format(real, why), "runsc_missing" end
+  return { path = real, stat = st, sidecars = sidecars }, seen
+end
+
+local judged = setmetatable({}, { __mode = "k" }) -- by core, for tests have others
+
+--- Judges a binary. One that was found good stays so as long as all that was looked at is the same, and we are who we were.
 -- @tparam table core
 -- @string path
 -- @string hint what to do where there is none
--- @treturn table { path = the real path, stat = …, sidecars = how many programs are in its folder, nil: there is no folder };
--- or nil, message, "runsc_missing"
-function M.judge(core, path, hint)
-  local real = core.realpath(path)
-  local st = real and core.stat(real)
-  if not st then return nil, "runsc: there is no " .. path .. "; " .. hint, "runsc_missing" end
-  local why, sidecars = wrong_file(core, real), nil
-  if not why then why, sidecars = look_into(core, real:match "^(.*)/[^/]*$" .. "/" .. M.FOLDER) end
-  if why then return nil, ("runsc: %s is refused: %s"):format(real, why), "runsc_missing" end
-  return { path = real, stat = st, sidecars = sidecars }
+-- @tparam[opt] table place of `privilege.here`, where it is known
+-- @treturn table { path = the real path, stat = …, sidecars = how many programs are in its folder, nil: there is no folder }, to be read
+-- only; or nil, message, "runsc_missing"
+function M.judge(core, path, hint, place)
+  local who = place and place.identity or core.identity and core.identity()
+  if not judged[core] or judged[core].who ~= who then judged[core] = { who = who, store = {} } end
+  local found, message, code = kept.get(core, judged[core].store, path, function()
+    local value, seen, kind = judge(core, path, hint)
+    return value, seen, kind
+  end)
+  return found, message, code
 end
 
 --- Whether it is a page of the web: what is at an address that has no binary any more was often installed as one.

@@ -42,12 +42,24 @@ local function bad_key(scope, key)
   bad(key, ("%s; %s takes %s"):format(what, own.words, known))
 end
 
+-- Limits by whose they are.
+local function limits_that(f)
+  local names = {}
+  for _, row in ipairs(schema.limits) do
+    if f(row) then names[#names + 1] = row[1] end
+  end
+  return names
+end
+local whole_limits = limits_that(function(row) return not schema.is_of(row, "program") end) -- a program of a shared box has none of these
+local leased_limits = limits_that(function(row) return not schema.is_of(row, "program") and not schema.is_of(row, "lease") end)
+local box_limit_names = limits_that(function(row) return schema.is_of(row, "box") and not row.mode end)
+local program_limits = limits_that(function(row) return schema.is_of(row, "program") and not row.mode end)
+
 -- Limits of a program where some are its box's. `leased`: the box is all its own.
 local function check_limits(limits, leased)
-  for _, row in ipairs(schema.limits) do
-    if limits[row[1]] ~= nil and not schema.is_of(row, "program") and not (leased and schema.is_of(row, "lease")) then
-      bad("limits." .. row[1], "it holds for the box as a whole, and is given to start")
-    end
+  if next(limits) == nil then return end
+  for _, name in ipairs(leased and leased_limits or whole_limits) do
+    if limits[name] ~= nil then bad("limits." .. name, "it holds for the box as a whole, and is given to start") end
   end
 end
 
@@ -109,8 +121,9 @@ local function env_list(map)
 end
 
 local function merged_limits(defaults, given)
-  local out = {}
-  for _, row in ipairs(schema.limits) do
+  local out, rows = {}, schema.limits
+  for i = 1, #rows do
+    local row = rows[i]
     local name = row[1]
     local value = given and given[name]
     if value == nil and defaults then value = defaults[name] end
@@ -194,11 +207,13 @@ local function of_root() return { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER",
 
 local function filled(given, defaults)
   local plan = { mode = "run" }
-  for _, row in ipairs(run_rows) do
+  for i = 1, #run_rows do
+    local row = run_rows[i]
     local name = row[1]
-    plan[name] = given[name]
-    if plan[name] == nil then plan[name] = defaults[name] end
-    if plan[name] == nil and name ~= "env" then plan[name] = default_of(row) end
+    local value = given[name]
+    if value == nil then value = defaults[name] end
+    if value == nil and row.default ~= nil and name ~= "env" then value = default_of(row) end
+    plan[name] = value
   end
   if given.image and given.rootfs then bad("image", "it cannot go together with rootfs, in whose place it is") end
   if given.rootfs then plan.image = nil end
@@ -292,16 +307,13 @@ end
 
 -- A program has its box's limits, or less, where the box is all its own.
 local function share(box, plan, asked)
-  for _, row in ipairs(schema.limits) do
-    local name = row[1]
-    if schema.is_of(row, "box") and not row.mode then
-      local whole, own = box.plan.limits[name] or nil, plan.limits[name] or nil
-      if asked[name] == nil then
-        plan.limits[name] = whole
-      elseif whole and (not own or own > whole) or name == "cpus" and not whole then
-        bad("limits." .. name, ("expected at most the pool's (%s), got %s"):format(whole and ("%.14g"):format(whole) or "none",
-          asked[name] and ("%.14g"):format(asked[name]) or "false"))
-      end
+  for _, name in ipairs(box_limit_names) do
+    local whole, own = box.plan.limits[name] or nil, plan.limits[name] or nil
+    if asked[name] == nil then
+      plan.limits[name] = whole
+    elseif whole and (not own or own > whole) or name == "cpus" and not whole then
+      bad("limits." .. name, ("expected at most the pool's (%s), got %s"):format(whole and ("%.14g"):format(whole) or "none",
+        asked[name] and ("%.14g"):format(asked[name]) or "false"))
     end
   end
 end
@@ -309,9 +321,7 @@ end
 -- The defaults of a box's program as those of a run: a limit that was taken away stays away.
 local function defaults_in(box, spawning)
   local limits = {}
-  for _, row in ipairs(schema.limits) do
-    if schema.is_of(row, "program") and not row.mode then limits[row[1]] = false end
-  end
+  for _, name in ipairs(program_limits) do limits[name] = false end
   for name, value in pairs(box.programs.limits) do limits[name] = value end
   if spawning and not box.programs.timed then limits.timeout = false end
   local defaults = { limits = limits, cwd = box.programs.cwd }

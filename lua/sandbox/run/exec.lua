@@ -11,10 +11,11 @@ local M = {}
 
 local CONFIG_MAX = 16 * 1024 * 1024 -- of what stands for config.json
 
-local function of_box(mode, plan, box, pid)
+-- What a box is to all its supervisors: the same for each program, and encoded once.
+local function of_itself(box, pid)
+  local known = box.itself
+  if known and known.pid == pid then return known.bytes end
   local p = wire.new()
-  p:add("mode", mode)
-  p:add("id", plan.id)
   p:add("runsc", box.rt.runsc)
   p:add("platform", box.rt.platform)
   p:add("rootless", box.rt.rootless)
@@ -24,6 +25,15 @@ local function of_box(mode, plan, box, pid)
   p:add("container", oci.BOX)
   p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
   p:add("boot_timeout", box.rt.boot_timeout)
+  box.itself = { pid = pid, bytes = p:bytes() }
+  return box.itself.bytes
+end
+
+local function of_box(mode, plan, box, pid)
+  local p = wire.new()
+  p:add("mode", mode)
+  p:add("id", plan.id)
+  p:add_bytes(of_itself(box, pid))
   return p
 end
 
@@ -101,13 +111,15 @@ end
 -- @bool[opt] warm our helper is run first
 -- @treturn string
 function M.attach(box, pid, warm)
+  local known = box.attaching
+  if known and known.pid == pid and known.warm == warm then return known.bytes end
   local p = of_box("exec", { id = box.id }, box, pid)
   if warm then
     local first = { env = {}, cwd = "/", user = box.plan.user, capabilities = {} }
     p:add("first", exec_args(first, { oci.HELPER, "true" }, true))
   end
-  local bytes = p:bytes()
-  return bytes
+  box.attaching = { pid = pid, warm = warm, bytes = p:bytes() }
+  return box.attaching.bytes
 end
 
 --- For a box that is leased: what it gets, at most what it could have.

@@ -5,13 +5,16 @@ local oci = require "sandbox.run.oci"
 
 local M = {}
 
+local names = { "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files", "stack", "address_space" }
+
 --- Adds the limits that are held.
 -- @tparam Fields p
 -- @tparam table plan
 function M.add(p, plan)
-  local limits = plan.limits
-  for _, name in ipairs{ "timeout", "cpu_time", "cpus", "memory", "pids", "output", "disk", "file_size", "open_files", "stack", "address_space" } do
-    if not (plan.unenforced and plan.unenforced[name]) then p:add(name, limits[name]) end
+  local limits, unenforced = plan.limits, plan.unenforced
+  for i = 1, #names do
+    local value = limits[names[i]]
+    if value and not (unenforced and unenforced[names[i]]) then p:add(names[i], value) end
   end
   p:add("output_keep", limits.output_keep)
   p:add("output_kill", limits.output_kill)

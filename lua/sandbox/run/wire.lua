@@ -39,15 +39,19 @@ local function wrong(key, what, value)
   error(("the request's %s: expected %s, got %s"):format(errors.key(key), what, errors.kind(value)), 0)
 end
 
+local find, floor, format = string.find, math.floor, string.format
+
 local function text(key, value)
   if type(value) ~= "string" then wrong(key, "a string", value) end
-  if value:find("\0", 1, true) then error(("the request's %s: it has a NUL byte"):format(errors.key(key)), 0) end
+  if find(value, "\0", 1, true) then error(("the request's %s: it has a NUL byte"):format(errors.key(key)), 0) end
   return value
 end
 
-local function whole(key, value, max)
-  if type(value) ~= "number" or value ~= math.floor(value) or value < 0 or value > max then wrong(key, "an integer of its range", value) end
-  return ("%.0f"):format(value)
+local function whole(max)
+  return function(key, value)
+    if type(value) ~= "number" or value ~= floor(value) or value < 0 or value > max then wrong(key, "an integer of its range", value) end
+    return format("%.0f", value)
+  end
 end
 
 local kinds = {
@@ -61,33 +65,33 @@ local kinds = {
     if not is_word[key][value] then wrong(key, "one of " .. words[key], value) end
     return value
   end,
-  size = function(key, value) return whole(key, value, 2 ^ 53) end,
-  id = function(key, value) return whole(key, value, 2 ^ 32 - 1) end,
+  size = whole(2 ^ 53),
+  id = whole(2 ^ 32 - 1),
   seconds = function(key, value)
     if type(value) ~= "number" or not (value >= 0 and value < math.huge) then wrong(key, "a number of 0 or more", value) end
-    return value == math.floor(value) and value < 2 ^ 53 and ("%.0f"):format(value) or ("%.9g"):format(value)
+    return value == floor(value) and value < 2 ^ 53 and format("%.0f", value) or format("%.9g", value)
   end,
 }
 
+local checks, prefixes = {}, {} -- by key
+for key, kind in pairs(M.keys) do checks[key], prefixes[key] = kinds[kind], key .. "=" end
+
 local List = {}
 List.__index = List
-
-local function put(self, key, value)
-  local kind = M.keys[key]
-  if not kind then error("the request has no key " .. errors.key(key), 0) end
-  self[#self + 1] = key .. "=" .. kinds[kind](key, value)
-end
 
 --- Adds a key; nil and false add nothing.
 -- @string key
 -- @param value
 function List:add(key, value)
-  if value == nil or value == false then return end
+  if not value then return end
+  local check = checks[key]
+  if not check then error("the request has no key " .. errors.key(key), 0) end
   if M.keys[key] ~= "list" then
-    if self.seen[key] then error("the request has " .. errors.key(key) .. " already", 0) end
-    self.seen[key] = true
+    local seen = self.seen
+    if seen[key] then error("the request has " .. errors.key(key) .. " already", 0) end
+    seen[key] = true
   end
-  put(self, key, value)
+  self[#self + 1] = prefixes[key] .. check(key, value)
 end
 
 --- Adds the values of a list.
@@ -95,7 +99,8 @@ end
 -- @tparam {string,...} values
 function List:add_all(key, values)
   if M.keys[key] ~= "list" then error("the request has no list " .. errors.key(key), 0) end
-  for i = 1, #values do put(self, key, values[i]) end
+  local n, prefix = #self, prefixes[key]
+  for i = 1, #values do self[n + i] = prefix .. text(key, values[i]) end
 end
 
 local encoded = setmetatable({}, { __mode = "k" })
@@ -113,6 +118,12 @@ function List:add_same(key, values)
     encoded[values] = known
   end
   self[#self + 1] = known.bytes
+end
+
+--- Adds what another list has.
+-- @string bytes of it, as `bytes` gave them
+function List:add_bytes(bytes)
+  if bytes ~= "" then self[#self + 1] = bytes:sub(1, -2) end
 end
 
 --- The payload of a frame.
