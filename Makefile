@@ -64,7 +64,7 @@ IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak runtimes network fleet fleet-faults fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fuzz model serve docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -153,6 +153,9 @@ hits:
 # Random sandboxes whose end is known: make soak RUNS=20000 SEED=1; or so many sudden deaths: make soak KILLS=1000.
 soak:
 	@KILLS=$(KILLS) scripts/soak.sh $(or $(RUNS),1200) $(SEED)
+# Each system call of a run fails once: half an hour. scripts/faults.sh run/mount takes some of them.
+faults:
+	@scripts/faults.sh
 # Installs two dozen runtimes and tools, and has each do its work in a sandbox.
 runtimes:
 	@scripts/runtimes.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh build|demo|test|serve|network|fuzz|faults|fleet: installs the Debian packages that are missing (root), or names them (everyone else).
+# deps.sh build|demo|test|serve|network|fuzz|fleet: installs the Debian packages that are missing (root), or names them (everyone else).
 . "$(dirname "$0")/lib.sh"
 
 have dpkg-query || die "this script knows Debian's packages only; README.md lists what is needed"
@@ -20,6 +20,8 @@ test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues l
  $nginx neovim lua-check lua-ldoc luarocks valgrind spin clang-tidy python3 perl busybox-static procps passwd binutils"
 # A machine under emulation, for the kernels that this one is not (spec/support/vm.sh).
 test="$test qemu-system-x86 cpio kmod xz-utils"
+# System calls that fail.
+test="$test strace"
 # Containers to run in (spec/containers).
 test="$test podman runc jq"
 # Images: fetched, unpacked, packed, and a registry to fetch from.
@@ -29,9 +31,8 @@ have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
 have node && have npm || test="$test nodejs npm"
 # What a sandbox's network is tried with: a few clients in every run of the tests, all of them in `make network`.
 test="$test python3-pip openssl"
-# libFuzzer, and system calls that fail.
+# libFuzzer.
 fuzz="clang libclang-rt-dev"
-faults="strace"
 # A fleet: its broker, and what speaks with it, in plain Lua and in nginx.
 fleet="redis-server lua-redis lua-socket"
 test="$test $fleet lua-nginx-redis"
@@ -44,10 +45,9 @@ case ${1:-test} in
   serve) want="$build $network $nginx $fetch" ;;
   test) want="$build $network $test $fetch" ;;
   fuzz) want="$build $test $fuzz $fetch" ;;
-  faults) want="$build $test $faults $fetch" ;;
   network) want="$build $network $test $clients $fetch" ;;
   fleet) want="$build $network $fleet $fetch" ;;
-  *) die "usage: deps.sh build|demo|serve|test|network|fuzz|faults|fleet" ;;
+  *) die "usage: deps.sh build|demo|serve|test|network|fuzz|fleet" ;;
 esac
 
 installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^.i. *//p')

@@ -10,6 +10,7 @@ what=${1:-600}
 FILTER=("$@")
 OUT=build/fuzz
 mkdir -p $OUT/corpus
+make --no-print-directory -s archive core || exit 1
 [ "$what" = replay ] || scripts/deps.sh fuzz || exit 1
 
 # The code of each target, and what it needs besides; of Lua the scripts, which are tested in place of C.
@@ -21,22 +22,21 @@ declare -A CODE=(
   [net]="src/net/net_dns.c src/net/net_policy.c" [reader]= [result]= [bundle]=
 )
 declare -A MORE=([files]="src/shared/sbx_io.c src/shared/sbx_wire.c" [net]="src/shared/sbx_wire.c")
-SUPERVISOR=$(ls src/supervisor/sup_*.c src/shared/sbx_*.c | grep -v sup_main.c)
 TARGETS="wire request trace control json log files net reader result bundle"
 
-# compile COMPILER OUTPUT TARGET FLAG…
+# compile COMPILER OUTPUT TARGET FLAG…: what is tested anew, what that needs besides as it is built already
 compile() {
   local cc=$1 out=$2 t=$3 source=spec/fuzz/$3.c libs=''
   shift 3
   local code=${CODE[$t]}${MORE[$t]:+ ${MORE[$t]}}
   case $t in
-    request | trace | control | json | log) code=$SUPERVISOR libs="-ljson-c -lcap -lm" ;;
+    request | trace | control | json | log) libs="build/libsup.a -ljson-c -lcap -lm" ;;
     reader | result | bundle) source=spec/fuzz/lua.c libs="$(pkg-config --cflags --libs lua5.4) -Wl,-E -DFUZZ_SCRIPT=\"spec/fuzz/$t.lua\"" ;;
   esac
   # shellcheck disable=SC2086
-  "$cc" -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined "$@" -Ispec/fuzz -Isrc/shared -Isrc/supervisor -Isrc/guest -Isrc/net \
-    "$source" $code $libs -o "$out"
+  "$cc" -std=gnu11 -D_GNU_SOURCE -g "$@" -Ispec/fuzz -Isrc/shared -Isrc/supervisor -Isrc/guest -Isrc/net "$source" $code $libs -o "$out"
 }
+SANITIZE=(-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 run() { # what of the tree and of the environment the target sees
   LUA_PATH="lua/?.lua;lua/?/init.lua;spec/?.lua;;" LUA_CPATH="build/5.4/?.so;;" ASAN_OPTIONS=detect_leaks=1 "$@"
 }
@@ -46,17 +46,16 @@ coverage() {
   local t=$1 dir=$OUT/cov-$1
   [ -n "${CODE[$t]}" ] || return 0
   rm -rf "$dir" && mkdir -p "$dir"
-  compile gcc "$dir/target" "$t" --coverage -fprofile-abs-path spec/fuzz/replay.c -dumpdir "$dir/" >"$dir/log" 2>&1 || { echo "  no coverage: $(tail -n 1 "$dir/log")"; return; }
-  run "$dir/target" spec/corpus/"$t" $OUT/corpus/"$t" >"$dir/log" 2>&1
+  compile gcc "$dir/target" "$t" -O0 --coverage -fprofile-abs-path spec/fuzz/replay.c -dumpdir "$dir/" >"$dir/log" 2>&1 && run "$dir/target" spec/corpus/"$t" $OUT/corpus/"$t" >>"$dir/log" 2>&1
   for f in ${CODE[$t]}; do
-    gcov -n -o "$dir" "$dir"/*-"$(basename "$f" .c)".gcda 2>/dev/null | grep -A1 "^File .*$f'" | sed -n "s|^Lines executed:\(.*\)|  $(basename "$f"): \1 lines|p"
+    printf '  %s: %s\n' "$(basename "$f")" "$(gcov -n "$dir/$(basename "$f" .c).gcda" 2>/dev/null | grep -aA1 "^File .*$f'" | sed -n 's/^Lines executed://p')"
   done
 }
 
 n=0 failed=0
 replay() {
   n=$((n + 1))
-  if compile gcc "$OUT/$1-replay" "$1" spec/fuzz/replay.c && run timeout -k 5 120 "$OUT/$1-replay" "spec/corpus/$1" >"$OUT/$1-replay.out" 2>&1; then
+  if compile gcc "$OUT/$1-replay" "$1" "${SANITIZE[@]}" spec/fuzz/replay.c && run timeout -k 5 120 "$OUT/$1-replay" "spec/corpus/$1" >"$OUT/$1-replay.out" 2>&1; then
     echo "ok $n - what was found for $1: $(tail -n 1 "$OUT/$1-replay.out")"
   else
     echo "not ok $n - what was found for $1"
@@ -69,13 +68,13 @@ fuzz() {
   local t=$1 dictionary=()
   mkdir -p "$OUT/corpus/$t" "$OUT/crashes/$t"
   [ -e "spec/fuzz/$t.dict" ] && dictionary=(-dict="spec/fuzz/$t.dict")
-  compile clang "$OUT/$t" "$t" -fsanitize=fuzzer || { failed=1; return; }
+  compile clang "$OUT/$t" "$t" "${SANITIZE[@]}" -fsanitize=fuzzer || { failed=1; return; }
   run "$OUT/$t" -max_total_time="$what" -max_len=4096 -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$OUT/crashes/$t/" "${dictionary[@]}" "$OUT/corpus/$t" "spec/corpus/$t" >"$OUT/$t.log" 2>&1
   local rc=$?
-  echo "$t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/$t.log") executions, $(grep -o 'cov: [0-9]* ft: [0-9]*' "$OUT/$t.log" | tail -n 1)$([ $rc = 0 ] || echo ", FAILED")"
+  echo "$t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/$t.log") executions, $(grep -ao 'cov: [0-9]* ft: [0-9]*' "$OUT/$t.log" | tail -n 1)$([ $rc = 0 ] || echo ", FAILED")"
   if [ $rc != 0 ]; then
     failed=1
-    grep -v '^#[0-9]' "$OUT/$t.log" | head -n 30 | sed 's/^/  /'
+    grep -a 'ERROR\|SUMMARY\|raised\|^ *#[0-9]* 0x\|artifact' "$OUT/$t.log" | head -n 30 | sed 's/^/  /'
   fi
   coverage "$t"
 }

@@ -270,6 +270,7 @@ quiet_lane() {
     export -f c_tests oom_test counts
     row c-unit 1500 bash -c c_tests
   fi
+  row fuzz-replay 1500 scripts/fuzz.sh replay
   row oom 1500 bash -c oom_test
   row model 900 scripts/model.sh
   row lint 1800 scripts/lint.sh

@@ -66,6 +66,13 @@ describe("result", function()
     end
   end)
 
+  -- Found by the fuzzer: an end by a signal that has no number raised.
+  it("is an error where the answer does not say how it ended", function()
+    for _, t in ipairs{ {}, { status = "bogus" }, { status = "exited" }, { status = "exited", exit_code = "x" }, { status = "signaled" }, { status = "signaled", signal = "" } } do
+      assert.equal("supervisor_lost", (select(3, build(t))))
+    end
+  end)
+
   it("passes an error on", function()
     local r, message, code = build{ error = "bad_command", message = "no such program" }
     assert.is_nil(r)

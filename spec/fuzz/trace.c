@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		MUST(t.peak >= 0 && (!t.ended || t.told));
 	}
 	if (t.tree) {
-		for (size_t at = 0; sup_tree_next(t.tree, bytes[0] >> 1, &at);)
+		for (size_t at = 0; bytes[0] & 0x80 && sup_tree_next(t.tree, bytes[0] >> 1 & 0x3f, &at);)
 			MUST(at <= SUP_TREE_SLOTS);
 		(void)sup_tree_status(t.tree, 1, &status);
 		MUST(tree.live <= SUP_TREE_SLOTS);

@@ -33,9 +33,9 @@ function M.read(path)
   return bytes
 end
 
--- Waits until f() is true; false after a minute.
-function M.eventually(f)
-  local limit = core.now() + 60
+-- Waits until f() is true; false after a minute, or so many seconds.
+function M.eventually(f, seconds)
+  local limit = core.now() + (seconds or 60)
   repeat
     if f() then return true end
     core.poll(-1, "r", 0.01)
@@ -118,7 +118,7 @@ function M.census()
 end
 
 -- nil, or what is left. Teardown follows the result, so it waits.
-function M.leftovers(before)
+function M.leftovers(before, seconds)
   local what
   M.eventually(function()
     collectgarbage()
@@ -129,7 +129,7 @@ function M.leftovers(before)
     local fds = descriptors()
     if fds ~= before.fds then what = "descriptors: " .. fds .. " were " .. before.fds end
     return what == nil
-  end)
+  end, seconds)
   return what
 end
 

@@ -119,8 +119,15 @@ const char *sup_dir_at(const struct sup_dir *d, const char *name, char *out, siz
 
 static int make_locked(struct sup_dir *d, mode_t mode)
 {
-	if (mkdir(d->path, 0700) < 0 || (d->fd = open_dir(AT_FDCWD, d->path)) < 0)
+	if (mkdir(d->path, 0700) < 0)
 		return -1;
+	if ((d->fd = open_dir(AT_FDCWD, d->path)) < 0) {	/* nobody will find it by this name but us */
+		int saved = errno;
+
+		(void)rmdir(d->path);
+		errno = saved;
+		return -1;
+	}
 	d->lock = openat(d->fd, LOCK, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock < 0 || flock(d->lock, LOCK_EX | LOCK_NB) < 0)
 		return -1;

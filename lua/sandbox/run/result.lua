@@ -138,6 +138,13 @@ local function usage(r, x, plan, job)
                 cgroup_reason = x.cgroup_reason, killed_by = x.killed_by }
 end
 
+-- Whether it says how the run ended: a supervisor of another version, or one that is none, may not.
+local function is_known(x)
+  if x.status == "exited" then return number(x.exit_code) ~= nil end
+  if x.status == "signaled" then return number(x.signal) ~= nil end
+  return words[x.status] ~= nil
+end
+
 --- Builds a result.
 -- @param x the supervisor's list, as bytes or taken apart
 -- @tparam table job with `stdout` and `stderr`: what was kept of them
@@ -151,6 +158,7 @@ function M.build(x, job, plan)
     r.removed = number(x.removed) or 0
     return r
   end
+  if not is_known(x) then return nil, "the supervisor's answer is not understood", "supervisor_lost" end
   r.network = network.result(job and job.network, x)
   if r.network then r.network_exceeded = r.network.exceeded > 0 or r.network.held > 0 end
   if x.status == "exited" then r.exit_code = number(x.exit_code) end
