@@ -54,7 +54,7 @@ static int confined(char *buf, size_t size)
 	return buf[0] && strncmp(buf, "unconfined", 10) != 0;
 }
 
-const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[SUP_REFUSAL_MAX])
+static void explain(enum sup_refused what, int err, int rootless, char buf[SUP_REFUSAL_MAX])
 {
 	char profile[128];
 
@@ -62,7 +62,7 @@ const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[S
 	if (what == SUP_REFUSED_NAMESPACE && err == ENOSPC)
 		(void)snprintf(buf, SUP_REFUSAL_MAX, " (sysctl user.max_user_namespaces and its brothers allow no more of them)");
 	if (err != EPERM && err != EACCES)
-		return buf;
+		return;
 	/* user_namespaces(7): whoever maps the parent's uid 0 needs it, since Linux 5.12. */
 	if (what == SUP_REFUSED_MAP_ROOT)
 		(void)snprintf(buf, SUP_REFUSAL_MAX, " (root that maps itself needs CAP_SETFCAP: add it, in a container with --cap-add SETFCAP,"
@@ -81,6 +81,15 @@ const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[S
 			       " kernel.apparmor_restrict_unprivileged_userns)");
 	else if (rootless && what != SUP_REFUSED_MOUNT)
 		(void)snprintf(buf, SUP_REFUSAL_MAX, " (see sysctl kernel.apparmor_restrict_unprivileged_userns)");
+}
+
+/* Its callers say strerror(errno) beside it: what it looks at must not change that. */
+const char *sup_refusal(enum sup_refused what, int err, int rootless, char buf[SUP_REFUSAL_MAX])
+{
+	int saved = errno;
+
+	explain(what, err, rootless, buf);
+	errno = saved;
 	return buf;
 }
 

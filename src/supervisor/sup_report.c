@@ -153,8 +153,10 @@ static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *l
 		(void)sup_error(&s->error, "runsc_failed", "the sandbox died: it crashed, or was killed from outside");
 	else if (WIFSIGNALED(st))
 		(void)sup_error(&s->error, "runsc_failed", "runsc died of signal %d before the program started", WTERMSIG(st));
-	else if (WEXITSTATUS(st) == 126 && s->cgroup.n)
+	else if (WEXITSTATUS(st) == SUP_SPAWN_NO_CGROUP && s->cgroup.n)
 		(void)sup_error(&s->error, "system", "could not enter the run's cgroups");
+	else if (WEXITSTATUS(st) == SUP_SPAWN_NO_EXEC)
+		(void)sup_error(&s->error, "runsc_failed", "the kernel did not execute %s: no memory for it, or no program for this machine", s->request.runsc);
 	else
 		(void)sup_error(&s->error, "runsc_failed", "runsc ended with status %d before the program started",
 				WEXITSTATUS(st));

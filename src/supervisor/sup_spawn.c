@@ -93,7 +93,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 	if (getppid() != parent)
 		_exit(127);
 	if (s->cgroup && !born_inside && !s->gather && sup_cgroup_join(s->cgroup) < 0)
-		_exit(126);
+		_exit(SUP_SPAWN_NO_CGROUP);
 	if (s->cgroup)
 		bind_cores(s->request->cpus);
 	for (int i = 0; i < 3; i++) {
@@ -115,7 +115,7 @@ static void child(const struct sup_spawn *s, char *const argv[], pid_t parent, b
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(argv[0], argv, env);
-	_exit(errno == ENOENT || errno == EACCES ? 127 : 126);
+	_exit(errno == ENOENT || errno == EACCES ? 127 : SUP_SPAWN_NO_EXEC);
 }
 
 /* A fork whose child is in the cgroup from its first instruction (v2, Linux 5.7); -1: it cannot be had. */

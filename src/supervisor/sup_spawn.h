@@ -14,6 +14,10 @@
 #include "sup_error.h"
 #include "sup_request.h"
 
+/* A child's exit status where it did not become runsc; runsc has none of these. */
+#define SUP_SPAWN_NO_CGROUP 125
+#define SUP_SPAWN_NO_EXEC 126
+
 /* What a child of ours starts with; stdio are moved to 0, 1, 2 in the child and stay the caller's. */
 struct sup_spawn {
 	const struct sup_request *request;
