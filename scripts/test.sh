@@ -157,7 +157,7 @@ c_tests() {
       # shellcheck disable=SC2207
       flags=(-Isrc/shared -Isrc/supervisor -Isrc/module -Ispec/c $(pkg-config --cflags lua5.4) src/module/lua_*.c -DSBX_LIBEXEC='"/nonexistent"' "${flags[@]:4}" $(pkg-config --libs lua5.4) -Wl,-E)
     fi
-    if [ "$name" = net_test ]; then flags=(-Isrc/net src/net/net_dns.c src/net/net_policy.c "${flags[@]}"); fi
+    if [ "$name" = net_test ]; then flags=(-Isrc/net src/net/net_dns.c src/net/net_policy.c src/net/net_report.c src/net/net_way.c "${flags[@]}"); fi
     if ! gcc -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined "$t" "${flags[@]}" -o "build/ctest/$name"; then
       echo "not ok $n - $name does not build"
       continue

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * sandbox-net's pure parts: what a guest's questions are read as, and what a policy allows.
+ * sandbox-net's parts: what a guest's questions are read as, what a policy allows, what a connection carries and what is told of it.
  */
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "net_dns.h"
 #include "net_policy.h"
+#include "net_report.h"
+#include "net_way.h"
 
 static int passed, failed;
 
@@ -199,9 +204,113 @@ static void random_bytes(long times)
 	check("random bytes", 1);
 }
 
+/* Bytes ----------------------------------------------------------------------------------------------------------------- */
+
+#define MANY (3u << 20)
+
+/* What a reader that is slow at first gets is what was sent, all of it, and then the end; no more than a buffer waits meanwhile. */
+static void way(void)
+{
+	unsigned char *sent = malloc(MANY), *got = malloc(MANY + 1);
+	size_t in_n = 0, out_n = 0, kept = 0;
+	struct net_way w = { .ended = false };
+	struct net_pipe p;
+	int in[2], out[2], rc = 0;
+	ssize_t n;
+
+	for (size_t i = 0; i < MANY; i++)
+		sent[i] = (unsigned char)(i * 7 + i / 251);
+	check("sockets", net_pipe_init(&p) == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, in) == 0 &&
+			 socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, out) == 0);
+	while (rc == 0 && !w.closed) {
+		if (in_n < MANY && (n = write(in[0], sent + in_n, MANY - in_n)) > 0 && (in_n += (size_t)n) == MANY)
+			(void)shutdown(in[0], SHUT_WR);
+		rc = net_way_write(&w, out[0]) < 0 || net_way_move(&w, &p, in[1], out[0], NET_WAY_BYTES) < 0 ? -1 : 0;
+		kept = w.len > kept ? w.len : kept;
+		if ((w.len || in_n == MANY) && (n = read(out[1], got + out_n, MANY + 1 - out_n)) > 0)
+			out_n += (size_t)n;
+	}
+	while ((n = read(out[1], got + out_n, MANY + 1 - out_n)) > 0)
+		out_n += (size_t)n;
+	check("bytes arrive", rc == 0 && n == 0 && out_n == MANY && w.passed == MANY && !memcmp(sent, got, MANY));
+	check("some had to wait", kept > 0 && kept <= NET_WAY_BYTES && !w.bytes);
+	check("no more than asked for", write(out[1], sent, 100) == 100 && net_way_move(&(struct net_way){ .len = 0 }, &p, out[0], in[1], 7) == 7 &&
+					read(in[0], got, 100) == 7);
+	for (int i = 0; i < 2; i++) {
+		(void)close(in[i]);
+		(void)close(out[i]);
+	}
+	net_pipe_destroy(&p);
+	free(sent);
+	free(got);
+}
+
+/* What breaks leaves nothing in the pipe that would be another's. */
+static void broken_way(void)
+{
+	struct net_way w = { .len = 0 }, other = { .len = 0 };
+	unsigned char got[16];
+	struct net_pipe p;
+	int in[2], out[2];
+
+	check("sockets", net_pipe_init(&p) == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, in) == 0 &&
+			 socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, out) == 0);
+	(void)!write(in[0], "secret", 6);
+	check("broken", shutdown(out[0], SHUT_WR) == 0 && net_way_move(&w, &p, in[1], out[0], NET_WAY_BYTES) < 0);
+	(void)!write(in[0], "mine", 4);
+	check("another's", net_way_move(&other, &p, in[1], in[1], 4) == 4 && read(in[0], got, sizeof(got)) == 4 && !memcmp(got, "mine", 4));
+	net_way_destroy(&w);
+	for (int i = 0; i < 2; i++) {
+		(void)close(in[i]);
+		(void)close(out[i]);
+	}
+	net_pipe_destroy(&p);
+}
+
+/* Events in quick succession are one message; a word is a message of its own, and comes after them. */
+static void report(void)
+{
+	struct sbx_net_counters counters = { 0 };
+	static struct net_report r;
+	char text[SBX_NET_TELL];
+	int fd[2];
+
+	check("socket", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd) == 0);
+	r.control = fd[0];
+	r.counters = &counters;
+	net_report_due(&r);
+	for (int i = 0; i < 3; i++)
+		(void)net_report_event(&r, &(struct net_event){ .host = "a.org", .port = 80, .reason = i ? "no" : NULL });
+	net_report_end(&r, 0, 5, 6);
+	net_report_say(&r, "policy", "");
+	ssize_t n = recv(fd[1], text, sizeof(text), 0);
+	unsigned records = 0;
+
+	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(text + at) + 1)
+		records += !strncmp(text + at, "event=", 6) || !strncmp(text + at, "end=0", 5);
+	check("together", records == 4);
+	n = recv(fd[1], text, sizeof(text), 0);
+	check("a word", n > 0 && !strcmp(text, "say=policy") && recv(fd[1], text, sizeof(text), 0) < 0);
+	for (unsigned i = 0; i < SBX_NET_EVENTS + 5; i++)
+		net_report_end(&r, net_report_event(&r, &(struct net_event){ .port = 1 }), 0, 0);
+	/* Nobody has read: what had no room is counted, each of it. */
+	net_report_flush(&r);
+	for (records = 0; (n = recv(fd[1], text, sizeof(text), 0)) > 0;)
+		for (ssize_t at = 0; at < n; at += (ssize_t)strlen(text + at) + 1)
+			records += !strncmp(text + at, "event=", 6);
+	check("bounded", records > 0 && counters.connections == SBX_NET_EVENTS + 6 && counters.refused == 2 && counters.lost >= 8 &&
+			 records + counters.lost >= SBX_NET_EVENTS + 5 && net_report_timeout(&r, 1000) == 1000);
+	(void)close(fd[0]);
+	(void)close(fd[1]);
+}
+
 int main(int argc, char **argv)
 {
+	(void)signal(SIGPIPE, SIG_IGN);		/* as sandbox-net has it */
 	dns();
+	way();
+	broken_way();
+	report();
 	addresses();
 	policies();
 	random_bytes(argc > 1 ? atol(argv[1]) : 50000);

@@ -12,7 +12,6 @@
 
 #include "sbx_time.h"
 
-#define BUFFER (64u * 1024u)
 #define PIECES 4u		/* pieces a direction and turn, so that one connection holds up no other */
 #define ACCEPTS 32u		/* connections a turn */
 #define CONNECT_SECONDS 15.0
@@ -20,21 +19,13 @@
 #define REST_SECONDS 0.1
 #define DESCRIPTORS_ELSE 104u	/* c-ares', those of TCP questions, the list of addresses, ours */
 
-/* One direction. Bytes wait in a buffer that exists while there are any. */
-struct way {
-	unsigned char *bytes;
-	size_t off, len;
-	uint64_t passed;
-	bool ended, closed;	/* its reader has seen the end; its writer was told */
-};
-
 enum side { GUEST, OUTSIDE };
 
 struct net_connection {
 	struct net_connection *next, **link;
 	struct net_forward *f;
 	struct net_watch side[2];
-	struct way way[2];		/* from that side to the other */
+	struct net_way way[2];		/* from that side to the other */
 	struct net_waiter waiter;
 	struct in6_addr asked, chosen;	/* what the guest connected to; what we do */
 	uint16_t port;
@@ -59,14 +50,10 @@ static void end(struct net_connection *c, bool reset)
 		return;
 	net_names_forget(f->names, &c->waiter);
 	for (unsigned i = 0; i < 2; i++) {
-		net_loop_drop(f->loop, &c->side[i]);
 		if (c->side[i].fd >= 0 && reset)
 			(void)setsockopt(c->side[i].fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-		if (c->side[i].fd >= 0)
-			(void)close(c->side[i].fd);
-		c->side[i].fd = -1;
-		free(c->way[i].bytes);
-		c->way[i].bytes = NULL;
+		net_loop_close(&c->side[i]);
+		net_way_destroy(&c->way[i]);
 	}
 	if (c->judged)
 		net_report_end(f->report, c->id, c->way[OUTSIDE].passed, c->way[GUEST].passed);
@@ -126,11 +113,7 @@ static void try_next(struct net_connection *c)
 {
 	struct net_watch *out = &c->side[OUTSIDE];
 
-	if (out->fd >= 0) {
-		net_loop_drop(c->f->loop, out);
-		(void)close(out->fd);
-		out->fd = -1;
-	}
+	net_loop_close(out);
 	while (c->tried < c->addresses) {
 		c->chosen = c->address[c->tried++];
 		out->fd = connect_to(&c->chosen, c->port);
@@ -191,58 +174,38 @@ static void decide(struct net_connection *c)
 
 /* Bytes ----------------------------------------------------------------------------------------------------------------- */
 
-static bool read_some(struct net_connection *c, enum side from)
+/* How many bytes may be read now. */
+static size_t allowance(struct net_forward *f)
 {
-	struct way *w = &c->way[from];
-	struct net_forward *f = c->f;
-	size_t room = BUFFER;
-
-	if (w->ended || w->len || (!w->bytes && !(w->bytes = malloc(BUFFER))))
-		return false;
-	if (f->policy->bandwidth) {
-		if (f->budget < 1) {
-			if (f->short_since <= 0)
-				f->short_since = sbx_time_now();
-			return false;
-		}
-		if ((double)room > f->budget)
-			room = (size_t)f->budget;
-	}
-	ssize_t n = recv(c->side[from].fd, w->bytes, room, 0);
-
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? false : (end(c, true), false);
-	w->ended = n == 0;
-	w->off = 0;
-	w->len = (size_t)n;
-	f->budget -= (double)n;
-	return n > 0;
+	if (!f->policy->bandwidth)
+		return NET_WAY_BYTES;
+	if (f->budget < 1 && f->short_since <= 0)
+		f->short_since = sbx_time_now();
+	return f->budget < 1 ? 0 : f->budget < NET_WAY_BYTES ? (size_t)f->budget : NET_WAY_BYTES;
 }
 
-static bool write_some(struct net_connection *c, enum side from)
+/* What one side has, to the other: a few pieces, and no more reads than bring something. */
+static void move(struct net_connection *c, enum side from)
 {
-	struct way *w = &c->way[from];
-	int fd = c->side[!from].fd;
+	struct net_way *w = &c->way[from];
+	struct net_forward *f = c->f;
+	int in = c->side[from].fd, out = c->side[!from].fd;
+	uint64_t before = w->passed;
+	ssize_t n = 1;
+	bool broken = net_way_write(w, out) < 0;
 
-	if (w->len) {
-		ssize_t n = send(fd, w->bytes + w->off, w->len, MSG_NOSIGNAL);
+	for (unsigned i = 0; i < PIECES && n > 0 && !broken && !w->len && !w->ended; i++) {
+		size_t most = allowance(f);
 
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? false : (end(c, true), false);
-		w->off += (size_t)n;
-		w->len -= (size_t)n;
-		w->passed += (uint64_t)n;
-		*(from == GUEST ? &c->f->report->counters->bytes_out : &c->f->report->counters->bytes_in) += (uint64_t)n;
+		n = most ? net_way_move(w, &f->pipe, in, out, most) : 0;
+		f->budget -= n > 0 ? (double)n : 0;
+		broken = n < 0 || net_way_write(w, out) < 0;
+		if (n > 0 && (size_t)n < most)	/* that was all */
+			n = 0;
 	}
-	if (!w->len) {
-		free(w->bytes);
-		w->bytes = NULL;
-		if (w->ended && !w->closed) {
-			w->closed = true;
-			(void)shutdown(fd, SHUT_WR);
-		}
-	}
-	return !w->len;
+	*(from == GUEST ? &f->report->counters->bytes_out : &f->report->counters->bytes_in) += w->passed - before;
+	if (broken)
+		end(c, true);
 }
 
 static void wait_for_more(struct net_connection *c)
@@ -250,7 +213,7 @@ static void wait_for_more(struct net_connection *c)
 	bool spent = c->f->policy->bandwidth && c->f->budget < 1;
 
 	for (unsigned i = 0; i < 2; i++) {
-		const struct way *in = &c->way[i], *out = &c->way[!i];
+		const struct net_way *in = &c->way[i], *out = &c->way[!i];
 		uint32_t events = (!in->ended && !in->len && !spent ? EPOLLIN : 0) | (out->len ? EPOLLOUT : 0);
 
 		/* A side with nothing to come is hung up for good, which epoll would tell without end. */
@@ -263,15 +226,13 @@ static void wait_for_more(struct net_connection *c)
 	}
 }
 
-static void pump(struct net_connection *c)
+/* A side is ready: for reading, or for more of what comes from the other. One that is hung up may be both. */
+static void pump(struct net_connection *c, enum side side, uint32_t events)
 {
-	for (unsigned i = 0; i < 2 * PIECES && c->link; i++) {
-		enum side from = i & 1 ? OUTSIDE : GUEST;
-
-		(void)read_some(c, from);
-		if (c->link)
-			(void)write_some(c, from);
-	}
+	if (events & (EPOLLIN | EPOLLHUP))
+		move(c, side);
+	if (c->link && events & (EPOLLOUT | EPOLLHUP))
+		move(c, !side);
 	if (c->link && c->way[GUEST].closed && c->way[OUTSIDE].closed)
 		end(c, false);
 	if (c->link)
@@ -282,14 +243,10 @@ static void on_guest(struct net_watch *w, uint32_t events)
 {
 	struct net_connection *c = w->owner;
 
-	if (events & (EPOLLERR | EPOLLHUP) && !c->joined) {
-		end(c, true);
-		return;
-	}
-	if (events & EPOLLERR)
+	if (events & EPOLLERR || (events & EPOLLHUP && !c->joined))
 		end(c, true);
 	else if (c->joined)
-		pump(c);
+		pump(c, GUEST, events);
 }
 
 static void on_outside(struct net_watch *w, uint32_t events)
@@ -309,7 +266,7 @@ static void on_outside(struct net_watch *w, uint32_t events)
 		end(c, true);
 		return;
 	}
-	pump(c);
+	pump(c, OUTSIDE, events);
 }
 
 /* Accepting ------------------------------------------------------------------------------------------------------------- */
@@ -332,7 +289,6 @@ static void where(int fd, struct net_connection *c)
 static void begin(struct net_forward *f, int fd)
 {
 	struct net_connection *c = calloc(1, sizeof(*c));
-	int one = 1;
 
 	if (!c) {
 		(void)close(fd);
@@ -349,7 +305,6 @@ static void begin(struct net_forward *f, int fd)
 		c->next->link = &c->next;
 	f->live = c;
 	f->count++;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	where(fd, c);
 	if (f->count > f->policy->connections || f->count > f->most) {
 		f->report->counters->exceeded++;
@@ -402,11 +357,15 @@ static uint32_t connections_by_descriptors(void)
 void net_forward_init(struct net_forward *f, int tcp, int tcp6)
 {
 	const int fd[] = { tcp, tcp6 };
+	int one = 1;
 
 	f->refilled = sbx_time_now();
 	f->most = connections_by_descriptors();
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		f->listener[i] = (struct net_watch){ .fd = fd[i], .ready = on_listener, .owner = f };
+		if (fd[i] >= 0)		/* which those that it accepts have from it */
+			(void)setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
 	listen_for(f, EPOLLIN);
 }
 
@@ -423,11 +382,8 @@ void net_forward_destroy(struct net_forward *f)
 	bury(f);
 	net_own_destroy(&f->own);
 	for (unsigned i = 0; i < 2; i++)
-		if (f->listener[i].fd >= 0) {
-			net_loop_drop(f->loop, &f->listener[i]);
-			(void)close(f->listener[i].fd);
-			f->listener[i].fd = -1;
-		}
+		net_loop_close(&f->listener[i]);
+	net_pipe_destroy(&f->pipe);
 }
 
 void net_forward_judge_all(struct net_forward *f)
@@ -457,7 +413,7 @@ int net_forward_timeout(const struct net_forward *f, int limit)
 
 static void refill(struct net_forward *f, double now)
 {
-	double rate = (double)f->policy->bandwidth, most = rate / 10 > BUFFER ? rate / 10 : BUFFER;
+	double rate = (double)f->policy->bandwidth, most = rate / 10 > NET_WAY_BYTES ? rate / 10 : NET_WAY_BYTES;
 	bool spent = f->budget < 1;
 
 	/* Not by single bytes, each of which would be a turn. */

@@ -11,6 +11,7 @@
 #include "net_own.h"
 #include "net_policy.h"
 #include "net_report.h"
+#include "net_way.h"
 
 struct net_connection;
 
@@ -19,6 +20,7 @@ struct net_forward {
 	struct net_names *names;
 	const struct net_policy *policy;
 	struct net_report *report;
+	struct net_pipe pipe;		/* its owner's from net_forward_init on; made before the jail */
 	struct net_watch listener[2];	/* IPv4, IPv6 */
 	struct net_connection *live, *dead;
 	uint32_t count;

@@ -22,7 +22,7 @@ static const int calls[] = {
 	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(gettimeofday), SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(madvise),
 	SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(read),
 	SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmmsg),
-	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(stat),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(splice), SCMP_SYS(stat),
 	SCMP_SYS(statx), SCMP_SYS(uname), SCMP_SYS(write), SCMP_SYS(writev),
 };
 

@@ -22,6 +22,7 @@
 #define GUEST_NAME "eth0"
 #define EDGE_NAME "edge0"
 #define MESSAGE 4096
+#define MTU 65520u		/* as much as the loopback's: a packet costs the same whatever is in it */
 #define BACKLOG 256
 
 /* One request, acknowledged. */
@@ -55,6 +56,7 @@ static int make_pair(struct mnl_socket *guest, int edge_ns, const unsigned char 
 
 	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(h, IFLA_IFNAME, GUEST_NAME);
+	mnl_attr_put_u32(h, IFLA_MTU, MTU);
 	if (mac)
 		mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
 	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
@@ -65,6 +67,7 @@ static int make_pair(struct mnl_socket *guest, int edge_ns, const unsigned char 
 
 	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(h, IFLA_IFNAME, EDGE_NAME);
+	mnl_attr_put_u32(h, IFLA_MTU, MTU);
 	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)edge_ns);
 	mnl_attr_nest_end(h, peer);
 	mnl_attr_nest_end(h, data);

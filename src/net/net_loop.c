@@ -39,6 +39,14 @@ void net_loop_drop(struct net_loop *l, struct net_watch *w)
 	w->events = 0;
 }
 
+void net_loop_close(struct net_watch *w)
+{
+	if (w->fd >= 0)
+		(void)close(w->fd);
+	w->fd = -1;
+	w->events = 0;
+}
+
 int net_loop_turn(struct net_loop *l, int milliseconds)
 {
 	struct epoll_event e[EVENTS];

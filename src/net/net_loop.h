@@ -24,6 +24,8 @@ void net_loop_destroy(struct net_loop *l);
 /* Registers, changes what is waited for (0: errors alone), or does nothing where that is so already. -1: the kernel says no. */
 int net_loop_watch(struct net_loop *l, struct net_watch *w, uint32_t events);
 void net_loop_drop(struct net_loop *l, struct net_watch *w);
+/* Closes its descriptor as well, of which there must be no other: then the kernel lets go of it by itself. */
+void net_loop_close(struct net_watch *w);
 
 /*
  * Waits up to that many milliseconds (-1: for ever) and calls what is ready. What is called may drop any watch, but the memory

@@ -133,6 +133,7 @@ static void live(struct serve *s)
 
 		if (s->linked)
 			limit = net_forward_timeout(&s->forward, limit);
+		limit = net_report_timeout(&s->report, limit);
 		if (net_loop_turn(&s->loop, limit) < 0)
 			return;
 		net_names_due(&s->names);
@@ -140,12 +141,13 @@ static void live(struct serve *s)
 			net_forward_due(&s->forward);
 			net_answer_due(&s->answer);
 		}
+		net_report_due(&s->report);
 	}
 }
 
 static int begin(struct serve *s, char **arg)
 {
-	const char *what = "its resolver";
+	const char *what = "its resolver or a pipe";
 
 	s->report.control = SBX_NET_CONTROL;
 	s->report.counters = mmap(NULL, sizeof(*s->report.counters), PROT_READ | PROT_WRITE, MAP_SHARED, SBX_NET_COUNTERS, 0);
@@ -159,7 +161,7 @@ static int begin(struct serve *s, char **arg)
 	s->policy.connections = 1;
 	s->control = (struct net_watch){ .fd = SBX_NET_CONTROL, .ready = on_control, .owner = s };
 	s->sockets = (struct net_watch){ .fd = SBX_NET_SOCKETS, .ready = on_sockets, .owner = s };
-	if (net_names_init(&s->names, &s->loop, arg[2][0] ? arg[2] : NULL) < 0 ||
+	if (net_names_init(&s->names, &s->loop, arg[2][0] ? arg[2] : NULL) < 0 || net_pipe_init(&s->forward.pipe) < 0 ||
 	    net_jail_enter((uid_t)strtoul(arg[0], NULL, 10), (gid_t)strtoul(arg[1], NULL, 10), &what) < 0) {
 		net_report_say(&s->report, "error", what);
 		return -1;
@@ -178,6 +180,7 @@ static int run_serve(char **arg)
 		net_forward_destroy(&s.forward);
 		net_answer_destroy(&s.answer);
 	}
+	net_report_flush(&s.report);
 	net_names_destroy(&s.names);
 	net_policy_destroy(&s.policy);
 	net_loop_destroy(&s.loop);

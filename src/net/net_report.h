@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * net_report: what the supervisor is told. Counters lie in a page that both see, so that they are there whoever dies; events go
- * over the control socket, bounded, and are dropped and counted where nobody takes them.
+ * over the control socket, bounded, and are dropped and counted where nobody takes them. What comes in quick succession is told
+ * together: each message wakes the supervisor and the host.
  */
 #ifndef NET_REPORT_H
 #define NET_REPORT_H
@@ -17,7 +18,13 @@ struct net_report {
 	struct sbx_net_counters *counters;
 	uint64_t next;			/* id of the next event */
 	unsigned told;
+	char bytes[SBX_NET_TELL];	/* not told yet: */
+	size_t n;
+	unsigned records;
+	double flushed;			/* when something was told last; monotonic */
 };
+
+#define NET_REPORT_RECORD 1024u	/* the longest */
 
 struct net_event {
 	const char *host;		/* NULL: it was a number */
@@ -30,7 +37,14 @@ struct net_event {
 uint64_t net_report_event(struct net_report *r, const struct net_event *e);
 /* The end of an allowed connection. */
 void net_report_end(struct net_report *r, uint64_t id, uint64_t bytes_in, uint64_t bytes_out);
-/* One word, with a text: "ready", "policy", "error". */
+/* One word, with a text, at once: "ready", "policy", "error". */
 void net_report_say(struct net_report *r, const char *word, const char *text);
+
+/* Milliseconds until net_report_due is wanted, at most limit. */
+int net_report_timeout(const struct net_report *r, int limit);
+/* To be called after each turn: tells what waits, unless something was told a moment ago. */
+void net_report_due(struct net_report *r);
+/* Tells it now. */
+void net_report_flush(struct net_report *r);
 
 #endif

@@ -9,7 +9,7 @@
  *
  * To serve: a policy (net_policy.h), at the start and whenever it changes. From it: `say=ready|policy|error` with `text=`;
  * `event=ID` with `at=` (seconds of the real-time clock), `host=`, `address=`, `port=`, `reason=` (absent: allowed); `end=ID`
- * with `bytes_in=`, `bytes_out=`.
+ * with `bytes_in=`, `bytes_out=`. A message of at most SBX_NET_TELL has one `say`, or any number of the other two.
  */
 #ifndef SBX_NET_H
 #define SBX_NET_H
@@ -20,6 +20,7 @@
 #define SBX_NET_SOCKETS 4
 #define SBX_NET_COUNTERS 5
 #define SBX_NET_MESSAGE (128u * 1024u)
+#define SBX_NET_TELL 8192u
 #define SBX_NET_EVENTS 10000u	/* told in all; what is more is counted */
 
 /* Written by sandbox-net alone, read by the supervisor at any time. in: what came to the guest. */

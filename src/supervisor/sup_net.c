@@ -214,7 +214,7 @@ int sup_net_ready(struct sup_net *n, const struct sup_dir *d, struct sup_error *
 
 void sup_net_read(struct sup_net *n, struct sup_host *h)
 {
-	char text[2048];
+	char text[SBX_NET_TELL];
 
 	/* While there is no room it is left to wait, and counts what it cannot tell. */
 	for (unsigned i = 0; i < MESSAGES && n->control >= 0 && sup_host_room(h); i++) {

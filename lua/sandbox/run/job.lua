@@ -82,8 +82,9 @@ end
 
 local function on_network(self, payload)
   self.network = self.network or network.record()
-  local event = network.take(self.network, result.parse(payload))
-  if event and self.plan.on_network then self.inbox:put({ f = self.plan.on_network, r = event }) end
+  for _, event in ipairs(network.take(self.network, payload)) do
+    if self.plan.on_network then self.inbox:put({ f = self.plan.on_network, r = event }) end
+  end
 end
 
 local handlers = {

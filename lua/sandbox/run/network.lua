@@ -161,7 +161,7 @@ end
 -- @treturn string
 function M.resolv_conf(policy)
   local _, edge = M.link(policy.address or M.ADDRESS)
-  return "nameserver " .. edge .. "\n"
+  return "nameserver " .. edge .. "\noptions no-aaaa\n" -- a name has an address of ours, which is IPv4: glibc need not ask for another
 end
 
 -- What was told --------------------------------------------------------------------------------------------------------
@@ -175,11 +175,8 @@ local function number(value)
   return n and math.tointeger and not value:find("[%.eE]") and math.tointeger(n) or n
 end
 
---- Takes one message.
--- @tparam table record
--- @tparam table map its items
--- @treturn table the event, where it is a new one
-function M.take(record, map)
+-- Takes one record of a message; the event, where it is a new one.
+local function take(record, map)
   if map.event then
     local event = { at = number(map.at), host = map.host, address = map.address, port = map.port and number(map.port), allowed = map.reason == nil,
                     reason = map.reason, bytes_in = 0, bytes_out = 0 }
@@ -196,6 +193,25 @@ function M.take(record, map)
   end
   if map.say == "policy" then record.policies = record.policies + 1 end
   if map.say == "error" then record.failed = map.text end
+end
+
+local FIRST = { event = true, ["end"] = true, say = true } -- keys of a record (sbx_net.h)
+
+--- Takes one message: records, each of which begins with a key of its own.
+-- @tparam table record
+-- @string bytes
+-- @treturn {table,...} the new events
+function M.take(record, bytes)
+  local events, map = {}, {}
+  for key, value in bytes:gmatch "([^%z=]+)=([^%z]*)" do
+    if FIRST[key] and next(map) then
+      events[#events + 1] = take(record, map)
+      map = {}
+    end
+    map[key] = value
+  end
+  events[#events + 1] = take(record, map)
+  return events
 end
 
 --- A policy as sandbox-net reads it.
