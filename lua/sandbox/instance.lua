@@ -18,6 +18,7 @@ local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local box_module = require "sandbox.box"
 local image = require "sandbox.image"
+local dial = require "sandbox.box.dial"
 
 local M = {}
 
@@ -294,6 +295,7 @@ function Instance:spawn(options)
   options, wrong, kind = image.resolve(self:services(), "run", options, true)
   if wrong then return nil, wrong, kind end
   local job, message, code = launch(self, options, true)
+  if job then job.reach = dial.of_job(self:services()) end
   return job, message, code
 end
 

@@ -456,7 +456,7 @@ static void test_tree(void)
 {
 	char dir[] = "/tmp/sbx-tree-XXXXXX", path[64];
 	int run = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	struct sup_tree *t = run >= 0 ? sup_tree_make(run) : NULL;
+	struct sup_tree *t = run >= 0 ? sup_tree_make(run, false) : NULL;
 	const struct sup_tree *seen = sup_tree_open(run);
 	size_t at = 0;
 
@@ -488,8 +488,15 @@ static void test_tree(void)
 	CHECK("a full table says so", t->lost >= 5);
 	sup_tree_close(t);
 	sup_tree_close(seen);
-	close(run);
 	(void)snprintf(path, sizeof(path), "%s/tree", dir);
+	(void)unlink(path);
+	t = sup_tree_make(run, true);	/* the first process is a program, and makes 2, which makes 3; 9 was started beside it */
+	CHECK("so is the first", t && sup_tree_clone(t, 1, 2) + sup_tree_clone(t, 1, 1) + sup_tree_clone(t, 2, 3) == 3);
+	at = 0;
+	CHECK("what is beside it", sup_tree_exit(t, 9, 0) == 0 && sup_tree_next(t, 9, &at) == 0);
+	CHECK("and its ends", sup_tree_exit(t, 1, 0) + sup_tree_exit(t, 2, 0) + sup_tree_exit(t, 3, 0) == 3);
+	sup_tree_close(t);
+	close(run);
 	(void)unlink(path);
 	(void)rmdir(dir);
 }

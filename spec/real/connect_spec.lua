@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Ways into a box: a port of a server inside, a program as a stream; and a network whose policy changes while the box runs.
 local h = require "support.harness"
-local sb = h.sb
+local sb, core = h.sb, h.core
 
 local server = [[
 import socket, threading
@@ -10,7 +10,7 @@ def echo(c):
     while True:
         data = c.recv(65536)
         if not data: break
-        c.sendall(data)
+        c.sendall(data if data != b"count" else b"%d" % threading.active_count())
     c.sendall(b"bye")
     c.close()
 def curt(): # says its word and its end, then hears all of the other's, and gives that to whoever comes next
@@ -42,6 +42,93 @@ local function read_all(stream)
   return table.concat(parts), message
 end
 
+local function parent_of(pid) return h.slurp("/proc/" .. pid .. "/stat"):match "^%d+ %b() %S (%d+)" end
+
+local function children_of(pid)
+  local list = {}
+  for _, one in ipairs(core.readdir "/proc") do
+    if one:match "^%d+$" and parent_of(one) == pid then list[one] = true end
+  end
+  return list
+end
+
+describe("ways into a job's sandbox", function()
+  local before, job
+  setup(function()
+    assert(sb:run{ "true" })
+    before = h.census()
+    job = assert(sb:spawn{ "python3", "-c", server, limits = { pids = 5 } })
+  end)
+
+  if h.build == "2022" then
+    it("are not there on a build that cannot, and say so", function()
+      local stream, message, code = job:connect(8080)
+      assert.is_nil(stream)
+      assert.are.equal("not_supported", code)
+      assert.is_truthy(message:find("box:connect", 1, true))
+    end)
+  else
+    it("reach a server once it listens, end one way at a time, and are many at once", function()
+      local streams = {}
+      for i = 1, 2 do streams[i] = assert(job:connect(8080, 60)) end
+      for i = 2, 1, -1 do
+        assert(streams[i]:write("n" .. i))
+        assert.are.equal("n" .. i, streams[i]:read())
+        streams[i]:close_write()
+        assert.are.equal("bye", (read_all(streams[i])))
+        streams[i]:close()
+      end
+    end)
+
+    it("say where nobody listens, and what is no port", function()
+      local stream, message, code = job:connect(8081)
+      assert.is_nil(stream)
+      assert.are.equal("not_found", code)
+      assert.is_truthy(message:find("port 8081", 1, true))
+      for _, port in ipairs{ 0, 65536, 1.5, "80" } do assert.has_error(function() job:connect(port) end) end
+    end)
+
+    it("end with their supervisor, and the job goes on", function()
+      local zygote = parent_of(parent_of(job:pid()))
+      local had = children_of(zygote)
+      local stream = assert(job:connect(8080))
+      assert(stream:write "held")
+      assert.are.equal("held", stream:read())
+      for pid in pairs(children_of(zygote)) do
+        if not had[pid] then os.execute("kill -9 " .. pid) end
+      end
+      local _, _, code = stream:read()
+      assert.are.equal("supervisor_lost", code)
+      stream:close()
+      -- The server's thread for it has ended, so that our helper has: the main one, that of port 8082 and that of who asks.
+      assert.is_true(h.eventually(function()
+        local other = assert(job:connect(8080))
+        assert(other:write "count")
+        local count = other:read()
+        other:close()
+        return count == "3"
+      end))
+    end)
+
+    it("end with the job, whose tasks they are none of", function()
+      local stream = assert(job:connect(8080))
+      job:kill()
+      assert.is_nil((stream:read()))
+      stream:close()
+      local r = assert(job:wait())
+      assert.are.equal("killed", r.status)
+      assert.is_true(r.peak_pids <= 5 and not r.pids_exceeded, tostring(r.peak_pids))
+      local none, _, code = job:connect(8080)
+      assert.are.same({ "closed" }, { code, none })
+    end)
+  end
+
+  it("leave nothing behind", function()
+    job:close()
+    assert.is_nil(h.leftovers(before))
+  end)
+end)
+
 describe("ways into a box", function()
   local before, box, job
   setup(function()
@@ -52,7 +139,7 @@ describe("ways into a box", function()
   end)
 
   it("reach a server once it listens, carry both ways and end one way at a time", function()
-    local stream = assert(box:connect(8080, 60))
+    local stream = assert(job:connect(8080, 60)) -- a job of the box's is in the box
     assert(stream:write "hello")
     assert.are.equal("he", stream:read(2))
     assert.are.equal("llo", stream:read())

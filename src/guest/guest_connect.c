@@ -99,12 +99,13 @@ static int relay(int fd)
 		(void)fcntl(which, F_SETFL, fcntl(which, F_GETFL) | O_NONBLOCK);
 	}
 	while (outward.out >= 0 || inward.out >= 0) {
+		/* A stdout whose reader is gone says so unasked. */
 		struct pollfd p[] = {
 			{ .fd = inward.len ? -1 : inward.in, .events = POLLIN }, { .fd = inward.len ? inward.out : -1, .events = POLLOUT },
-			{ .fd = outward.len ? -1 : outward.in, .events = POLLIN }, { .fd = outward.len ? outward.out : -1, .events = POLLOUT },
+			{ .fd = outward.len ? -1 : outward.in, .events = POLLIN }, { .fd = outward.out, .events = (short)(outward.len ? POLLOUT : 0) },
 		};
 
-		if (poll(p, 4, -1) < 0 && errno != EINTR)
+		if ((poll(p, 4, -1) < 0 && errno != EINTR) || p[3].revents & (POLLERR | POLLNVAL))
 			return 2;
 		if (((p[0].revents | p[1].revents) && !carry(&inward, true)) || ((p[2].revents | p[3].revents) && !carry(&outward, false)))
 			return 2;

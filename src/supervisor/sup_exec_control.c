@@ -79,7 +79,7 @@ static int add_pipe(int *ours, bool we_read, int *fds, unsigned *n)
 
 static int start(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e)
 {
-	int fds[3 + PIPES] = { stdio[0], stdio[1], stdio[2] };
+	int fds[3 + PIPES + 1] = { stdio[0], stdio[1], stdio[2] };
 	unsigned n = 3;
 	int rc = 0;
 
@@ -87,8 +87,13 @@ static int start(struct sup_exec *x, const char *arg, const int stdio[3], struct
 		rc = add_pipe(&x->code, false, fds, &n) < 0 ? -1 : add_pipe(&x->told, true, fds, &n);
 	if (!x->request->direct && rc == 0)
 		rc = add_pipe(&x->report, true, fds, &n);
+	/* A sandbox that has no helper of ours: gVisor runs what the last descriptor is (pkg/sentry/control/proc.go, FilePayload). */
+	if (rc == 0 && x->request->guest && (rc = open(x->request->guest, O_RDONLY | O_CLOEXEC)) >= 0) {
+		fds[n++] = rc;
+		rc = 0;
+	}
 	if (rc < 0)
-		(void)sup_error(e, "system", "no pipe: %s", strerror(errno));
+		(void)sup_error(e, "system", "no pipe, or no helper: %s", strerror(errno));
 	else
 		rc = sup_control_send(&x->wait, EXECUTE, arg, fds, n);
 	while (n > 3)

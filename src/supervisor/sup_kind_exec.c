@@ -119,7 +119,7 @@ static void judge_box(struct sup_run *s)
 		s->started = true;
 		return;
 	}
-	(void)sup_error(&s->error, "closed", "the box has died: %s", end < sizeof(words) / sizeof(words[0]) && words[end] ?
+	(void)sup_error(&s->error, "closed", "the %s: %s", s->request.guest ? "sandbox has ended" : "box has died", end < sizeof(words) / sizeof(words[0]) && words[end] ?
 			words[end] : "it crashed, or was killed from outside");
 }
 

@@ -87,21 +87,25 @@ static int prepare(struct sup_run *s)
 	return sup_dir_make(&s->dir, &s->request, &s->error);
 }
 
+/* What those need who start something in the sandbox while it lives. */
+static int make_record(struct sup_run *s)
+{
+	s->stats = sup_stats_make(s->dir.fd);
+	s->tree = s->stats < 0 ? NULL : sup_tree_make(s->dir.fd, s->request.mode == SUP_MODE_RUN);
+	if (!s->tree || sup_programs_make(&s->record, s->dir.fd) < 0)
+		return sup_error(&s->error, "system", "cannot make the sandbox's record: %s", strerror(errno));
+	return 0;
+}
+
 static int prepare_run(struct sup_run *s)
 {
-	return prepare(s) < 0 ? -1 : compose(s);
+	return prepare(s) < 0 || (s->request.reach && make_record(s) < 0) ? -1 : compose(s);
 }
 
 /* The record first: who comes for a box that still boots looks for it. */
 static int prepare_box(struct sup_run *s)
 {
-	if (prepare(s) < 0)
-		return -1;
-	s->stats = sup_stats_make(s->dir.fd);
-	s->tree = s->stats < 0 ? NULL : sup_tree_make(s->dir.fd);
-	if (!s->tree || sup_programs_make(&s->record, s->dir.fd) < 0)
-		return sup_error(&s->error, "system", "cannot make the box's record: %s", strerror(errno));
-	return compose(s);
+	return prepare(s) < 0 || make_record(s) < 0 ? -1 : compose(s);
 }
 
 static int config(struct sup_run *s, const void *bytes, uint32_t n)
@@ -152,6 +156,8 @@ static void serve(struct sup_run *s)
 
 static void started(struct sup_run *s)
 {
+	if (s->tree)
+		sup_report_stats(s, false);	/* before the host can send somebody who reads it */
 	sup_meter_start(&s->meter);
 	sup_gofer_find(&s->gofer, s->child);
 	if (!s->request.cpus_later)
@@ -159,11 +165,6 @@ static void started(struct sup_run *s)
 	sup_report_started(s);
 }
 
-static void started_box(struct sup_run *s)
-{
-	sup_report_stats(s, false);	/* before the host can send somebody who reads it */
-	started(s);
-}
 
 static bool box_goes_on(const struct sup_run *s)
 {
@@ -218,17 +219,8 @@ static void meter(struct sup_run *s, double now)
  */
 static void count_tasks(struct sup_run *s, unsigned own)
 {
-	if (s->request.pids && !s->trace.lossy && s->trace.peak > 0 && (uint64_t)s->trace.peak > s->request.pids + own)
+	if (s->request.pids && !s->trace.lossy && !(s->tree && s->tree->first && s->tree->lost) && s->trace.peak > 0 && (uint64_t)s->trace.peak > s->request.pids + own)
 		sup_run_end(s, SUP_PIDS_EXCEEDED);
-}
-
-static void limits(struct sup_run *s, double now)
-{
-	if (!s->started)
-		return;
-	count_tasks(s, 0);
-	if (now >= s->metered + MEMORY_TICK)
-		meter(s, now);
 }
 
 #define ADOPT_TICK 0.05	/* a lock is tried for each program */
@@ -249,6 +241,19 @@ static void kill_orphans(struct sup_run *s, double now)
 		sup_programs_leave(&s->record);
 		s->killer = 0;
 	}
+}
+
+static void limits(struct sup_run *s, double now)
+{
+	if (!s->started)
+		return;
+	if (s->tree)
+		kill_orphans(s, now);
+	count_tasks(s, 0);
+	if (now >= s->metered + MEMORY_TICK)
+		meter(s, now);
+	if (s->tree)
+		sup_tree_turn(s->tree);
 }
 
 static void hold_box(struct sup_run *s, double now)
@@ -293,6 +298,8 @@ static void lease(struct sup_run *s)
 
 static void stop(struct sup_run *s)
 {
+	if (s->tree)
+		sup_report_stats(s, true);	/* before the kill: the supervisors of what else runs in it read it */
 	if (s->trace.ended && s->reason == SUP_EXITED && WIFSIGNALED(s->trace.status) && WTERMSIG(s->trace.status) == SIGKILL)
 		sup_gofer_look(&s->gofer, s->meter.pidfd, true);
 	if (s->started) {
@@ -306,12 +313,6 @@ static void stop(struct sup_run *s)
 		if (s->reason == SUP_OOM_KILLED)	/* at full speed each ms is some MB more */
 			sup_meter_kill(&s->meter);
 	}
-}
-
-static void stop_box(struct sup_run *s)
-{
-	sup_report_stats(s, true);	/* before the kill: its programs' supervisors read it */
-	stop(s);
 }
 
 static void facts(struct sup_run *s, struct sup_facts *f, char said[SUP_KIND_SAID])
@@ -354,6 +355,6 @@ const struct sup_kind sup_kind_run = {
 	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_run, .started = started, .goes_on = goes_on, .due = due, .limits = limits, .stop = stop,
 };
 const struct sup_kind sup_kind_box = {
-	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_box, .started = started_box, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
-	.lease = lease, .stop = stop_box,
+	SANDBOX, .privilege = SUP_PRIVILEGE_RUN, .prepare = prepare_box, .started = started, .goes_on = box_goes_on, .due = box_due, .limits = limits_box,
+	.lease = lease, .stop = stop,
 };

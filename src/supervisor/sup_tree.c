@@ -22,12 +22,14 @@ static void *map(int run, int flags, int protection)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-struct sup_tree *sup_tree_make(int run)
+struct sup_tree *sup_tree_make(int run, bool first)
 {
 	struct sup_tree *t = map(run, O_CREAT | O_EXCL | O_RDWR, PROT_READ | PROT_WRITE);
 
-	if (t)
-		t->keeper = getpid();
+	if (!t)
+		return NULL;
+	t->keeper = getpid();
+	t->first = first;
 	return t;
 }
 
@@ -94,8 +96,11 @@ int sup_tree_clone(struct sup_tree *t, int parent, int child)
 	struct sup_tree_slot *from = find(t, parent);
 	int known = 1;
 
-	if (child <= 1 || parent <= 1)	/* the helper starts nothing; a new thread of it is no process */
-		return 0;
+	if (child <= 1 || parent <= 1) {	/* the helper starts nothing; a new thread of it is no process */
+		if (t->first && child > 1)
+			(void)add(t, child, 1);
+		return t->first ? 1 : 0;
+	}
 	if (!from) {
 		from = add(t, parent, 0);
 		known = 2;
@@ -132,7 +137,7 @@ int sup_tree_exit(struct sup_tree *t, int group, int status)
 		PUBLISH(s->pid, -1);
 		PUBLISH(t->live, t->live - 1);
 	}
-	return s ? 1 : 0;
+	return s || (group <= 1 && t->first) ? 1 : 0;
 }
 
 int sup_tree_next(const struct sup_tree *t, int root, size_t *at)

@@ -22,6 +22,7 @@ struct sup_tree {
 	uint32_t turns;			/* of its loop: what the trace had told before one began is in here when it ends */
 	uint32_t lost;			/* there was no room: nothing can be proved any more */
 	uint32_t live;			/* slots in use */
+	uint32_t first;			/* whether the sandbox's first process is a program, and not our helper */
 	struct sup_tree_slot {
 		int32_t pid;		/* 0: never used, -1: free again */
 		int32_t root;		/* the pid that the program was started with; 0: it is a program */
@@ -33,8 +34,8 @@ struct sup_tree {
 	} end[SUP_TREE_ENDS];
 };
 
-/* Maps the record in RUN, making it, or reading what another keeps; NULL: cannot. */
-struct sup_tree *sup_tree_make(int run);
+/* Maps the record in RUN, making it, or reading what another keeps; NULL: cannot. first: of the struct. */
+struct sup_tree *sup_tree_make(int run, bool first);
 const struct sup_tree *sup_tree_open(int run);
 void sup_tree_close(const struct sup_tree *t);
 

@@ -399,6 +399,10 @@ end
 function Box:spawn(options, past)
   local job, message, code = start_program(self, options, true, past)
   if not job then return explain(self, nil, message, code) end
+  job.reach = function(_, port, seconds)
+    local stream, why, kind = self:connect(port, seconds)
+    return stream, why, kind
+  end
   return job
 end
 

@@ -405,6 +405,25 @@ function Job:pid()
   return self.started and tonumber(self.started.pid)
 end
 
+--- Reaches a server in the job's sandbox: a TCP connection to its loopback, in every network mode.
+-- @int port
+-- @number[opt=0] seconds for how long to try while nobody listens there
+-- @treturn Stream or nil, message, code ("not_found": nobody listens; "not_supported": this runsc cannot)
+function Job:connect(port, seconds)
+  check_open(self, "connect")
+  if not self.reach then return nil, "only a program that was started with spawn can be connected to", "not_supported" end
+  local stream, message, code = self:reach(port, seconds)
+  return stream, message, code
+end
+
+--- For the parts of jobs: waits until the program has begun.
+-- @treturn boolean true, or nil, message, code
+function Job:await_start()
+  if not self.started and not self.ended and not self.closed then wait_until(self, function() return self.started or self.ended end) end
+  if self.started and not self.ended and not self.closed then return true end
+  return nil, self.started and "the program has ended" or self.message or "the job is closed", self.started and "closed" or self.code or "closed"
+end
+
 --- As `wait`, but what a callback raised is given back instead of raised: for those who have to tidy up first. (Without pcall,
 -- which cannot be waited in on Lua 5.1.)
 -- @number[opt] seconds

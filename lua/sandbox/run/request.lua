@@ -299,6 +299,7 @@ function M.build(plan, rt, id, core)
     p:add("idle_timeout", plan.idle_timeout)
     p:add("cpus_later", plan.cpus_later)
   end
+  p:add("reach", plan.spawn and not plan.box and rt.flags.directfs) -- whose gVisor runs what is in a descriptor
   plan.untraced = rt.trace and not start_fits(process) or nil
   p:add("trace", rt.trace and not plan.untraced)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
