@@ -197,6 +197,10 @@ function Job:kill(signal) end
 function Job:close() end
 ---@return integer?
 function Job:pid() end
+---@param port integer
+---@param seconds? number
+---@return sandbox.Stream?, string? message, string? code
+function Job:connect(port, seconds) end
 ---@return integer
 function Job:pollfd() end
 ---@return string?

@@ -184,7 +184,7 @@
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
----@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
@@ -202,6 +202,7 @@
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
 ---@field cwd? string must exist in the guest: if not, a start error that says so
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
@@ -221,7 +222,7 @@
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
----@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
 ---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
@@ -257,6 +258,7 @@
 ---@class sandbox.Lease
 ---@field files? table<string, string|sandbox.File> put in place before the program starts: relative names under `cwd`, absolute names anywhere that is writable (outside `/work` and `/tmp` with `readonly = false`, else it is `bad_rootfs`); missing directories are made; `from` names a host file to copy. Together at most `limits.disk`, else `limits.memory`, checked before the start. `mode` is an octal string, default `"666"`; a number raises, for Lua has no octal
 ---@field collect? string[]|sandbox.Collect regular files read back after the end, in every status, as `result.files`; `into` writes them below a host directory instead. Links, FIFOs, devices are never followed or opened. `**` stands for any number of directories. Not for `spawn`, nor with `bundle`
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
@@ -278,7 +280,7 @@
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
 ---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
----@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused
+---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field limits? sandbox.Limits what the run may use
@@ -440,6 +442,10 @@ function Job:kill(signal) end
 function Job:close() end
 ---@return integer?
 function Job:pid() end
+---@param port integer
+---@param seconds? number
+---@return sandbox.Stream?, string? message, string? code
+function Job:connect(port, seconds) end
 ---@return integer
 function Job:pollfd() end
 ---@return string?

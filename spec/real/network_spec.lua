@@ -201,10 +201,38 @@ except OSError: print("down")
   it("is that of each sandbox of a pool, which are alike", function()
     local pool = assert(sb:pool{ size = 1, network = { allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo }, resolver = "127.0.0.1:" .. port.dns } })
     for _ = 1, 2 do
-      local r = assert(pool:run{ "python3", "-c", probe, "echo.test:" .. port.echo, "other.test:80", limits = { timeout = 60 } })
+      local told = {}
+      local r = assert(pool:run{ "python3", "-c", probe, "echo.test:" .. port.echo, "other.test:80", limits = { timeout = 60 },
+                                 on_network = function(event) told[#told + 1] = event.host end })
       assert.are.equal(("echo.test:%s -> ping\nother.test:80 -> no name\n"):format(port.echo), r.stdout, r.stderr)
+      assert.are.same({ "echo.test", "other.test" }, told)
+      assert.are.same({ 1, 1, 4, 4 }, { r.network.connections, r.network.refused, r.network.bytes_in, r.network.bytes_out })
     end
     pool:close()
+  end)
+
+  it("tells each program of a box what the box did meanwhile, and the box all of it", function()
+    local all, told = {}, {}
+    local box = assert(sb:start{ network = { allow = { "echo.test:" .. port.echo, "127.0.0.1:" .. port.echo }, resolver = "127.0.0.1:" .. port.dns },
+                                 on_network = function(event) all[#all + 1] = event.host end })
+    local first = assert(box:run{ "python3", "-c", probe, "echo.test:" .. port.echo, "a.test:80" })
+    local second = assert(box:run{ "python3", "-c", probe, "b.test:80", on_network = function(event) told[#told + 1] = event.host end })
+    local none = assert(box:run{ "true" })
+    local job = assert(box:spawn{ "python3", "-c", probe, "c.test:80" })
+    local last = assert(job:wait())
+    job:close()
+    local function seen(r)
+      local hosts = {}
+      for i, event in ipairs(r.network.events) do hosts[i] = event.host end
+      return { r.network.connections, r.network.refused, r.network.bytes_out, table.concat(hosts, " ") }
+    end
+    assert.are.same({ 1, 1, 4, "echo.test a.test" }, seen(first), first.stderr)
+    assert.are.same({ 0, 1, 0, "b.test" }, seen(second), second.stderr)
+    assert.are.same({ 0, 0, 0, "" }, seen(none))
+    assert.are.same({ 0, 1, 0, "c.test" }, seen(last), last.stderr)
+    assert.are.same({ "b.test" }, told)
+    assert.are.same({ "echo.test", "a.test", "b.test", "c.test" }, all)
+    box:stop()
   end)
 
   it("has the address and the MAC that were asked for, and IPv6 only where an entry names it", function()
@@ -232,11 +260,13 @@ for host in sys.argv[2:]:
     assert.are.equal("six False\nsix.test reset\n2001:db8::2 unreachable\n::ffff:127.0.0.2 111\nff02::1 unreachable\n", (look_at{ allow = { "six.test:" .. port.echo } }):match "\n(.*)")
   end)
 
-  if h.root then
-    -- No number of the loopback's but ::1, which in the guest is its own: a network namespace with another one.
-    it("reaches an IPv6 address by its number", function()
-      local dir, remove = h.tmpdir()
-      local script = ([[
+  -- No number of the loopback's but ::1, which in the guest is its own: a network namespace with another one. A user makes that in a user
+  -- namespace, and is himself again in one below.
+  it("reaches an IPv6 address by its number", function()
+    local enter, again = "unshare -n", ""
+    if not h.root then enter, again = "unshare -Urn", ("unshare -U --map-user=%d --map-group=%d "):format(core.getuid(), io.popen("id -g"):read "*n") end
+    local dir, remove = h.tmpdir()
+    local script = ([[
 package.path, package.cpath = %q, %q
 local peers = io.popen("exec python3 spec/support/net_peers.py fd00:5::1 <%s/in", "r")
 local kept = io.open("%s/in", "w")
@@ -246,14 +276,14 @@ local r = assert(sb:run{ "python3", "-c", %q, "[fd00:5::1]:" .. echo, "[fd00:5::
 io.write(r.stdout, r.stderr)
 kept:close()
 ]]):format(package.path, package.cpath, dir, dir, h.state_dir, probe)
-      h.write(dir .. "/six.lua", script)
-      local pipe = io.popen(("unshare -n sh -c 'ip link set lo up && ip -6 addr add fd00:5::1/128 dev lo && mkfifo %s/in && exec %s %s/six.lua' 2>&1"):format(dir, core.realpath "/proc/self/exe", dir))
-      local said = pipe:read "*a"
-      pipe:close()
-      remove()
-      assert.are.equal("[fd00:5::1]:P -> ping\n[fd00:5::2]:P -> reset\n", (said:gsub("%]:%d+", "]:P")))
-    end)
-  end
+    h.write(dir .. "/six.lua", script)
+    local pipe = io.popen(("%s sh -c 'ip link set lo up && ip -6 addr add fd00:5::1/128 dev lo && mkfifo %s/in && exec %s%s %s/six.lua' 2>&1"):format(
+      enter, dir, again, core.realpath "/proc/self/exe", dir))
+    local said = pipe:read "*a"
+    pipe:close()
+    remove()
+    assert.are.equal("[fd00:5::1]:P -> ping\n[fd00:5::2]:P -> reset\n", (said:gsub("%]:%d+", "]:P")))
+  end)
 
   it("holds what a guest floods it with, and goes on", function()
     local job = assert(sb:spawn{ "python3", "-c", [[

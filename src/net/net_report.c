@@ -10,7 +10,7 @@
 
 #include "sbx_time.h"
 
-#define TOGETHER_SECONDS 0.02
+#define TOGETHER_SECONDS 0.005
 
 /* As many records as are told at once: a message of the longest one more would not fit. */
 void net_report_flush(struct net_report *r)
@@ -49,6 +49,19 @@ static void add_address(struct net_report *r, const struct in6_addr *a)
 		add(r, "address=%s", text);
 }
 
+static bool may_tell(struct net_report *r)
+{
+	double now = sbx_time_now();
+
+	r->told -= (now - r->told_at) * SBX_NET_EVENTS_SECOND;
+	r->told = (r->told < 0 ? 0 : r->told) + 1;
+	r->told_at = now;
+	if (r->told <= SBX_NET_EVENTS)
+		return true;
+	r->told--;
+	return false;
+}
+
 uint64_t net_report_event(struct net_report *r, const struct net_event *e)
 {
 	struct timespec now;
@@ -58,11 +71,10 @@ uint64_t net_report_event(struct net_report *r, const struct net_event *e)
 		r->counters->refused++;
 	else
 		r->counters->connections++;
-	if (r->told == SBX_NET_EVENTS) {
+	if (!may_tell(r)) {
 		r->counters->lost++;
-		return id;
+		return NET_REPORT_UNTOLD;
 	}
-	r->told++;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	begin(r);
 	add(r, "event=%" PRIu64, id);
@@ -80,7 +92,7 @@ uint64_t net_report_event(struct net_report *r, const struct net_event *e)
 
 void net_report_end(struct net_report *r, uint64_t id, uint64_t bytes_in, uint64_t bytes_out)
 {
-	if (id >= SBX_NET_EVENTS)	/* its beginning was not told, either */
+	if (id == NET_REPORT_UNTOLD)
 		return;
 	begin(r);
 	add(r, "end=%" PRIu64, id);

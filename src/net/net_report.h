@@ -17,7 +17,7 @@ struct net_report {
 	int control;			/* SOCK_SEQPACKET; not owned */
 	struct sbx_net_counters *counters;
 	uint64_t next;			/* id of the next event */
-	unsigned told;
+	double told, told_at;		/* of SBX_NET_EVENTS, which come back with time; and since when that is so */
 	char bytes[SBX_NET_TELL];	/* not told yet: */
 	size_t n;
 	unsigned records;
@@ -33,7 +33,9 @@ struct net_event {
 	const char *reason;		/* NULL: allowed */
 };
 
-/* Tells of a decision and counts it; the id that net_report_end takes. */
+#define NET_REPORT_UNTOLD UINT64_MAX
+
+/* Tells of a decision and counts it; what net_report_end takes. */
 uint64_t net_report_event(struct net_report *r, const struct net_event *e);
 /* The end of an allowed connection. */
 void net_report_end(struct net_report *r, uint64_t id, uint64_t bytes_in, uint64_t bytes_out);

@@ -21,7 +21,8 @@
 #define SBX_NET_COUNTERS 5
 #define SBX_NET_MESSAGE (128u * 1024u)
 #define SBX_NET_TELL 8192u
-#define SBX_NET_EVENTS 10000u	/* told in all; what is more is counted */
+#define SBX_NET_EVENTS 10000u	/* told at most, */
+#define SBX_NET_EVENTS_SECOND 100u	/* and so many more with each second; what is beyond is counted */
 
 /* Written by sandbox-net alone, read by the supervisor at any time. in: what came to the guest. */
 struct sbx_net_counters {

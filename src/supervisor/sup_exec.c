@@ -39,6 +39,8 @@ void sup_exec_destroy(struct sup_exec *x)
 	sup_control_close(&x->signal);
 	sup_tree_close(x->tree);
 	x->tree = NULL;
+	sup_net_unmap(x->net);
+	x->net = NULL;
 	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
 			(void)close(*fds[i]);
@@ -95,6 +97,7 @@ int sup_exec_attach(struct sup_exec *x, const struct sup_exec_way *way, struct s
 	if (sup_dir_open(&x->box, r->box) == 0) {
 		x->stats = sup_stats_open(x->box.fd);
 		x->tree = sup_tree_open(x->box.fd);
+		x->net = sup_net_map(x->box.fd);
 	}
 	if (!x->tree || sup_programs_open(&x->programs, x->box.fd) < 0 || !hold_box(x))
 		return sup_error(e, "closed", "the box is gone");
@@ -103,11 +106,19 @@ int sup_exec_attach(struct sup_exec *x, const struct sup_exec_way *way, struct s
 	return way->connects ? sup_control_open(&x->wait, r, SUP_EXEC_CALL_SECONDS, e) : 0;
 }
 
+/* What the box had used when its program began. */
+static void note(struct sup_exec *x)
+{
+	x->before = sup_stats_read(x->stats);
+	if (x->net)
+		x->net_before = *x->net;
+}
+
 int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const char *arg, const int stdio[3], struct sup_error *e)
 {
 	if (sup_exec_attach(x, way, e) < 0)
 		return -1;
-	x->before = sup_stats_read(x->stats);
+	note(x);
 	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract) < 0)
 		return sup_error(e, "system", "more than %d programs are at work in the box", SUP_PROGRAMS_SLOTS);
 	x->asked = way->start(x, arg, stdio, e) == 0;
@@ -200,7 +211,7 @@ int sup_exec_lease(struct sup_exec *x)
 {
 	int code = x->code;
 
-	x->before = sup_stats_read(x->stats);
+	note(x);
 	x->leased = true;
 	x->code = -1;
 	return code;

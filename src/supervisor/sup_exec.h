@@ -13,6 +13,7 @@
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_error.h"
+#include "sup_net.h"
 #include "sup_programs.h"
 #include "sup_request.h"
 #include "sup_spawn.h"
@@ -47,6 +48,8 @@ struct sup_exec {
 	bool lifted;			/* by us: a box that is to stand still runs, so that who is killed in it dies */
 	bool destroyed;			/* by us: the program could not be killed alone */
 	struct sup_stats before;	/* what the box had used at the program's start */
+	const struct sbx_net_counters *net;	/* the box's, NULL: it has no network of its own; */
+	struct sbx_net_counters net_before;	/* and what they were at the program's start */
 	const struct sup_tree *tree;
 	struct sup_programs programs;	/* the box's record of them, with our entry */
 	const struct sup_request *request;

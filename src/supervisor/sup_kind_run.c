@@ -64,7 +64,7 @@ static int compose(struct sup_run *s)
 	(void)sup_dir_write(&s->dir, SUP_SWEEP_CGROUPS, paths, sup_cgroup_paths(&s->cgroup, paths));
 	if (s->cgroup.memory >= 0)
 		read_ahead(r->runsc);
-	if (limits_held(s) < 0 || (r->net && sup_net_begin(&s->net, r, &s->cgroup, &s->error) < 0) || sup_mount_unshare(r, &s->error) < 0 ||
+	if (limits_held(s) < 0 || (r->net && sup_net_begin(&s->net, r, &s->dir, &s->cgroup, &s->error) < 0) || sup_mount_unshare(r, &s->error) < 0 ||
 	    (r->net && sup_net_link(&s->net, r, &s->error) < 0))
 		return -1;
 	if (sup_dir_reopen(&s->dir) < 0)

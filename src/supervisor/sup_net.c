@@ -51,16 +51,51 @@ static void become(char *const argv[], const int *fd, unsigned count, int first,
 	_exit(127);
 }
 
-static int make_counters(struct sup_net *n)
+static const struct sbx_net_counters *map_counters(int fd)
 {
-	int fd = memfd_create("sandbox-net", MFD_CLOEXEC);
+	void *page = mmap(NULL, sizeof(struct sbx_net_counters), PROT_READ, MAP_SHARED, fd, 0);
 
-	if (fd < 0 || ftruncate(fd, sizeof(*n->counters)) < 0)
-		return fd;
-	void *page = mmap(NULL, sizeof(*n->counters), PROT_READ, MAP_SHARED, fd, 0);
+	return page == MAP_FAILED ? NULL : page;
+}
 
-	n->counters = page == MAP_FAILED ? NULL : page;
+/* With its page: one that a full file system has no room for would be a SIGBUS. */
+static int make_counters(struct sup_net *n, int run)
+{
+	int fd = openat(run, "net", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int error = fd < 0 ? 0 : posix_fallocate(fd, 0, sizeof(*n->counters));
+
+	if (fd >= 0 && !error)
+		n->counters = map_counters(fd);
+	errno = error ? error : errno;
 	return fd;
+}
+
+const struct sbx_net_counters *sup_net_map(int run)
+{
+	int fd = openat(run, "net", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	const struct sbx_net_counters *c = fd < 0 ? NULL : map_counters(fd);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return c;
+}
+
+void sup_net_unmap(const struct sbx_net_counters *c)
+{
+	if (c)
+		(void)munmap((void *)c, sizeof(*c));
+}
+
+struct sbx_net_counters sup_net_between(struct sbx_net_counters before, struct sbx_net_counters after)
+{
+	after.connections -= before.connections;
+	after.refused -= before.refused;
+	after.bytes_in -= before.bytes_in;
+	after.bytes_out -= before.bytes_out;
+	after.exceeded -= before.exceeded;
+	after.held -= before.held;
+	after.lost -= before.lost;
+	return after;
 }
 
 /* The uid that it becomes as root: the last of the run's own range, which no guest's user is mapped to (65535 is no uid). */
@@ -81,7 +116,7 @@ static pid_t start_serve(const struct sup_request *r, const struct sup_cgroup *c
 	return pid;
 }
 
-int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct sup_cgroup *cgroup, struct sup_error *e)
+int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *cgroup, struct sup_error *e)
 {
 	int control[2] = { -1, -1 }, sockets[2] = { -1, -1 }, counters = -1;
 
@@ -89,7 +124,7 @@ int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct s
 		return sup_error(e, "not_supported", "a network of its own needs sandbox-net, and %s: %s (it is built where libc-ares-dev,"
 				 " libmnl-dev, libnftnl-dev and libseccomp-dev are installed: install them, and make again)", r->net, strerror(errno));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 &&
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0 && (counters = make_counters(n)) >= 0 && n->counters) {
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0 && (counters = make_counters(n, d->fd)) >= 0 && n->counters) {
 		int fd[3] = { control[1], sockets[1], counters };
 
 		n->serve = start_serve(r, cgroup, fd);
@@ -279,7 +314,6 @@ void sup_net_destroy(struct sup_net *n)
 	for (unsigned i = 0; i < 3; i++)
 		if (fds[i] >= 0)
 			(void)close(fds[i]);
-	if (n->counters)
-		(void)munmap((void *)n->counters, sizeof(*n->counters));
+	sup_net_unmap(n->counters);
 	sup_net_init(n);
 }

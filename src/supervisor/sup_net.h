@@ -28,8 +28,8 @@ struct sup_net {
 };
 
 void sup_net_init(struct sup_net *n);
-/* Starts `sandbox-net serve`, inside the run's cgroups. */
-int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct sup_cgroup *cgroup, struct sup_error *e);
+/* Starts `sandbox-net serve`, inside the run's cgroups; its counters are a file of RUN, for those of the programs in a box. */
+int sup_net_begin(struct sup_net *n, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *cgroup, struct sup_error *e);
 /* In the guest's network and mount namespaces: begins to make the link, beside other preparations. */
 int sup_net_link(struct sup_net *n, const struct sup_request *r, struct sup_error *e);
 /* The words for a sandbox-net that ended before the guest began. -1. */
@@ -40,6 +40,11 @@ int sup_net_gone(struct sup_error *e);
  * do not see that it is not the first.
  */
 int sup_net_ready(struct sup_net *n, const struct sup_dir *d, struct sup_error *e);
+/* The counters of a sandbox, by its directory: RUN/net. NULL: it has no network of its own. Unmapped by sup_net_unmap. */
+const struct sbx_net_counters *sup_net_map(int run);
+void sup_net_unmap(const struct sbx_net_counters *c);
+/* What was counted between two readings. */
+struct sbx_net_counters sup_net_between(struct sbx_net_counters before, struct sbx_net_counters after);
 /* Takes what it has told and passes it on to the host, as much as there is room for. */
 void sup_net_read(struct sup_net *n, struct sup_host *h);
 /* Another policy, from now on. -1: it has ended. */

@@ -110,20 +110,28 @@ static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 	add(l, "pids_exceeded=%d", pids_exceeded(s, v));
 }
 
-static void add_network(struct list *l, const struct sup_net *n)
+/* Of a program in a box: what its box's has counted meanwhile, and which events are of that time, by their ids. */
+static void add_network(struct list *l, const struct sup_run *s)
 {
-	const struct sbx_net_counters *c = n->counters;
+	const struct sup_net *n = &s->net;
+	struct sbx_net_counters c, now;
 
-	if (!c)
+	if (!n->counters && !s->exec.net)
 		return;
-	add(l, "network.connections=%llu", (unsigned long long)c->connections);
-	add(l, "network.refused=%llu", (unsigned long long)c->refused);
-	add(l, "network.bytes_in=%llu", (unsigned long long)c->bytes_in);
-	add(l, "network.bytes_out=%llu", (unsigned long long)c->bytes_out);
-	add(l, "network.exceeded=%llu", (unsigned long long)c->exceeded);
-	add(l, "network.held=%.6f", (double)c->held / 1e6);
-	add(l, "network.lost=%llu", (unsigned long long)c->lost + n->lost);
+	now = n->counters ? *n->counters : *s->exec.net;
+	c = n->counters ? now : sup_net_between(s->exec.net_before, now);
+	add(l, "network.connections=%llu", (unsigned long long)c.connections);
+	add(l, "network.refused=%llu", (unsigned long long)c.refused);
+	add(l, "network.bytes_in=%llu", (unsigned long long)c.bytes_in);
+	add(l, "network.bytes_out=%llu", (unsigned long long)c.bytes_out);
+	add(l, "network.exceeded=%llu", (unsigned long long)c.exceeded);
+	add(l, "network.held=%.6f", (double)c.held / 1e6);
+	add(l, "network.lost=%llu", (unsigned long long)c.lost + n->lost);
 	add(l, "network.failed=%d", n->failed);
+	if (n->counters)
+		return;
+	add(l, "network.from=%llu", (unsigned long long)(s->exec.net_before.connections + s->exec.net_before.refused));
+	add(l, "network.to=%llu", (unsigned long long)(now.connections + now.refused));
 }
 
 static void add_outcome(struct list *l, struct sup_verdict v)
@@ -212,7 +220,7 @@ void sup_report_judge(struct sup_run *s)
 	add_outcome(&result, v);
 	add_usage(&result, s, v);
 	add_limits(&result, s, v, u);
-	add_network(&result, &s->net);
+	add_network(&result, s);
 	add(&result, "cgroup=%s", u.cgroup == SUP_CGROUP_NONE ? "none" : u.cgroup == SUP_CGROUP_V1 ? "v1" : "v2");
 	if (s->cgroup.why[0])
 		add(&result, "cgroup_reason=%s", s->cgroup.why);

@@ -121,7 +121,7 @@ function M.of_job(host)
     local ok, message, code = job:await_start()
     if not ok then return nil, message, code end
     local uid = plan.user.uid ~= OTHERS[1] and OTHERS[1] or OTHERS[2]
-    local sandbox = { rt = rt, dir = job.dir, plan = plan, container = job.id, by_file = request.helper() }
+    local sandbox = { rt = rt, dir = job.dir, plan = plan, by_file = request.helper() }
     local way
     way, message, code = M.way(port, seconds, { uid = uid, gid = uid }, rt, function(own)
       local req, why, kind = exec.exec(own, sandbox, own.argv, job:pid(), true)

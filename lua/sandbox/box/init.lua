@@ -10,6 +10,7 @@ local errors = require "sandbox.errors"
 local loaders = require "sandbox.pool.prepared"
 local options_plan = require "sandbox.options.plan"
 local exec = require "sandbox.run.exec"
+local network = require "sandbox.run.network"
 local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
 local runtime = require "sandbox.machine.runtime"
@@ -17,6 +18,7 @@ local runtime = require "sandbox.machine.runtime"
 local M = {}
 local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
+local EVENTS_SECONDS = 1 -- within which a program's result has the last events of its time
 local NETWORK_SECONDS = 10 -- within which a box that is killed has said what its network has seen
 local known = {} -- by the path of the binary
 
@@ -171,6 +173,29 @@ function Box:is_armed()
   return false
 end
 
+-- Who waits for a program takes what its box has to tell of the network, where somebody wants to be told.
+local function look_beside(self, job)
+  job.beside = type(self.plan.network) == "table" and (self.plan.on_network or job.plan.on_network) and self.job or nil
+end
+
+-- What the box's network sees while the program runs: told, and in its result.
+local function watch_network(self, job)
+  local box = self.job
+  box.network = box.network or network.record()
+  job.network = network.span(box.network, function(event)
+    local f = job.plan.on_network
+    if f and f ~= self.plan.on_network then job.inbox:put({ f = f, r = event }) end
+  end)
+  job.settle = function(r, x)
+    local limit = core.now() + EVENTS_SECONDS
+    while r.network and not network.settle(box.network, job.network, x) and not box.ended and core.now() < limit do
+      box:step()
+      if not network.settle(box.network, job.network, x) then box.transport:wait(EVENTS_SECONDS, box.plan.wait) end
+    end
+  end
+  look_beside(self, job)
+end
+
 --- For the parts of boxes: starts a program.
 -- @tparam table plan
 -- @tparam {string,...} argv its own, or our helper's
@@ -194,6 +219,7 @@ function Box:exec(plan, argv, alone, plain, ahead)
   local job
   job, message, code = self.host.launch(plan, req, plain, transport)
   if not job then plan.done(nil, message, code) end
+  if job and type(self.plan.network) == "table" then watch_network(self, job) end
   if job and not self.single then self:arm() end
   return job, message, code
 end
@@ -229,7 +255,7 @@ function Box:begin_program(options, prepared, ahead)
   local ok, message, code = programs.ask(self, plan)
   if not ok then return nil, message, code end
   plan.quiet, plan.stdin_open, plan.spawn, plan.prepared = true, prepared, prepared, prepared
-  plan.files, plan.collect, plan.on_stdout, plan.on_stderr = {}, nil, nil, nil -- an instance's defaults are for what it serves
+  plan.files, plan.collect, plan.on_stdout, plan.on_stderr, plan.on_network = {}, nil, nil, nil, nil -- an instance's defaults are for what it serves
   if prepared then plan.limits.output, plan.limits.cpu_time = nil, nil end
   local argv, alone = programs.argv(self, plan)
   local job
@@ -264,6 +290,7 @@ function Box:lease(job, plan, past)
   tell(self, true)
   local code_bytes = loaders.encode(plan.code, plan.code_argv)
   job:lease(plan, exec.lease(plan, job.said == loaders.APART and #code_bytes or 0), code_bytes, plan.input)
+  look_beside(self, job)
   local r, raised
   r, message, code, raised = finish(self, job)
   if r and plan.collect then self:collect_into(r, plan.collect) end

@@ -22,7 +22,7 @@ local function of_itself(box, pid)
   p:add("box", box.dir)
   p:add("box_pid", pid)
   p:add("await", pid == nil)
-  p:add("container", box.container or oci.BOX)
+  p:add("container", oci.BOX)
   p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
   p:add("boot_timeout", box.rt.boot_timeout)
   box.itself = { pid = pid, bytes = p:bytes() }
@@ -45,7 +45,7 @@ end
 
 -- gVisor's control.ExecArgs. A prepared program has its code on 3 and its word on 4; our helper's is the last (the oldest build counts
 -- them itself). Null capabilities would be all there are.
-local function exec_args(plan, argv, direct, prepared, container)
+local function exec_args(plan, argv, direct, prepared)
   local mask, groups = capability_mask(plan.capabilities), {}
   for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
   local function list(strings)
@@ -58,7 +58,7 @@ local function exec_args(plan, argv, direct, prepared, container)
     .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
     direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
     table.concat(groups, ","), mask, mask, mask, mask, mask,
-    "[0,1,2" .. (prepared and ",3,4" or "") .. (direct and "]" or prepared and ",5]" or ",3]"), container or oci.BOX)
+    "[0,1,2" .. (prepared and ",3,4" or "") .. (direct and "]" or prepared and ",5]" or ",3]"), oci.BOX)
 end
 
 -- The same as OCI has it, for `runsc exec --process`.
@@ -101,7 +101,7 @@ function M.exec(plan, box, argv, pid, direct, alone)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   local who = starts_as(plan, argv)
-  local config = box.cli and oci_process(who, argv) or exec_args(who, argv, direct, plan.prepared, box.container)
+  local config = box.cli and oci_process(who, argv) or exec_args(who, argv, direct, plan.prepared)
   if #config > CONFIG_MAX then return nil, "argv and env are larger than 16 MiB as JSON", "not_supported" end
   return { r = p:bytes(), config = config, files = {}, id = plan.id, boot_timeout = box.rt.boot_timeout }
 end

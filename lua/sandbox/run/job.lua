@@ -26,6 +26,7 @@ local PIECE = 64 * 1024
 local WINDOW = 256 * 1024
 local BACKLOG = 1024 * 1024 -- bytes in line for callbacks, beyond which nothing more is taken
 local SLOW = 60 -- seconds, for requests that boot nothing
+local BESIDE = 0.05 -- seconds between two looks at what else is to be told meanwhile
 local FOREVER = 1e9 -- seconds, the longest that every host can wait
 
 local function u32(bytes)
@@ -242,13 +243,14 @@ local function wait_until(self, condition, deadline, call)
   if call == nil then call = protected end
   local looked, nap, waited = self.transport.pollable, 0.001, false -- what has no descriptor is read by waiting for it only
   while true do
+    if self.beside then self.beside:step() end
     self:take(waited)
     local mine = call and deliver(self, call)
     if condition(self) then return true end
     if condition == is_over and self.lock:is_mine() then error("a callback cannot wait for its own job", 0) end
     local now = core.now()
-    local left = math.max(0, math.min(deadline and deadline - now or FOREVER, FOREVER))
-    if left <= 0 and looked then return false end
+    local left = math.max(0, math.min(deadline and deadline - now or FOREVER, self.beside and BESIDE or FOREVER))
+    if deadline and now >= deadline and looked then return false end
     looked = true
     if self.ended and not self.lingers or self.gone or is_full(self) then -- another one's callback is waited for
       pause(self, math.min(left, nap))
@@ -431,6 +433,12 @@ end
 function Job:finish(seconds)
   if not is_over(self) and not wait_until(self, is_over, seconds and core.now() + seconds) then
     return nil, "the program still runs", "timeout"
+  end
+  if self.settle and self.result then -- what its box has to say of it
+    local settle = self.settle
+    self.settle = nil
+    settle(self.result, self.x)
+    wait_until(self, is_over)
   end
   local raised = take_raised(self)
   if raised then return nil, nil, nil, raised end

@@ -168,7 +168,45 @@ end
 
 --- Keeps what sandbox-net tells of a run.
 -- @treturn table
-function M.record() return { events = {}, by_id = {}, policies = 0 } end
+function M.record() return { events = {}, by_id = {}, policies = 0, seen = 0, spans = setmetatable({}, { __mode = "k" }) } end
+
+--- Keeps what is told from now on for one program of a box, until `settle`; it ends with whoever holds it.
+-- @tparam table record of the box
+-- @tparam[opt] function tell is told of each event
+-- @treturn table
+function M.span(record, tell)
+  local span = { events = {}, ids = {}, tell = tell }
+  record.spans[span] = true
+  return span
+end
+
+--- Whether all has come that was told while a span's program ran; nothing later is added to it.
+-- @tparam table record of the box
+-- @tparam table span
+-- @tparam table x the supervisor's list about the program
+-- @treturn boolean
+function M.settle(record, span, x)
+  local from, to = tonumber(x["network.from"]), tonumber(x["network.to"])
+  if not to then return true end
+  span.to = to
+  -- What was not told will not come.
+  if record.seen < to and x["network.lost"] == "0" and not record.failed then return false end
+  record.spans[span] = nil
+  for i = #span.ids, 1, -1 do -- late words of earlier ones
+    if span.ids[i] < from or span.ids[i] >= to then
+      table.remove(span.ids, i)
+      table.remove(span.events, i)
+    end
+  end
+  return true
+end
+
+local function keep(list, event, id)
+  if #list.events >= M.EVENTS or list.to and id >= list.to then return false end
+  list.events[#list.events + 1] = event
+  if list.ids then list.ids[#list.ids + 1] = id end
+  return true
+end
 
 local function number(value)
   local n = tonumber(value)
@@ -180,10 +218,14 @@ local function take(record, map)
   if map.event then
     local event = { at = number(map.at), host = map.host, address = map.address, port = map.port and number(map.port), allowed = map.reason == nil,
                     reason = map.reason, bytes_in = 0, bytes_out = 0 }
-    if #record.events < M.EVENTS then
-      record.events[#record.events + 1] = event
-      record.by_id[map.event] = event
+    local id = number(map.event)
+    local kept = keep(record, event, id)
+    for span in pairs(record.spans) do
+      kept = keep(span, event, id) or kept
+      if span.tell and not (span.to and id >= span.to) then span.tell(event) end
     end
+    record.seen = math.max(record.seen, id + 1)
+    if kept and event.allowed then record.by_id[map.event] = event end -- it will be told of its end
     return event
   end
   local event = map["end"] and record.by_id[map["end"]]

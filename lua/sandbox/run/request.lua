@@ -295,11 +295,12 @@ function M.build(plan, rt, id, core)
   p:add("cgroup_parent", rt.cgroup_parent)
   if plan.box then
     p:add("guest", M.helper())
-    p:add("container", oci.BOX)
     p:add("idle_timeout", plan.idle_timeout)
     p:add("cpus_later", plan.cpus_later)
   end
-  p:add("reach", plan.spawn and not plan.box and rt.flags.directfs) -- whose gVisor runs what is in a descriptor
+  local reach = plan.spawn and not plan.box and rt.flags.directfs -- whose gVisor runs what is in a descriptor
+  p:add("reach", reach)
+  p:add("container", (plan.box or reach) and oci.BOX) -- short, for it is part of a socket's path
   plan.untraced = rt.trace and not start_fits(process) or nil
   p:add("trace", rt.trace and not plan.untraced)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
