@@ -164,17 +164,18 @@ for i = 1, ROUNDS do
 end
 if end_theirs then end_theirs() end -- first: it was started later, and holds the other's stdin open
 stop()
-local function row(name, unit, goal, against)
+local function row(name, unit, goal, other)
   local a, b, ratios = {}, {}, {}
   for i = 1, ROUNDS do
     a[i] = mine[i][name]
     if peers[i] then
-      b[#b + 1] = peers[i][against or name]
+      b[#b + 1] = peers[i][other or name]
       ratios[#ratios + 1] = a[i] / b[#b]
     end
   end
-  print(("  %-24s %8.1f %s%s"):format(name, quantile(a, 0.5), unit, #b > 0 and
-    ("   runsc over veth %8.1f: pair by pair %.2f of it, %.2f to %.2f (goal %.1f)"):format(quantile(b, 0.5), quantile(ratios, 0.5), quantile(ratios, 0), quantile(ratios, 1), goal) or ""))
+  local against = #b > 0 and ("   runsc over veth %8.1f: pair by pair %.2f of it, %.2f to %.2f (goal %.1f)"):format(
+    quantile(b, 0.5), quantile(ratios, 0.5), quantile(ratios, 0), quantile(ratios, 1), goal) or ""
+  print(("  %-24s %8.1f %s%s"):format(name, quantile(a, 0.5), unit, against))
 end
 row("throughput", "MB/s", 0.7)
 row("requests", "/s", 0.5)

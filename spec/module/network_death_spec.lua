@@ -56,6 +56,25 @@ local function ours()
   return next(supervisors), nets[1]
 end
 
+-- The guest's network namespace, which is its supervisor's, and who has it: processes and mounts.
+local function netns_of(pid)
+  local st = core.stat("/proc/" .. pid .. "/ns/net")
+  return st and ("net:[%d]"):format(st.ino)
+end
+local function holders_of(ns)
+  local list = {}
+  for _, pid in ipairs(core.readdir "/proc") do
+    if pid:match "^%d+$" and (netns_of(pid) == ns or h.slurp("/proc/" .. pid .. "/mountinfo"):find(ns, 1, true)) then list[#list + 1] = pid end
+  end
+  return table.concat(list, " ")
+end
+-- Nobody has it, and the edge's end of the link has not come to us with the end of its own namespace.
+local function assert_no_namespace(ns, which)
+  assert.is_truthy(ns and ns:find "^net:")
+  assert.is_true(h.eventually(function() return holders_of(ns) == "" end), which .. ": " .. ns .. " is held by " .. holders_of(ns))
+  assert.is_nil(core.lstat "/sys/class/net/edge0")
+end
+
 local function is_dead(pid)
   local state = stat_of(pid):match "^%d+ %b() (%S)"
   return state == nil or state == "Z" or state == "X"
@@ -97,20 +116,23 @@ describe("sudden death with a network", function()
       local pipe = io.popen(("echo $$; exec %s %s/host.lua 2>&1"):format(interpreter(), dir))
       local pid = pipe:read "*l"
       assert.equal("up", pipe:read "*l")
-      local net
-      h.eventually(function() net = select(2, ours()) return net ~= nil end)
+      local supervisor, net
+      h.eventually(function() supervisor, net = ours() return net ~= nil end)
+      local ns = netns_of(supervisor)
       any_moment()
       os.execute("kill -9 " .. pid)
       pipe:close()
       remove()
       assert.same({ i }, { i, h.leftovers(before) })
       assert.is_true(h.eventually(function() return is_dead(net) end))
+      assert_no_namespace(ns, i)
     end
   end)
 
   it(("of sandbox-net, %d times: the run goes on, and its result says so"):format(KILLS), function()
     for i = 1, KILLS do
-      local job, _, net = spawn()
+      local job, supervisor, net = spawn()
+      local ns = netns_of(supervisor)
       any_moment()
       os.execute("kill -9 " .. net)
       local started = h.eventually(function() job:step() return job:pid() ~= nil or job.ended end)
@@ -126,12 +148,14 @@ describe("sudden death with a network", function()
       end
       job:close()
       assert.same({ i }, { i, h.leftovers(before) })
+      assert_no_namespace(ns, i)
     end
   end)
 
   it(("of the supervisor, %d times: all of it dies with it"):format(KILLS), function()
     for i = 1, KILLS do
       local job, supervisor, net = spawn()
+      local ns = netns_of(supervisor)
       any_moment()
       os.execute("kill -9 " .. supervisor)
       local r, _, code = job:wait(60)
@@ -140,6 +164,7 @@ describe("sudden death with a network", function()
       assert.is_true(h.eventually(function() return is_dead(net) end))
       assert.is_true(h.eventually(function() return sb:cleanup_stale() == 1 end))
       assert.same({ i }, { i, h.leftovers(before) })
+      assert_no_namespace(ns, i)
     end
   end)
 
