@@ -242,14 +242,13 @@ local function among_host(plan, rt)
   return false
 end
 
--- Whether files are put in place from inside: as an ordinary user those that we put there belong to guest uid 0.
+-- Whether files are put in place from inside.
 local function given_inside(self, options)
   local given = options.files or self.options.defaults.files
   if options.bundle or type(given) ~= "table" or next(given) == nil then return false end
   local rt = get_runtime(self)
   local plan = rt and options_plan.try("run", options, self.options.defaults)
-  if not plan or plan.spec then return false end
-  return rt.rootless and plan.user.uid ~= 0 and oci.disk_by(plan, rt) ~= "overlay" or among_host(plan, rt)
+  return plan and not plan.spec and among_host(plan, rt) or false
 end
 
 -- Whether what the program orphans is to be reaped: where somebody counts processes, unless he says otherwise, or hears of its network

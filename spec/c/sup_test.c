@@ -31,6 +31,7 @@
 #include "sup_slot.h"
 #include "sup_stats.h"
 #include "sup_sweep.h"
+#include "sbx_word.h"
 #include "sup_trace.h"
 #include "sup_tree.h"
 
@@ -85,6 +86,24 @@ static void event(struct sup_trace *t, unsigned type, const void *body, size_t n
 	sup_trace_event(t, p, 8 + n);
 }
 
+/* The helper is not the program: it says that it becomes it, by a word that the guest does not know, or that it cannot. */
+static void test_trace_word(void)
+{
+	struct sup_trace t = { .listener = -1, .conn = -1, .word = 0x55 };
+	static const unsigned char becomes[] = { 0x12, 2, 0x10, 22, 0x20, 0xcf, 1, 0x28, 0x55, 0x30, 0x80, 0x80, 0xcc, 3 };
+	static const unsigned char forged[] = { 0x12, 2, 0x10, 22, 0x20, 0xcf, 1, 0x28, 0x54, 0x30, 0x82, 0x80, 0xe0, 3 };
+	static const unsigned char refused[] = { 0x12, 2, 0x10, 22, 0x20, 0xcf, 1, 0x28, 0x55, 0x30, 0x82, 0x80, 0xe0, 3 };
+
+	event(&t, 1, "", 0);
+	event(&t, 6, forged, sizeof(forged));
+	CHECK("the helper is not the program", !t.started && t.live == 1 && t.group_live == 1);
+	event(&t, 6, becomes, sizeof(becomes));
+	event(&t, 6, forged, sizeof(forged));
+	CHECK("it becomes it", t.started && !t.refusal);
+	event(&t, 6, refused, sizeof(refused));
+	CHECK("or not", SBX_WORD_LETTER(t.refusal) == SBX_WORD_EXECUTE && SBX_WORD_ERRNO(t.refusal) == ENOENT);
+}
+
 static void test_trace(void)
 {
 	struct sup_trace t = { .listener = -1, .conn = -1 };
@@ -108,6 +127,7 @@ static void test_trace(void)
 	event(&t, 6, eagain, sizeof(eagain));
 	event(&t, 6, fine, sizeof(fine));
 	CHECK("failed forks", t.failed_forks == 1);
+	test_trace_word();
 	for (unsigned n = 0; n < 10; n++) {	/* garbage and cut packets: nothing happens */
 		static const unsigned char bad[] = { 8, 0, 5, 0, 0, 0, 0, 0, 0x0a, 0xff };
 

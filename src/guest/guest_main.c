@@ -2,6 +2,7 @@
  *
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                                the box's first process: does nothing but take in orphans
+ *   sandbox-guest own …                               a first process that gives files their owner and becomes another (guest_own.h)
  *   sandbox-guest exec CWD UID FILES FSIZE TASKS STACK SPACE GUARD argv…   runs a program under limits of its own; -: as the box has it
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files UID [alone]                   files in and out, frames on stdin and stdout (guest_files.c); alone: once all
@@ -26,6 +27,7 @@
 #include "guest_files.h"
 #include "guest_guard.h"
 #include "guest_io.h"
+#include "guest_own.h"
 #include "guest_pack.h"
 #include "guest_self.h"
 #include "guest_shell.h"
@@ -174,6 +176,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "init"))
 		init();
+	if (argc > 2 + GUEST_OWN_WORDS && !strcmp(argv[1], "own"))
+		guest_own(argc - 2, argv + 2);
 	if (argc > 5 + LIMITS && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))

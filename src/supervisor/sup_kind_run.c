@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "sbx_time.h"
+#include "sbx_word.h"
 #include "sup_gather.h"
 #include "sup_log.h"
 #include "sup_mount.h"
@@ -71,7 +73,7 @@ static int compose(struct sup_run *s)
 		return sup_error(&s->error, "system", "%s has been taken away", s->dir.path);
 	if (sup_mount_compose(r, &s->dir, &s->error) < 0)
 		return -1;
-	if (r->trace && sup_trace_init(&s->trace, &s->dir, r->tell_space, &s->error) < 0)
+	if (r->trace && sup_trace_init(&s->trace, &s->dir, r->tell_space, r->word ? strtoull(r->word, NULL, 16) : 0, &s->error) < 0)
 		return -1;
 	s->trace.tree = s->tree;
 	return 0;
@@ -315,12 +317,31 @@ static void stop(struct sup_run *s)
 	}
 }
 
+/* The helper that was to become the program has ended as itself, and has said why. */
+static bool became_nothing(struct sup_run *s)
+{
+	uint64_t said = s->trace.refusal;
+	const char *why = strerror(SBX_WORD_ERRNO(said));
+
+	if (!said)
+		return false;
+	if (SBX_WORD_LETTER(said) == SBX_WORD_CWD)
+		(void)sup_error(&s->error, "bad_command", "cwd: %s in the guest", why);
+	else if (SBX_WORD_LETTER(said) == SBX_WORD_EXECUTE)
+		(void)sup_error(&s->error, "bad_command", "the program cannot be executed in the guest: %s", why);
+	else
+		(void)sup_error(&s->error, "system", "the files in the guest cannot be given to its user: %s", why);
+	return true;
+}
+
 static void facts(struct sup_run *s, struct sup_facts *f, char said[SUP_KIND_SAID])
 {
 	char log[16384];
 
 	sup_net_finish(&s->net, s->host);
 	f->traced = s->request.trace;
+	if (s->reason == SUP_EXITED && became_nothing(s))
+		return;
 	if (s->gofer.killed && f->reason == SUP_EXITED) {	/* and the guest with it: that was not its own end */
 		f->guest_ended = false;
 		f->runsc_failed = true;

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sbx_word.h"
 #include "sup_json.h"
 
 /* points/common.proto, MessageType */
@@ -51,7 +52,7 @@ static void point(struct sup_json *j, const char *name, const char *const fields
 }
 
 /* The session that runsc opens (pkg/sentry/seccheck/config.go); NULL: the endpoint is no UTF-8. */
-static const char *session(struct sup_json *j, const char *endpoint, bool space)
+static const char *session(struct sup_json *j, const char *endpoint, bool space, bool word)
 {
 	static const char *const ids[] = { "group_id", "thread_id" };
 	char name[48];
@@ -68,6 +69,10 @@ static const char *session(struct sup_json *j, const char *endpoint, bool space)
 	point(j, "sentry/task_exit", ids, 2);
 	for (unsigned i = 0; i < sizeof(forks) / sizeof(forks[0]); i++) {
 		(void)snprintf(name, sizeof(name), "syscall/sysno/%d/exit", forks[i]);
+		point(j, name, NULL, 0);
+	}
+	if (word) {
+		(void)snprintf(name, sizeof(name), "syscall/sysno/%d/exit", SBX_WORD_CALL);
 		point(j, name, NULL, 0);
 	}
 	for (unsigned i = 0; space && i < sizeof(writes) / sizeof(writes[0]); i++) {
@@ -92,18 +97,19 @@ static const char *session(struct sup_json *j, const char *endpoint, bool space)
 	return sup_json_text(j);
 }
 
-int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, struct sup_error *e)
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, uint64_t word, struct sup_error *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 
 	memset(t, 0, sizeof(*t));
 	t->conn = -1;
+	t->word = word;
 	t->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.90s/trace.sock", d->path);
 	if (t->listener < 0 || bind(t->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(t->listener, 2) < 0)
 		return sup_error(e, "system", "cannot listen at %s: %s", a.sun_path, strerror(errno));
 	struct sup_json j = { .failed = false };
-	const char *json = session(&j, a.sun_path, space);
+	const char *json = session(&j, a.sun_path, space, word != 0);
 	int rc = json ? sup_dir_write(d, "b/trace.json", json, strlen(json)) : -1;
 
 	sup_json_destroy(&j);
@@ -197,10 +203,20 @@ static void on_exit_event(struct sup_trace *t, const unsigned char *p, const uns
 	t->ended = true;
 }
 
+/* What our helper says, by the word that it alone knows: a letter, and an errno (sbx_word.h). */
+static void on_word(struct sup_trace *t, uint64_t said)
+{
+	t->started = true;
+	if (SBX_WORD_LETTER(said) != SBX_WORD_BECOMES)
+		t->refusal = said;
+}
+
 static void on_call(struct sup_trace *t, const unsigned char *p, const unsigned char *end)
 {
 	uint64_t error = lookup(p, end, 2, 2), call = error ? lookup(p, end, 0, 4) : 0;
 
+	if (t->word && call == SBX_WORD_CALL && lookup(p, end, 0, 5) == t->word)
+		on_word(t, lookup(p, end, 0, 6));
 	if (error == ENOSPC)
 		t->no_space++;
 	for (unsigned i = 0; error == EAGAIN && i < sizeof(forks) / sizeof(forks[0]); i++)
@@ -227,9 +243,10 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 	}
 	switch (type) {
 	case CONTAINER_START:
-		if (!t->started)
+		if (!t->begun)
 			t->group_live = t->live = t->peak = 1;
-		t->started = true;
+		t->begun = true;
+		t->started = t->started || !t->word;
 		break;
 	case SENTRY_CLONE:
 		t->live += t->tree ? sup_tree_clone(t->tree, (int)lookup(p, end, 1, 4), (int)lookup(p, end, 0, 4)) : 1;
@@ -247,6 +264,8 @@ void sup_trace_event(struct sup_trace *t, const unsigned char *packet, size_t n)
 	default:
 		break;
 	}
+	if (t->begun && t->lossy)	/* the word may have been lost with others */
+		t->started = true;
 }
 
 static void accept_conn(struct sup_trace *t)

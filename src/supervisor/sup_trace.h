@@ -19,6 +19,9 @@ struct sup_trace {
 	int listener, conn;	/* -1: none */
 	bool asked;		/* runsc waits for sup_trace_answer: it has not made the sandbox */
 	bool connected, started, ended, closed;
+	bool begun;		/* the first process runs, which may be our helper: */
+	uint64_t word;		/* the guest has started once that has said so, with this (sbx_word.h); 0: it is the program itself */
+	uint64_t refusal;	/* what it said then: why it could not become the program; 0: it could */
 	bool told;		/* a thread of its first process ended with `status` */
 	bool lossy;		/* events were dropped: the guest made them faster than we read */
 	int status;		/* wait status of the guest's first process, once ended */
@@ -30,8 +33,8 @@ struct sup_trace {
 };
 
 /* Listens at RUN/trace.sock and writes RUN/b/trace.json for --pod-init-config. */
-/* space: it is asked for calls that found no room, too. */
-int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, struct sup_error *e);
+/* space: it is asked for calls that found no room, too. word: as above. */
+int sup_trace_init(struct sup_trace *t, const struct sup_dir *d, bool space, uint64_t word, struct sup_error *e);
 void sup_trace_destroy(struct sup_trace *t);
 /* Accepts, and reads all that has come until now: what comes meanwhile must not hold us. */
 void sup_trace_read(struct sup_trace *t);

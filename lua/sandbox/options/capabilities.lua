@@ -17,6 +17,15 @@ end
 -- @treturn integer or nil: there is none of this name
 function M.number(name) return numbers()[name] end
 
+--- A set of them as a number, a bit each.
+-- @tparam {string,...} names
+-- @treturn string
+function M.mask(names)
+  local mask = 0
+  for _, name in ipairs(names) do mask = mask + 2 ^ M.number(name) end
+  return ("%.0f"):format(mask)
+end
+
 -- RLIMIT_NPROC does not bind a task that has one of the first two, and the third leaves the counted uid. SYS_RESOURCE raises any.
 local undo = {
   pids = { CAP_SYS_ADMIN = true, CAP_SYS_RESOURCE = true, CAP_SETUID = true },

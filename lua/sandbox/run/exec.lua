@@ -37,16 +37,10 @@ local function of_box(mode, plan, box, pid)
   return p
 end
 
-local function capability_mask(names)
-  local mask = 0
-  for _, name in ipairs(names) do mask = mask + 2 ^ capabilities.number(name) end
-  return ("%.0f"):format(mask)
-end
-
 -- gVisor's control.ExecArgs. A prepared program has its code on 3 and its word on 4; our helper's is the last (the oldest build counts
 -- them itself). Null capabilities would be all there are.
 local function exec_args(plan, argv, direct, prepared)
-  local mask, groups = capability_mask(plan.capabilities), {}
+  local mask, groups = capabilities.mask(plan.capabilities), {}
   for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
   local function list(strings)
     local out = {}

@@ -28,6 +28,11 @@ local function bind(destination, source, readonly)
   return { destination = destination, type = "bind", source = source, options = { "rbind", readonly and "ro" or "rw", "nosuid", "nodev" } }
 end
 
+--- Our helper in a sandbox.
+-- @string run_dir
+-- @treturn table
+function M.helper_mount(run_dir) return bind(M.HELPER, run_dir .. "/m/guest", true) end
+
 --- Whether /tmp lies with /work in the supervisor's store: where files are put there, or one size holds for both.
 -- @tparam table plan
 -- @treturn boolean
@@ -130,7 +135,7 @@ local function mounts(plan, rt, run_dir)
   elseif not mounted(plan, "/tmp") then
     list[#list + 1] = tmpfs("/tmp", "1777", size, { "nodev" })
   end
-  if plan.box then list[#list + 1] = bind(M.HELPER, run_dir .. "/m/guest", true) end
+  if plan.box then list[#list + 1] = M.helper_mount(run_dir) end
   if M.work_in_guest(plan, rt) then
     list[#list + 1] = tmpfs("/work", "777", size, { "nodev", ("uid=%.0f"):format(plan.user.uid), ("gid=%.0f"):format(plan.user.gid) })
   elseif M.has_work(plan) and not inside then
@@ -160,8 +165,10 @@ local function rlimits(plan)
   return list
 end
 
--- All five sets or none at all: for runsc an absent key is an empty set, also for uid 0.
-local function capability_sets(names)
+--- All five sets or none at all: for runsc an absent key is an empty set, also for uid 0.
+-- @tparam {string,...} names
+-- @treturn table or nil
+function M.capability_sets(names)
   if #names == 0 then return nil end
   local sets = {}
   for _, set in ipairs{ "bounding", "effective", "inheritable", "permitted", "ambient" } do
@@ -201,7 +208,7 @@ function M.process(plan)
     args = plan.argv,
     env = plan.env,
     cwd = plan.cwd,
-    capabilities = capability_sets(plan.capabilities),
+    capabilities = M.capability_sets(plan.capabilities),
     rlimits = rlimits(plan),
     noNewPrivileges = true,
   }

@@ -6,6 +6,7 @@ local identity = require "sandbox.run.identity"
 local limits = require "sandbox.run.limits"
 local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
+local owner = require "sandbox.run.owner"
 local json = require "sandbox.json"
 local net = require "sandbox.run.network"
 local text = require "sandbox.text"
@@ -216,9 +217,9 @@ end
 -- The trace tells of the start with argv and env in one packet, which is lost where it is larger than a socket's buffer
 -- (net.core.wmem_default, 208 KiB). Then the start and the end are found out without a trace, as on a runsc that has none.
 local PACKET = 128 * 1024
-local function start_fits(process)
+local function start_fits(process, paths)
   local bytes = 0
-  for _, list in ipairs{ process.args or {}, process.env or {} } do
+  for _, list in ipairs{ process.args or {}, process.env or {}, paths } do
     for _, s in ipairs(list) do bytes = bytes + #s + 4 end
   end
   return bytes <= PACKET
@@ -254,12 +255,18 @@ function M.build(plan, rt, id, core)
   ok, message, code = M.check_capabilities(plan, spec)
   if ok then ok, message, code = check_namespaces(plan) end
   if not ok then return nil, message, code end
+  local process = type(spec.process) == "table" and spec.process or {}
+  local paths = owner.paths(plan, rt)
+  local owned = #paths > 0
+  plan.untraced = rt.trace and not start_fits(process, paths) or nil
+  local trace = rt.trace and not plan.untraced
+  local word = owned and (trace and core.random_hex(8) or "0")
+  if owned then owner.wrap(spec, plan, paths, run_dir, word) end
   local binds = M.pin(spec, run_dir)
   local foreign = plan.bundle or plan.spec or #plan.env == 0 -- in ours nothing is empty, nor too large
   local config = foreign and json.encode_spec(spec) or json.encode(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
   local p = wire.new()
-  local process = type(spec.process) == "table" and spec.process or {}
   local user = plan.box and plan.user or type(process.user) == "table" and process.user or {}
   p:add("mode", plan.box and "box" or "run")
   p:add("id", id)
@@ -293,16 +300,16 @@ function M.build(plan, rt, id, core)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   p:add("cgroup_parent", rt.cgroup_parent)
+  if plan.box or owned then p:add("guest", M.helper()) end
   if plan.box then
-    p:add("guest", M.helper())
     p:add("idle_timeout", plan.idle_timeout)
     p:add("cpus_later", plan.cpus_later)
   end
   local reach = plan.spawn and not plan.box and rt.flags.directfs -- whose gVisor runs what is in a descriptor
   p:add("reach", reach)
   p:add("container", (plan.box or reach) and oci.BOX) -- short, for it is part of a socket's path
-  plan.untraced = rt.trace and not start_fits(process) or nil
-  p:add("trace", rt.trace and not plan.untraced)
+  p:add("trace", trace)
+  p:add("word", owned and trace and word)
   p:add("nodev", rt.rootless or rt.flags.directfs) -- the build of 2022 remounts its root without what it has, as root
   local bytes = p:bytes()
   if #bytes > wire.MAX then return nil, "mounts, paths and runsc_flags are larger than 1 MiB together", "not_supported" end
