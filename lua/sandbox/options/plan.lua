@@ -202,8 +202,12 @@ end
 
 -- A plan without a program: what is given, over an instance's defaults, over the schema's.
 -- What root may do to files, in a root of its own where the caller has said nothing else: most of it belongs to an id that the guest
--- has no name for. They undo no limit.
-local function of_root() return { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID" } end
+-- has no name for. They undo no limit; to become others, as su and apt do, undoes `pids` alone.
+local function of_root(limits)
+  local names = { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID" }
+  if not limits.pids then names[5], names[6] = "CAP_SETGID", "CAP_SETUID" end
+  return names
+end
 
 local function filled(given, defaults)
   local plan = { mode = "run" }
@@ -222,7 +226,7 @@ local function filled(given, defaults)
   plan.env = env_list(merge(merge(default_env, defaults.env), given.env))
   plan.files, plan.mounts = plan.files or {}, plan.mounts or {}
   plan.root_writes = not plan.capabilities and not plan.readonly and plan.user.uid == 0 or nil
-  plan.capabilities = plan.capabilities or plan.root_writes and of_root() or {}
+  plan.capabilities = plan.capabilities or plan.root_writes and of_root(plan.limits) or {}
   return plan
 end
 

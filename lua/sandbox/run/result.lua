@@ -145,6 +145,19 @@ local function is_known(x)
   return words[x.status] ~= nil
 end
 
+-- A given file is no program unless its mode says so, which is easily forgotten.
+local function explain(plan, message, code)
+  local name = plan.argv and plan.argv[1]
+  if code ~= "bad_command" or not name or not message:lower():find("permission denied", 1, true) then return message end
+  local path = name:sub(1, 1) == "/" and name or ("%s/%s"):format(tostring(plan.cwd), (name:gsub("^%./", "")))
+  for _, file in ipairs(plan.files or {}) do
+    if file.path == path and file.mode and not file.mode:find "[1357]" then
+      return ('%s: the given file has mode %s, to be run it needs mode = "755"'):format(message, file.mode)
+    end
+  end
+  return message
+end
+
 --- Builds a result.
 -- @param x the supervisor's list, as bytes or taken apart
 -- @tparam table job with `stdout` and `stderr`: what was kept of them
@@ -152,7 +165,7 @@ end
 -- @treturn table the result, or nil, message, code
 function M.build(x, job, plan)
   if type(x) == "string" then x = M.parse(x) end
-  if x.error then return nil, x.message or x.error, x.error end
+  if x.error then return nil, explain(plan, x.message or x.error, x.error), x.error end
   local r = { status = x.status, files = {}, files_info = {}, files_skipped = {} }
   if plan.mode == "sweep" then
     r.removed = number(x.removed) or 0
