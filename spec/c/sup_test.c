@@ -371,6 +371,19 @@ static void test_pump(void)
 	sup_pump_destroy(&p);
 }
 
+/* Found by fault injection: what could not be read was taken for the stream's end, and the rest was lost without a word. */
+static void test_pump_fails(void)
+{
+	static struct sup_host h;
+	struct sup_stream s = { .fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), .type = SBX_WIRE_STDOUT };
+	int pair[2];
+
+	assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && sup_host_init(&h, pair[0], -1) == 0 && s.fd >= 0);
+	CHECK("a read that is refused is no end", sup_pump_read(&s, &h) < 0 && s.failed == EISDIR && s.fd < 0);
+	sup_host_destroy(&h);
+	close(pair[1]);
+}
+
 /* After the end what is in the pipe is all there is, though somebody goes on writing. */
 static void test_pump_end(void)
 {
@@ -741,6 +754,7 @@ int main(void)
 	test_control_send();
 	test_lease();
 	test_json();
+	test_pump_fails();
 	test_pump_end();
 	test_judge();
 	test_trace();

@@ -17,6 +17,8 @@ describe("a system call that fails", function()
     -- Found here: the new directory stayed where it could not be opened.
     { "run", "openat", "EMFILE", 1, "system" }, { "run", "mkdirat", "ENOSPC", 2, "system" }, { "run", "mount", "EPERM", 1, "not_supported" },
     { "run", "clone", "EAGAIN", 1, "system" }, { "files", "pipe2", "EMFILE", 1, "system" }, { "host", "socketpair", "EMFILE", 1, "system" },
+    -- Found here: a frame that could not be sent was waited for at the other end, for ever.
+    { "host", "sendto", "ENOMEM", 2, "supervisor_lost" },
   } do
     local scenario, call, errno, n, code = row[1], row[2], row[3], row[4], row[5]
     it(("%s, the %d. with %s: an error in words, and nothing is left"):format(call, n, errno), function()

@@ -102,6 +102,7 @@ function M.one(name, call, errno, n, before)
   local out = { what = "raised: " .. tostring(raised), wrong = true, injected = select(2, env.slurp(log):gsub("INJECTED", "")) }
   os.remove(log)
   if ok then out.what, out.wrong = judged(scenario.held, r, message, code) end
+  zygote() -- as before
   out.left = env.leftovers(before, 15)
   if out.left then
     local why = out.left

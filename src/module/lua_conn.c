@@ -113,9 +113,12 @@ static int flush(struct conn *c)
 		if (n < 0) {
 			int err = errno;
 
-			if (err != EAGAIN)
-				sbx_buf_destroy(&c->out);
-			return err == EAGAIN ? 0 : err;
+			if (err == EAGAIN)
+				return 0;
+			/* What is lost would be waited for: the other end is to know that nothing more will come, and ends, as ours will. */
+			sbx_buf_destroy(&c->out);
+			(void)shutdown(sbx_fd_get(&c->fd), SHUT_WR);
+			return err;
 		}
 		sbx_buf_take(&c->out, (size_t)n);
 	}

@@ -245,8 +245,10 @@ int sup_pump_read(struct sup_stream *s, struct sup_host *h)
 		return 0;
 	ssize_t n = read(s->fd, to, s->ending && s->left < SBX_WIRE_DATA_MAX ? s->left : SBX_WIRE_DATA_MAX);
 
-	if (n < 0 && !s->ending && (errno == EAGAIN || errno == EINTR))
-		return 0;
+	if (n < 0 && (errno == EINTR || (errno == EAGAIN && !s->ending)))
+		return errno == EINTR;
+	if (n < 0 && errno != EAGAIN)
+		s->failed = errno;	/* what it wrote is lost: nobody may take that for an end */
 	if (n <= 0) {
 		/* The program may go on without this stream. (Of a tail the bytes are still to come.) */
 		if (!s->ending && !s->tail)

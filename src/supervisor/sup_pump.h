@@ -24,6 +24,7 @@ struct sup_stream {
 	bool tail, truncated;
 	unsigned char *ring;	/* tail: limit bytes */
 	uint64_t sent;		/* tail, at the end: how much of the ring has been sent */
+	int failed;		/* errno of a read that was refused: something that the guest wrote is lost */
 	bool ending;		/* only `left` bytes of what is in the pipe are the guest's */
 	uint64_t left;
 };

@@ -241,10 +241,19 @@ static void add_streams(struct list *l, const struct sup_run *s)
 		add_limit(l, "output", "supervisor", out[0].truncated || out[1].truncated);
 }
 
+/* Every piece has been asked for by now. Part of an output is no result: its reader would take it for all. */
+static void find_lost_output(struct sup_run *s)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (s->pump.out[i].failed && !sup_error_set(&s->error))
+			(void)sup_error(&s->error, "system", "the program's %s cannot be read: %s", i ? "stderr" : "stdout", strerror(s->pump.out[i].failed));
+}
+
 bool sup_report(struct sup_run *s)
 {
 	struct list l = result;
 
+	find_lost_output(s);
 	if (sup_error_set(&s->error)) {
 		l.n = 0;
 		add(&l, "error=%s", s->error.code);
