@@ -14,6 +14,8 @@ LUA         ?= lua5.4
 
 SBX_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -ffunction-sections -fstack-protector-strong -MMD -MP \
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla -Wpointer-arith -Wundef -Wformat=2
+# What not every compiler and processor has: jumps that land only where they may, and no stack that grows past its guard.
+SBX_CFLAGS += $(foreach f,-fcf-protection=full -mbranch-protection=standard -fstack-clash-protection,$(shell $(CC) -Werror $(f) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(f)))
 ifeq ($(DEV),1)
 SBX_CFLAGS += -Werror
 endif

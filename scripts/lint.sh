@@ -43,10 +43,11 @@ one_symbol() {
 }
 no_liblua() { none sh -c 'readelf -d build/5.*/sandbox/core.so | grep NEEDED | grep -v "libc\.so\|ld-linux"'; }
 is_static() { none sh -c 'readelf -d build/sandbox-supervisor | grep NEEDED'; }
-# Of every program and module: anywhere in memory, no writable table of addresses, no stack that is code, no search path of its own, and
-# a guard behind each buffer on the stack.
+# Of every program and module: anywhere in memory, no writable table of addresses, no stack that is code, no search path of its own,
+# a guard behind each buffer on the stack, libc's calls with checked sizes, and places where an indirect jump may land.
 hardened() {
-  local f bad=0 missing
+  local f bad=0 missing cet=''
+  if gcc -fcf-protection=full -x c -c /dev/null -o /dev/null 2>/dev/null; then cet=1; fi
   for f in build/sandbox-supervisor build/sandbox-guest build/sandbox-image build/sandbox-net build/5.4/sandbox/core.so build/5.1/sandbox/core.so; do
     missing=
     readelf -hW "$f" | grep -q 'Type: *DYN' || missing="$missing PIE"
@@ -54,9 +55,13 @@ hardened() {
     readelf -lW "$f" | grep -q 'GNU_STACK.* RW ' || missing="$missing NX"
     if readelf -lW "$f" | grep -q 'LOAD.* RWE'; then missing="$missing W^X"; fi
     if readelf -dW "$f" | grep -q 'TEXTREL\|RPATH\|RUNPATH'; then missing="$missing no-search-path"; fi
-    # In a static program libc has it, too: what calls it must be ours.
-    objdump -d --no-show-raw-insn "$f" | awk '/^[0-9a-f]+ </ { ours = $2 ~ /^<(sbx|sup|guest|img|net|lua)_/ } ours && /__stack_chk_fail/ { found = 1 } END { exit !found }' ||
-      missing="$missing stack-protector"
+    # In a static program libc has them, and in the module libcap: what calls or begins so must be ours. endbr64: only where this compiler makes it.
+    missing="$missing$(objdump -d --no-show-raw-insn "$f" | awk -v cet="$cet" -v shared="$(readelf -dW "$f" | grep -c NEEDED)" '
+      /^[0-9a-f]+ </ { ours = shared ? $2 !~ /cap_|@plt/ : $2 ~ /^<(sbx|sup|guest|net|lua|img)_/ }
+      ours && /__stack_chk_fail/ { guard = 1 }
+      ours && /<__[a-z_0-9]+_chk[@>]/ { checked = 1 }
+      ours && /endbr64/ { landing = 1 }
+      END { if (!guard) printf " stack-protector"; if (!checked) printf " FORTIFY"; if (cet && !landing) printf " CET" }')"
     [ -z "$missing" ] || { echo "$f lacks$missing"; bad=1; }
   done
   return $bad
