@@ -376,7 +376,7 @@
 ---@field oom_killed boolean
 ---@field cpu_exceeded boolean
 ---@field output_exceeded boolean
----@field pids_exceeded boolean? boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`)
+---@field pids_exceeded boolean? boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`, or where gVisor lost what it had to tell)
 ---@field disk_exceeded boolean? boolean; nil where it cannot be known: beside a `tmpfs` mount with a size of its own, as an ordinary user, unless `user = 0`
 ---@field stdout_truncated boolean
 ---@field stderr_truncated boolean

@@ -416,6 +416,34 @@ static void test_pump_end(void)
 }
 
 /* An entry is its supervisor's until that ends, and then the box's. */
+/* Whether somebody who waits for the gate gets through it. */
+static bool passes(int run, bool shuts, unsigned seconds)
+{
+	struct sup_programs c;
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		(void)alarm(seconds);
+		if (sup_programs_open(&c, run) < 0)
+			_exit(1);
+		(shuts ? sup_programs_shut : sup_programs_pass)(&c);
+		_exit(0);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void test_gate(struct sup_programs *box, struct sup_programs *a, int run)
+{
+	sup_programs_pass(a);
+	CHECK("two start programs at once, and nobody shuts the gate meanwhile", passes(run, false, 30) && !passes(run, true, 1));
+	sup_programs_open_gate(a);
+	sup_programs_shut(box);
+	CHECK("nobody starts one while it is shut", !passes(run, false, 1) && !passes(run, true, 1));
+	sup_programs_open_gate(box);
+	CHECK("then both do", passes(run, false, 30) && passes(run, true, 30));
+}
+
 static void test_programs(void)
 {
 	char dir[] = "/tmp/sbx-programs-XXXXXX", path[64];
@@ -433,6 +461,7 @@ static void test_programs(void)
 	sup_programs_leave(&box);
 	sup_programs_leave(&a);
 	CHECK("no more", !sup_programs_adopt(&box) && !sup_programs_enter(&a, false, false));
+	test_gate(&box, &a, run);
 	sup_programs_close(&a);
 	sup_programs_stands(&box);
 	CHECK("one lifts it, and lowers it", sup_programs_lift(&box) && !sup_programs_lift(&box) && sup_programs_lower(&box));
@@ -516,6 +545,11 @@ static void test_tree(void)
 
 	sup_tree_exit(t, 20, 7 << 8);
 	CHECK("a program's end is told", sup_tree_status(seen, 20, &status) && status == 7 << 8 && !sup_tree_status(seen, 99, &status));
+	sup_tree_clone(t, 40, 40);
+	sup_tree_exit(t, 40, 0);
+	CHECK("a thread's end is not its program's", !sup_tree_status(seen, 40, &status));
+	sup_tree_exit(t, 40, 3 << 8);
+	CHECK("but the last one's", sup_tree_status(seen, 40, &status) && status == 3 << 8);
 	for (int i = 0; i < SUP_TREE_SLOTS + 5; i++)
 		sup_tree_clone(t, 30, 1000 + i);
 	CHECK("a full table says so", t->lost >= 5);

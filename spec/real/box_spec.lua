@@ -364,6 +364,19 @@ describe("a box's end", function()
     box:stop()
   end)
 
+  it("tells what a program was refused in its last moment, though the box's supervisor comes to it late", function()
+    local box = assert(sb:start{ limits = { pids = 10 } })
+    local job = assert(box:spawn{ "python3", "-c", "import os, time\ninput()\ntry:\n while True:\n  if os.fork() == 0: time.sleep(600)\nexcept OSError: print('refused', flush=True); os._exit(0)" })
+    local supervisor = env.slurp(("/proc/%d/stat"):format(box.job:pid())):match "^%d+ %(.*%) %a (%d+)"
+    os.execute("kill -STOP " .. supervisor)
+    job:write "\n"
+    assert.equal("refused\n", job:read "stdout")
+    local early = job:wait(0.3)
+    os.execute("kill -CONT " .. supervisor)
+    assert.equal("pids_exceeded", env.flags_of(early or assert(job:wait())))
+    box:stop()
+  end)
+
   it("is told when the sentry is killed", function()
     local box = assert(sb:start{})
     local job = assert(box:spawn{ "sleep", "1000" })

@@ -204,6 +204,26 @@ describe("ways into a box", function()
     end
   end)
 
+  it("end without harm to what begins at that moment", function()
+    for _ = 1, 4 do
+      local streams = {}
+      for i = 1, 12 do streams[i] = assert(box:connect(8080)) end
+      for i = 1, 12 do streams[i]:close() end
+      assert.are.equal("begun", assert(box:run{ "echo", "-n", "begun" }).stdout)
+    end
+  end)
+
+  it("end alone, however late the box's supervisor comes to see it", function()
+    local stream = assert(box:connect(8080))
+    local supervisor = h.slurp(("/proc/%d/stat"):format(box.job:pid())):match "^%d+ %(.*%) %a (%d+)"
+    os.execute("kill -STOP " .. supervisor)
+    stream:close()
+    h.core.poll(-1, "r", 1)
+    os.execute("kill -CONT " .. supervisor)
+    assert.are.equal("still here", assert(box:run{ "echo", "-n", "still here" }).stdout)
+    assert.is_true(h.eventually(function() return #box:processes() == 1 end))
+  end)
+
   it("are a program's stdin and stdout", function()
     local stream = assert(box:stream{ "tr", "a-z", "A-Z" })
     assert(stream:write "abc")

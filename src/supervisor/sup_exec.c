@@ -103,7 +103,7 @@ int sup_exec_attach(struct sup_exec *x, const struct sup_exec_way *way, struct s
 		return sup_error(e, "closed", "the box is gone");
 	if (sup_control_enter(r, way->user_namespace, e) < 0)
 		return -1;
-	return way->connects ? sup_control_open(&x->wait, r, SUP_EXEC_CALL_SECONDS, e) : 0;
+	return way->connects ? sup_control_open(&x->wait, r, SUP_EXEC_SECONDS, e) : 0;
 }
 
 /* What the box had used when its program began. */
@@ -121,17 +121,24 @@ int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const cha
 	note(x);
 	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract) < 0)
 		return sup_error(e, "system", "more than %d programs are at work in the box", SUP_PROGRAMS_SLOTS);
+	sup_programs_pass(&x->programs);
 	x->asked = way->start(x, arg, stdio, e) == 0;
+	if (!x->asked)
+		sup_programs_open_gate(&x->programs);
 	return x->asked ? 0 : -1;
 }
 
 void sup_exec_serve(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 {
+	bool asked = x->asked;
+
 	x->way->serve(x, t, e);
 	if (x->pid) {
 		x->asked = false;
 		sup_programs_known(&x->programs, x->pid);
 	}
+	if (asked && !x->asked)
+		sup_programs_open_gate(&x->programs);
 	if (t->ended)
 		sup_programs_leave(&x->programs);
 }
@@ -150,6 +157,8 @@ int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e)
 
 	if (sup_exec_attach(x, &sup_exec_control, e) < 0)
 		return -1;
+	if (calls(x, "Pause") || calls(x, "Resume"))
+		sup_programs_shut(&x->programs);	/* until we have gone */
 	x->asked = strcmp(method, "stats") != 0 && (!calls(x, "Resume") || sup_programs_goes_on(&x->programs));
 	if (x->asked && sup_control_send(&x->wait, method, arg, NULL, 0) < 0)
 		return sup_error(e, "closed", "the box is gone: it does not take %.60s", method);
@@ -219,38 +228,23 @@ int sup_exec_lease(struct sup_exec *x)
 
 bool sup_exec_kept(const struct sup_exec *x)
 {
-	return x->keeper >= 0 && syscall(SYS_pidfd_send_signal, x->keeper, 0, NULL, 0) == 0;
+	/* One that waits to be reaped still takes signals. */
+	return x->keeper >= 0 && poll(&(struct pollfd){ .fd = x->keeper, .events = POLLIN }, 1, 0) == 0;
 }
 
-/*
- * The box's supervisor is told of the end when we are, and measures at once: but on a busy machine not at once, and what it has not
- * read yet, a refused fork say, would be told as none.
- */
-#define MEASURE_SECONDS 2.0
-#define LOOK_NS 100000
-
-/* Whether all that the trace told until the program's end is in the record, or never will be. */
-static bool measured(const struct sup_exec *x, const struct sup_stats *now)
+/* What was told before the program's end is in what was measured at it. One that told its status itself has not ended. */
+static bool is_measured(const struct sup_exec *x)
 {
 	int status;
 
-	return x->gone || x->pid <= 0 || x->tree->lost || (sup_tree_status(x->tree, x->pid, &status) && now->ends == x->tree->ends) || !sup_exec_kept(x);
+	return !x->early && sup_tree_status(x->tree, x->pid, &status) && sup_stats_read(x->stats).ends == x->tree->ends;
 }
 
 struct sup_stats sup_exec_measure(const struct sup_exec *x)
 {
-	const struct sup_request *r = x->request;
-	double limit = sbx_time_now() + MEASURE_SECONDS;
-
-	if (x->early) {		/* its end comes later */
-		(void)sup_exec_settle(x, MEASURE_SECONDS);
-		return sup_stats_read(x->stats);
-	}
+	bool measured = x->gone || is_measured(x) || sup_exec_settle(x);
 	struct sup_stats now = sup_stats_read(x->stats);
 
-	while ((r->pids || r->disk || r->cpus > 0) && !measured(x, &now) && sbx_time_now() < limit) {
-		(void)nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
-		now = sup_stats_read(x->stats);
-	}
+	now.lost = now.lost || !measured;
 	return now;
 }

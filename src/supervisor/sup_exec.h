@@ -13,6 +13,7 @@
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_error.h"
+#include "sup_host.h"
 #include "sup_net.h"
 #include "sup_programs.h"
 #include "sup_request.h"
@@ -52,6 +53,7 @@ struct sup_exec {
 	struct sbx_net_counters net_before;	/* and what they were at the program's start */
 	const struct sup_tree *tree;
 	struct sup_programs programs;	/* the box's record of them, with our entry */
+	struct sup_host *host;		/* whose questions are answered while we wait for the box; NULL: none */
 	const struct sup_request *request;
 	const struct sup_spawn *spawn;	/* for runsc's commands, where the control socket is not used */
 	pid_t command;			/* `runsc exec`, 0: none, -1: ended; the run kills and reaps it */
@@ -62,7 +64,6 @@ struct sup_exec {
 struct sup_exec_way {
 	bool user_namespace;	/* of the box: needed */
 	bool connects;		/* to the control socket */
-	double kill_seconds;	/* within which all of a killed program must be gone, or the box goes */
 	/* Starts the program, or the helper that becomes it. Never waits. */
 	int (*start)(struct sup_exec *x, const char *arg, const int stdio[3], struct sup_error *e);
 	void (*serve)(struct sup_exec *x, struct sup_trace *t, struct sup_error *e);
@@ -76,8 +77,11 @@ struct sup_exec_way {
 
 extern const struct sup_exec_way sup_exec_control, sup_exec_command;
 
-/* Within which the box answers to one call. */
-#define SUP_EXEC_CALL_SECONDS 2.0
+/*
+ * Within which the box, or its supervisor, does what is waited for: an answer, a turn, the end of what was killed. A machine that is
+ * very busy needs some of it; only what hangs needs all.
+ */
+#define SUP_EXEC_SECONDS 10.0
 
 /* Whether the box's supervisor lives. */
 bool sup_exec_kept(const struct sup_exec *x);
@@ -101,9 +105,9 @@ void sup_exec_poll(const struct sup_exec *x, struct pollfd p[SUP_EXEC_POLL]);
 /* A prepared program is leased: what the box used until now was not the program's, and from now on it may tell its status. The
  * descriptor that its code goes to, the caller's from here on; -1: none. */
 int sup_exec_lease(struct sup_exec *x);
-/* Waits until the box's supervisor has taken in, and measured, what has happened until now. false: not within so many seconds. */
-bool sup_exec_settle(const struct sup_exec *x, double seconds);
-/* After the program's end: what the box's supervisor measured then; waits for it a little. */
+/* Waits until the box's supervisor has taken in, and measured, what has happened until now. false: it does not, or has died. */
+bool sup_exec_settle(const struct sup_exec *x);
+/* After the program's end: what the box's supervisor has measured by then. `lost`: nobody can tell what a guest was refused. */
 struct sup_stats sup_exec_measure(const struct sup_exec *x);
 void sup_exec_signal(struct sup_exec *x, int signo);
 /* Whom a signal is for: the program itself, or our helper, which passes it on. */

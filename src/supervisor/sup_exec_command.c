@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sup_exec.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -33,14 +32,11 @@ static void explain(struct sup_exec *x, struct sup_error *e)
 static void command_ended(struct sup_exec *x, struct sup_trace *t, struct sup_error *e)
 {
 	int code = WIFEXITED(x->command_status) ? WEXITSTATUS(x->command_status) : 128 + SIGKILL;
-	bool told = false;
+	bool told = t->started && sup_exec_settle(x) && sup_tree_status(x->tree, x->pid, &t->status);
 
 	x->asked = false;
-
-	for (unsigned i = 0; i < 20 && t->started && !told; i++)
-		if (!(told = sup_tree_status(x->tree, x->pid, &t->status)))
-			(void)poll(NULL, 0, 1);
-	if (sup_exec_box_ends(x, told ? 0 : 300)) {
+	/* That it ended was told, or the box has died with it, unless the words of it were lost. */
+	if (sup_exec_box_ends(x, told ? 0 : t->started && !x->tree->lost ? (int)(SUP_EXEC_SECONDS * 1000) : 300)) {
 		x->gone = true;
 	} else if (!t->started) {
 		explain(x, e);
@@ -76,7 +72,7 @@ static void signal_by_command(struct sup_exec *x, int pid, int signo)
 static int kill_one(const struct sup_exec *x, struct sup_control *c, int pid)
 {
 	(void)c;
-	(void)sup_cli_call(x->spawn, "kill", pid, SIGKILL, SUP_EXEC_CALL_SECONDS);
+	(void)sup_cli_call(x->spawn, "kill", pid, SIGKILL, SUP_EXEC_SECONDS);
 	return 0;
 }
 
@@ -90,5 +86,5 @@ static int hold(struct sup_exec *x, struct sup_control *c, bool still)
 }
 
 const struct sup_exec_way sup_exec_command = {
-	.user_namespace = true, .kill_seconds = 3.0, .start = start, .serve = serve, .signal = signal_by_command, .kill = kill_one, .hold = hold,
+	.user_namespace = true, .start = start, .serve = serve, .signal = signal_by_command, .kill = kill_one, .hold = hold,
 };

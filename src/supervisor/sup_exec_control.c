@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,11 @@ int sup_exec_first(struct sup_exec *x, const char *arg, struct sup_error *e)
 	struct json_object *result = NULL;
 	struct sup_json j;
 
-	if (sup_control_call(&x->wait, EXECUTE, arg, fds, 3, seconds, &result, e) < 0)
+	sup_programs_pass(&x->programs);
+	int begun = sup_control_call(&x->wait, EXECUTE, arg, fds, 3, seconds, &result, e);
+
+	sup_programs_open_gate(&x->programs);
+	if (begun < 0)
 		return -1;
 	const char *process = process_args(&j, x, sup_control_number(result, INT32_MAX), 0);
 	int rc = process ? sup_control_call(&x->wait, WAIT, process, NULL, 0, seconds, NULL, e) : -1;
@@ -147,10 +152,13 @@ static void serve_told(struct sup_exec *x, struct sup_trace *t)
 	t->started = t->ended = x->early = true;
 }
 
-/* A box that is killed may still tell how its programs end; its supervisor writes down that it ends before it kills. */
+/*
+ * A box that is killed may still tell how its programs end. Its supervisor writes down that it ends before it kills; and where that
+ * one was killed itself, the box goes with it.
+ */
 static bool killed_with_box(const struct sup_exec *x, int status)
 {
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && sup_stats_read(x->stats).ended;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && (!sup_exec_settle(x) || sup_stats_read(x->stats).ended);
 }
 
 /* The answer to ExecuteAsync: the program's pid; its end is asked for at once. */
@@ -205,7 +213,7 @@ static void serve_signals(struct sup_exec *x)
 	const char *arg = process_args(&j, x, sup_exec_target(x, signo), signo);
 
 	memmove(x->signals, x->signals + 1, --x->signals_n);
-	x->signal_limit = sbx_time_now() + SUP_EXEC_CALL_SECONDS;
+	x->signal_limit = sbx_time_now() + SUP_EXEC_SECONDS;
 	if (!arg || sup_control_send(&x->signal, "containerManager.Signal", arg, NULL, 0) < 0)
 		sup_control_close(&x->signal);
 	sup_json_destroy(&j);
@@ -238,29 +246,43 @@ static void signal_later(struct sup_exec *x, int pid, int signo)
 	serve_signals(x);
 }
 
+/* A call while the program ends, during which its host gets answers. -1: the box gives none; 1: it says no. */
+static int call(const struct sup_exec *x, struct sup_control *c, const char *method, const char *arg)
+{
+	struct sup_error ignored = { .code = "" };
+	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
+	struct json_object *reply = NULL;
+	int rc = arg && sup_control_send(c, method, arg, NULL, 0) == 0 ? 0 : -1;
+
+	while (rc == 0 && (rc = sup_control_receive(c, &reply)) == 0) {
+		if (sbx_time_now() > limit)
+			return -1;
+		(void)poll(&(struct pollfd){ .fd = c->fd, .events = sup_control_events(c) }, 1, 100);
+		sup_host_answer(x->host);
+	}
+	return rc < 0 ? -1 : sup_control_result(reply, NULL, &ignored) < 0;
+}
+
 /* A process that ended in this moment is none, which is no matter. */
 static int kill_one(const struct sup_exec *x, struct sup_control *c, int pid)
 {
-	struct sup_error e = { .code = "" };
 	struct sup_json j;
 	const char *arg = process_args(&j, x, pid, SIGKILL);
+	int rc = call(x, c, "containerManager.Signal", arg);
 
-	if (arg)
-		(void)sup_control_call(c, "containerManager.Signal", arg, NULL, 0, SUP_EXEC_CALL_SECONDS, NULL, &e);
 	sup_json_destroy(&j);
-	return strcmp(e.code, "closed") ? 0 : -1;
+	return rc < 0 ? -1 : 0;
 }
 
 static int hold(struct sup_exec *x, struct sup_control *c, bool still)
 {
-	struct sup_error ignored = { .code = "" };
 	/* The build whose control socket is an abstract one has them elsewhere. */
 	const char *method = x->request->abstract ? still ? "Lifecycle.Pause" : "Lifecycle.Resume"
 						  : still ? "containerManager.Pause" : "containerManager.Resume";
 
-	return sup_control_call(c, method, "null", NULL, 0, SUP_EXEC_CALL_SECONDS, NULL, &ignored);
+	return call(x, c, method, "null") == 0 ? 0 : -1;
 }
 
 const struct sup_exec_way sup_exec_control = {
-	.connects = true, .kill_seconds = 1.0, .start = start, .serve = serve, .signal = signal_later, .kill = kill_one, .hold = hold,
+	.connects = true, .start = start, .serve = serve, .signal = signal_later, .kill = kill_one, .hold = hold,
 };

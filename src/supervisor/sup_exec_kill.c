@@ -17,7 +17,7 @@ static int connect_to(const struct sup_exec *x, struct sup_control *c)
 {
 	struct sup_error ignored = { .code = "" };
 
-	return x->way->connects ? sup_control_open(c, x->request, SUP_EXEC_CALL_SECONDS, &ignored) : 0;
+	return x->way->connects ? sup_control_open(c, x->request, SUP_EXEC_SECONDS, &ignored) : 0;
 }
 
 /* The program itself: our helper, which stays its parent, passes on all but this. */
@@ -44,10 +44,10 @@ void sup_exec_signal(struct sup_exec *x, int signo)
 
 /* --- the whole tree ------------------------------------------------------------------------------------------------------- */
 
-/* Within which the box's supervisor must have got to run. */
-#define SETTLE_SECONDS 0.5
-/* A turn of it that has little to do. */
+/* A turn of the box's supervisor that has little to do. */
 #define TURN_NS 100000
+/* Until what was killed is looked for again. */
+#define ROUND_SECONDS 0.1
 
 static void destroy_box(struct sup_exec *x)
 {
@@ -56,20 +56,27 @@ static void destroy_box(struct sup_exec *x)
 	x->gone = true;
 }
 
-/*
- * Two turns of the box's supervisor, for one may be under way; it is woken for them. Where that is not in time, nothing can be proved.
- */
-bool sup_exec_settle(const struct sup_exec *x, double seconds)
+static bool wake(const struct sup_exec *x)
 {
-	double limit = sbx_time_now() + seconds;
+	return sup_exec_kept(x) && syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) == 0;
+}
+
+/* Two turns of the box's supervisor, for one may be under way; it is woken for them, and first of all: what it does not poll for now
+ * it looks at then. */
+bool sup_exec_settle(const struct sup_exec *x)
+{
+	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
+	bool woken = wake(x);
 	uint32_t seen = sup_tree_turns(x->tree);
 
-	while (sup_tree_turns(x->tree) - seen < 2) {
-		if (sbx_time_now() > limit || syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) < 0)
+	while (woken && sup_tree_turns(x->tree) - seen < 2) {
+		if (sbx_time_now() > limit)
 			return false;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = TURN_NS }, NULL);
+		sup_host_answer(x->host);
+		woken = wake(x);
 	}
-	return true;
+	return woken;
 }
 
 /* A box that its host has told to stand still must run for what is to die in it; no program of it is told of that. -1: as below. */
@@ -81,31 +88,53 @@ static int lift(struct sup_exec *x, struct sup_control *c)
 		return 0;
 	x->lifted = true;
 	/* It was told over the socket, whatever way its programs go. */
-	if (c->fd < 0 && sup_control_open(c, x->request, SUP_EXEC_CALL_SECONDS, &ignored) < 0)
+	if (c->fd < 0 && sup_control_open(c, x->request, SUP_EXEC_SECONDS, &ignored) < 0)
 		return -1;
-	return sup_exec_control.hold(x, c, false);
+	sup_programs_shut(&x->programs);
+	int rc = sup_exec_control.hold(x, c, false);
+
+	sup_programs_open_gate(&x->programs);
+	return rc;
 }
 
 static void lower(struct sup_exec *x, struct sup_control *c)
 {
-	if (x->lifted && !x->gone && sup_exec_control.hold(x, c, true) == 0 && !sup_programs_lower(&x->programs))
-		(void)sup_exec_control.hold(x, c, false);
+	if (x->lifted && !x->gone) {
+		sup_programs_shut(&x->programs);
+		if (sup_exec_control.hold(x, c, true) == 0 && !sup_programs_lower(&x->programs))
+			(void)sup_exec_control.hold(x, c, false);
+		sup_programs_open_gate(&x->programs);
+	}
 	x->lifted = false;
 }
 
-/* Kills what there is at the moment, in a box that stands still, so that nobody forks away; -1: the box does not answer, or not in time. */
-static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives, double limit)
+/* Kills what there is at the moment. -1: the box does not answer, or not in time. */
+static int kill_those(struct sup_exec *x, struct sup_control *c, bool program_lives, double limit)
 {
 	size_t at = 0;
 	int pid;
 
-	if (lift(x, c) < 0 || x->way->hold(x, c, true) < 0 || !sup_exec_settle(x, SETTLE_SECONDS))
-		return -1;
-	if (program_lives && x->way->kill(x, c, x->pid) < 0)
+	if (!sup_exec_settle(x) || (program_lives && x->way->kill(x, c, x->pid) < 0))
 		return -1;
 	while ((pid = sup_tree_next(x->tree, x->pid, &at)))
 		if (sbx_time_now() > limit || x->way->kill(x, c, pid) < 0)
 			return -1;
+	return 0;
+}
+
+/*
+ * `still`: in a box that stands still, so that nobody forks away. Only for who has done so, for it is felt by all programs of the box; and
+ * the gate is shut until the round is over, for what gVisor lets go on does not do so at once.
+ */
+static int kill_round(struct sup_exec *x, struct sup_control *c, bool program_lives, bool still, double limit)
+{
+	if (lift(x, c) < 0)
+		return -1;
+	if (!still)
+		return kill_those(x, c, program_lives, limit);
+	sup_programs_shut(&x->programs);
+	if (x->way->hold(x, c, true) < 0 || kill_those(x, c, program_lives, limit) < 0)
+		return -1;
 	return x->way->hold(x, c, false);
 }
 
@@ -116,25 +145,37 @@ static bool tree_is_empty(const struct sup_exec *x)
 	return !sup_tree_next(x->tree, x->pid, &at);
 }
 
-/* Until the program has ended and none of its descendants is left. */
-static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control *c)
+/* Whether nothing of it is left, waiting for that a while. */
+static bool all_gone(struct sup_exec *x, struct sup_trace *t)
 {
 	struct sup_error ignored = { .code = "" };
-	double limit = sbx_time_now() + x->way->kill_seconds;
 
-	while (!x->gone && sbx_time_now() < limit) {
-		if (kill_round(x, c, !t->ended, limit) < 0)
-			return false;
-		for (double round = sbx_time_now() + 0.1; sbx_time_now() < round && !x->gone;) {
-			struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };
+	for (double round = sbx_time_now() + ROUND_SECONDS; sbx_time_now() < round && !x->gone;) {
+		struct pollfd p = { .fd = t->ended ? -1 : x->wait.fd, .events = POLLIN };
 
-			if (t->ended && tree_is_empty(x) && sup_exec_settle(x, SETTLE_SECONDS) && tree_is_empty(x))
-				return !x->tree->lost;
-			(void)poll(&p, 1, 2);
-			sup_exec_serve(x, t, &ignored);
-		}
+		if (t->ended && tree_is_empty(x) && sup_exec_settle(x) && tree_is_empty(x))
+			return true;
+		(void)poll(&p, 1, 2);
+		sup_exec_serve(x, t, &ignored);
+		sup_host_answer(x->host);
 	}
 	return false;
+}
+
+/* Until the program has ended and none of its descendants is left. Where not all were told of, that cannot be known. */
+static bool kill_all(struct sup_exec *x, struct sup_trace *t, struct sup_control *c)
+{
+	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
+	bool still = false, gone = false;
+
+	while (!gone && !x->gone && !x->tree->lost && sbx_time_now() < limit) {
+		if (kill_round(x, c, !t->ended, still, limit) < 0)
+			return false;
+		gone = all_gone(x, t);
+		sup_programs_open_gate(&x->programs);
+		still = true;
+	}
+	return gone && !x->tree->lost;
 }
 
 void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
@@ -143,9 +184,10 @@ void sup_exec_kill(struct sup_exec *x, struct sup_trace *t)
 	struct sup_control c = SUP_CONTROL_NONE;
 
 	/* A program that has been asked for must be there before it can be killed. */
-	for (double limit = sbx_time_now() + SUP_EXEC_CALL_SECONDS; x->asked && !x->gone && !t->ended && sbx_time_now() < limit;) {
+	for (double limit = sbx_time_now() + SUP_EXEC_SECONDS; x->asked && !x->gone && !t->ended && sbx_time_now() < limit;) {
 		sup_exec_serve(x, t, &ignored);
 		(void)poll(NULL, 0, 1);
+		sup_host_answer(x->host);
 	}
 	if (t->ended || x->gone || (!x->pid && !x->asked))
 		return;

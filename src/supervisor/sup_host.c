@@ -134,6 +134,18 @@ int sup_host_next(struct sup_host *h, uint8_t *type, const unsigned char **paylo
 	return 1;
 }
 
+void sup_host_answer(struct sup_host *h)
+{
+	const unsigned char *payload;
+	uint8_t type;
+	uint32_t n;
+
+	if (!h || sup_host_recv(h) < 0)
+		return;
+	while (sup_host_next(h, &type, &payload, &n) > 0)
+		sup_host_drop(h);
+}
+
 void sup_host_drop(struct sup_host *h)
 {
 	uint8_t type;

@@ -65,6 +65,9 @@ bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_
 /* Sends what can be sent now. -1: the host is gone. */
 int sup_host_flush(struct sup_host *h);
 
+/* For a program that is over: the host's questions are answered, and all else that it says is dropped. NULL: there is none. */
+void sup_host_answer(struct sup_host *h);
+
 /* Lets the time pass, or until the host is gone: then -1. What comes meanwhile is left. */
 int sup_host_sleep(const struct sup_host *h, double seconds);
 

@@ -11,8 +11,6 @@
 #define CPU_TICK 0.010
 /* The start of a program by `runsc exec` is a file that appears. */
 #define FILE_TICK 0.005
-/* The box's own supervisor, if it lives, knows of what the box died. */
-#define BOX_END_MS 100
 
 static int config(struct sup_run *s, const void *bytes, uint32_t n)
 {
@@ -106,10 +104,12 @@ static void judge_box(struct sup_run *s)
 
 	if (!s->exec.gone || s->reason != SUP_EXITED)
 		return;
+	/* The box's own supervisor, while it lives, knows of what the box died, or will. */
 	struct sup_stats now = sup_stats_read(s->exec.stats);
 
-	for (unsigned i = 0; i < BOX_END_MS && !now.ended && sup_exec_kept(&s->exec); i++) {
+	for (double limit = sbx_time_now() + SUP_EXEC_SECONDS; !now.ended && sup_exec_kept(&s->exec) && sbx_time_now() < limit;) {
 		(void)poll(NULL, 0, 1);
+		sup_host_answer(s->host);
 		now = sup_stats_read(s->exec.stats);
 	}
 	unsigned end = now.ended ? now.ended - 1 : SUP_CRASHED;
@@ -140,6 +140,7 @@ static struct sup_stats usage(struct sup_run *s)
 	u.disk_full -= before.disk_full;
 	u.throttled -= before.throttled;
 	s->trace.failed_forks = u.failed_forks - before.failed_forks;
+	s->trace.lossy = u.lost > 0;
 	if (s->request.whole_box) {
 		s->meter.baseline = true;
 		s->meter.memory_peak = u.memory_peak;

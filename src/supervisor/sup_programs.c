@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "sbx_time.h"
 
 /* Several write: what was written before a store here is seen by who loads it. */
 #define PUBLISH(where, value) __atomic_store_n(&(where), value, __ATOMIC_RELEASE)
@@ -100,6 +103,36 @@ void sup_programs_leave(struct sup_programs *p)
 	PUBLISH(p->map->slot[p->mine].state, SUP_PROGRAMS_FREE);
 	(void)lock(p, F_UNLCK, (unsigned)p->mine);
 	p->mine = -1;
+}
+
+/* Bytes behind those of the entries: the door, and what stands in front of it while somebody waits to shut it. */
+enum { DOOR = SUP_PROGRAMS_SLOTS, QUEUE };
+#define GATE_NS 200000
+
+static void wait_for(const struct sup_programs *p, short type, unsigned byte, double limit)
+{
+	while (lock(p, type, byte) < 0 && sbx_time_now() < limit)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = GATE_NS }, NULL);
+}
+
+static void enter_gate(struct sup_programs *p, short type)
+{
+	double limit = sbx_time_now() + SUP_PROGRAMS_GATE_SECONDS;
+
+	if (p->fd < 0)
+		return;
+	wait_for(p, type, QUEUE, limit);
+	wait_for(p, type, DOOR, limit);
+	(void)lock(p, F_UNLCK, QUEUE);
+}
+
+void sup_programs_pass(struct sup_programs *p) { enter_gate(p, F_RDLCK); }
+void sup_programs_shut(struct sup_programs *p) { enter_gate(p, F_WRLCK); }
+
+void sup_programs_open_gate(struct sup_programs *p)
+{
+	if (p->fd >= 0)
+		(void)lock(p, F_UNLCK, DOOR);
 }
 
 /* With its lock in our hand nobody enters or leaves: what it says is so. */

@@ -51,6 +51,17 @@ void sup_programs_leave(struct sup_programs *p);
 bool sup_programs_adopt(struct sup_programs *p);
 
 /*
+ * Who starts a program passes a gate, and who lets the box stand still, or go on, shuts it until gVisor has: its kernel waits for its
+ * tasks on a sync.WaitGroup, and dies ("reused before previous Wait has returned") of one that begins to run in the moment in which
+ * all have stopped. Waits for its turn; whoever has not got it after SUP_PROGRAMS_GATE_SECONDS goes on without.
+ */
+#define SUP_PROGRAMS_GATE_SECONDS 10.0
+void sup_programs_pass(struct sup_programs *p);
+void sup_programs_shut(struct sup_programs *p);
+/* Ends either; once more does no harm. */
+void sup_programs_open_gate(struct sup_programs *p);
+
+/*
  * The box is told to stand still by its host, and let go for a moment by who kills in it. Each pause of gVisor's is ended once, for of
  * one more its kernel dies: what is true here says who has to.
  */

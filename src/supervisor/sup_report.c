@@ -48,9 +48,15 @@ static const char *cgroup_name(uint32_t version)
 	return version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
 }
 
-static bool pids_exceeded(const struct sup_run *s, struct sup_verdict v)
+/* What was not told may have been it: -1. */
+static int known(const struct sup_run *s, bool hit)
 {
-	return s->request.pids && (s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED);
+	return !hit && s->trace.lossy ? -1 : hit;
+}
+
+static int pids_exceeded(const struct sup_run *s, struct sup_verdict v)
+{
+	return s->request.pids ? known(s, s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED) : 0;
 }
 
 /* A box's memory is its own supervisor's to read: without that there would be no box. */
@@ -77,7 +83,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 		add_limit(l, "cpus", u.cpus_held ? cgroup_name(u.cgroup) : sup_spawn_affinity(r->cpus) == 0 ? "affinity" : NULL,
 			  u.cpus_held ? u.throttled > 0 : -1);
 	if (r->disk)
-		add_limit(l, "disk", r->disk_by, exact_disk(r) ? u.disk_full > 0 : -1);
+		add_limit(l, "disk", r->disk_by, exact_disk(r) ? known(s, u.disk_full > 0) : -1);
 	if (r->inodes_held)
 		add_limit(l, "inodes", "tmpfs", s->meter.inodes_full ? 1 : -1);
 	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */
@@ -107,7 +113,8 @@ static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 		add(l, "peak_memory=%llu", (unsigned long long)s->meter.memory_peak);
 	if (s->trace.peak && !s->trace.lossy)
 		add(l, "peak_pids=%d", s->trace.peak);
-	add(l, "pids_exceeded=%d", pids_exceeded(s, v));
+	if (pids_exceeded(s, v) >= 0)
+		add(l, "pids_exceeded=%d", pids_exceeded(s, v));
 }
 
 /* Of a program in a box: what its box's has counted meanwhile, and which events are of that time, by their ids. */
@@ -155,6 +162,8 @@ static void explain_failure(struct sup_run *s, enum sup_outcome o, const char *l
 	if (o == SUP_BOOT_TIMEOUT)
 		(void)sup_error(&s->error, "boot_timeout", "the sandbox did not boot within %g s (platform %s)",
 				s->request.boot_timeout, platform);
+	else if (*logged && s->started)
+		(void)sup_error(&s->error, "runsc_failed", "the sandbox died: %s", logged);
 	else if (*logged)
 		sup_log_explain(logged, &s->error);
 	else if (o == SUP_CRASHED)

@@ -27,6 +27,7 @@ void sup_run_init(struct sup_run *s, struct sup_host *host)
 	s->host = host;
 	s->born = sbx_time_now();
 	sup_exec_init(&s->exec, &s->request, &s->spawn);
+	s->exec.host = host;
 	sup_net_init(&s->net);
 	s->meter.cpu = -1;
 	s->stats = s->removed = s->hold = -1;

@@ -19,6 +19,7 @@ struct sup_stats {
 	uint32_t throttled;	/* periods in which its quota was used up */
 	uint32_t cgroup;	/* enum sup_cgroup_version */
 	uint32_t peak;		/* tasks that lived at once, our helper's first process among them; 0: not known */
+	uint32_t lost;		/* gVisor could not tell all that happened */
 	uint32_t cpus_held;	/* by a quota; else by whole cores, or not at all */
 };
 

@@ -129,7 +129,7 @@ int sup_tree_exit(struct sup_tree *t, int group, int status)
 {
 	struct sup_tree_slot *s = find(t, group);
 
-	if ((!s || !s->root) && group > 1) {	/* nobody's child: a program, or one of its threads; the last one counts */
+	if ((!s || (!s->root && s->threads <= 1)) && group > 1) {	/* nobody's child, and no thread of it is left: a program */
 		t->end[t->ends % SUP_TREE_ENDS] = (struct sup_tree_end){ group, status };
 		PUBLISH(t->ends, t->ends + 1);
 	}

@@ -325,7 +325,7 @@ function Box:await()
 end
 
 -- What a program says whose box may have gone, and seconds within which the box's own supervisor, which knows of what, says it, too.
-local SYMPTOMS = { closed = 1, runsc_failed = 0.5 }
+local SYMPTOMS = { closed = 10, runsc_failed = 0.5 }
 
 -- A program whose box has gone knows less of it than the box's own supervisor does, a moment later.
 function explain(self, r, message, code)

@@ -217,7 +217,7 @@ M.result = {
   { "files_info", "table<string, sandbox.FileInfo>", "always a table, with the same keys: `{ mode=, size= }`" },
   { "files_skipped", "table<string, string>", "always a table: why a file was left out: `\"missing\"`, `\"link\"`, `\"too big\"`, …" },
   { "timed_out", "boolean", "" }, { "oom_killed", "boolean", "" }, { "cpu_exceeded", "boolean", "" }, { "output_exceeded", "boolean", "" },
-  { "pids_exceeded", "boolean?", "boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`)" }, { "disk_exceeded", "boolean?", "boolean; nil where it cannot be known: beside a `tmpfs` mount with a size of its own, as an ordinary user, unless `user = 0`" }, { "stdout_truncated", "boolean", "" }, { "stderr_truncated", "boolean", "" },
+  { "pids_exceeded", "boolean?", "boolean; nil where it cannot be known (with more than 128 KiB of argv and env in `sandbox.run`, or where gVisor lost what it had to tell)" }, { "disk_exceeded", "boolean?", "boolean; nil where it cannot be known: beside a `tmpfs` mount with a size of its own, as an ordinary user, unless `user = 0`" }, { "stdout_truncated", "boolean", "" }, { "stderr_truncated", "boolean", "" },
   { "limits", "table<string, sandbox.LimitReport>", "`{ memory = { requested=, enforced_by=\"supervisor\", hit=false }, … }` for every limit; who: `supervisor`, `rlimit`, `cgroup1`, `cgroup2`, `affinity`, `tmpfs`, `overlay`, or nil" },
   { "duration", "number", "seconds from the guest's first instruction to its end: the clock of `timeout`" },
   { "boot_duration", "number", "seconds until that first instruction" },

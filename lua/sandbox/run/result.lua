@@ -183,7 +183,7 @@ function M.build(x, job, plan)
   if plan.untraced then -- nobody saw what could not be started
     r.pids_exceeded = nil
   else
-    r.pids_exceeded = truth(x.pids_exceeded) or false
+    r.pids_exceeded = truth(x.pids_exceeded)
   end
   r.disk_exceeded = false
   if plan.limits and plan.limits.disk then r.disk_exceeded = truth(x["hit.disk"]) end -- nil: nobody can tell
