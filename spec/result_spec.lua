@@ -32,7 +32,7 @@ describe("result", function()
 
   it("tells an exit", function()
     local r = build({ status = "exited", exit_code = "0", stdout_bytes = "3", boot_duration = "0.05", duration = "0.25", ["enforced.memory"] = "cgroup2",
-                      ["hit.memory"] = "0", cpu_time = "0.01", peak_memory = "1000", cgroup = "v2", rootless = "0" }, { stdout = "42\n", stderr = "", id = "x" })
+                      ["hit.memory"] = "0", cpu_time = "0.01", peak_memory = "1000", pids_exceeded = "0", cgroup = "v2", rootless = "0" }, { stdout = "42\n", stderr = "", id = "x" })
     assert.is_true(r.ok)
     assert.are.equal(0, r.exit_code)
     assert.are.equal("42\n", r.stdout)
@@ -46,6 +46,7 @@ describe("result", function()
     assert.are.equal(1000, r.peak_memory)
     assert.are.same({}, r.files)
     assert.are.equal("v2", r.runtime.cgroup)
+    assert.is_nil(build({ status = "exited", exit_code = "0", duration = "0" }, { id = "x" }).pids_exceeded) -- nobody could tell
   end)
 
   it("has a sentence for each other end", function()

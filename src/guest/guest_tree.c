@@ -198,6 +198,17 @@ int guest_tree_copy(const char *from, const char *to, double until)
 
 /* --- list ----------------------------------------------------------------------------------------------------------------- */
 
+/* More than may be told is known before each of them is looked at, which takes much longer. */
+static bool too_many(DIR *d, unsigned long long left, double until)
+{
+	bool many = false;
+
+	for (struct dirent *e; !many && !late(until) && (e = readdir(d));)
+		many = !guest_open_is_dots(e->d_name) && left-- == 0;
+	rewinddir(d);
+	return many;
+}
+
 static int list_at(int dir, const char *entry, char *path, size_t length, unsigned depth, unsigned long long *left, double until)
 {
 	DIR *d = guest_open_entries(dir, entry);
@@ -205,6 +216,10 @@ static int list_at(int dir, const char *entry, char *path, size_t length, unsign
 	struct stat st;
 	int rc = d ? 0 : -1;
 
+	if (d && too_many(d, *left, until)) {
+		errno = E2BIG;
+		rc = -1;
+	}
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		size_t n = strlen(e->d_name);
 

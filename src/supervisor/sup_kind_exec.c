@@ -138,6 +138,7 @@ static struct sup_stats usage(struct sup_run *s)
 	struct sup_stats before = s->exec.before, u = sup_exec_measure(&s->exec);
 
 	u.disk_full -= before.disk_full;
+	u.short_writes -= before.short_writes;
 	u.throttled -= before.throttled;
 	s->trace.failed_forks = u.failed_forks - before.failed_forks;
 	s->trace.lossy = u.lost > 0;

@@ -364,7 +364,7 @@ static struct sup_stats usage(struct sup_run *s)
 		.memory_peak = s->meter.memory_peak, .failed_forks = s->trace.failed_forks, .cpu = s->meter.cpu,
 		.ends = s->tree ? s->tree->ends : 0, .disk_full = s->meter.disk_full + s->trace.no_space,
 		.throttled = throttled > 0 ? (uint32_t)throttled : 0, .peak = s->trace.lossy || s->trace.peak < 0 ? 0 : (uint32_t)s->trace.peak,
-		.lost = s->trace.lossy, .cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
+		.lost = s->trace.lossy, .short_writes = s->trace.short_writes, .cgroup = s->cgroup.version, .cpus_held = s->cgroup.cpus_held, .pid = s->started && s->child > 0 ? s->child : 0,
 	};
 }
 

@@ -37,12 +37,6 @@ static void add_limit(struct list *l, const char *name, const char *by, int hit)
 		add(l, "hit.%s=%d", name, hit);
 }
 
-/* A host tmpfs tells whether it is full, and the trace whether a call was refused; a layer in the sentry's memory does not. */
-static bool exact_disk(const struct sup_request *r)
-{
-	return r->disk_by && (r->tell_space || !strcmp(r->disk_by, "tmpfs"));
-}
-
 static const char *cgroup_name(uint32_t version)
 {
 	return version == SUP_CGROUP_V1 ? "cgroup1" : "cgroup2";
@@ -57,6 +51,20 @@ static int known(const struct sup_run *s, bool hit)
 static int pids_exceeded(const struct sup_run *s, struct sup_verdict v)
 {
 	return s->request.pids ? known(s, s->trace.failed_forks > 0 || v.outcome == SUP_PIDS_EXCEEDED) : 0;
+}
+
+/*
+ * A host tmpfs tells whether it is full, and the trace whether a call was refused; a layer in the sentry's memory does not: one who takes
+ * a part of what he wanted to write for an answer may have filled it.
+ */
+static int disk_full(const struct sup_run *s, struct sup_stats u)
+{
+	const struct sup_request *r = &s->request;
+	bool counted = r->disk_by && !strcmp(r->disk_by, "tmpfs");
+
+	if (!counted && (!r->tell_space || (!u.disk_full && u.short_writes)))
+		return -1;
+	return known(s, u.disk_full > 0);
 }
 
 /* A box's memory is its own supervisor's to read: without that there would be no box. */
@@ -83,7 +91,7 @@ static void add_limits(struct list *l, struct sup_run *s, struct sup_verdict v, 
 		add_limit(l, "cpus", u.cpus_held ? cgroup_name(u.cgroup) : sup_spawn_affinity(r->cpus) == 0 ? "affinity" : NULL,
 			  u.cpus_held ? u.throttled > 0 : -1);
 	if (r->disk)
-		add_limit(l, "disk", r->disk_by, exact_disk(r) ? known(s, u.disk_full > 0) : -1);
+		add_limit(l, "disk", r->disk_by, disk_full(s, u));
 	if (r->inodes_held)
 		add_limit(l, "inodes", "tmpfs", s->meter.inodes_full ? 1 : -1);
 	/* SIGXFSZ of the first process is certain; a program that handles EFBIG leaves no trace. */

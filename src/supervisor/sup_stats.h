@@ -15,7 +15,8 @@ struct sup_stats {
 	int32_t pid;		/* of its runsc, once it has started */
 	uint32_t ended;		/* enum sup_outcome + 1 of the box's end; 0: it lives */
 	uint32_t ends;		/* what was measured at the end of so many programs (sup_tree's `ends`) is in here */
-	uint32_t disk_full;	/* readings that found no room */
+	uint32_t disk_full;	/* readings that found no room, and calls that did */
+	uint32_t short_writes;	/* sup_trace's */
 	uint32_t throttled;	/* periods in which its quota was used up */
 	uint32_t cgroup;	/* enum sup_cgroup_version */
 	uint32_t peak;		/* tasks that lived at once, our helper's first process among them; 0: not known */

@@ -213,12 +213,14 @@ static void on_word(struct sup_trace *t, uint64_t said)
 
 static void on_call(struct sup_trace *t, const unsigned char *p, const unsigned char *end)
 {
-	uint64_t error = lookup(p, end, 2, 2), call = error ? lookup(p, end, 0, 4) : 0;
+	uint64_t error = lookup(p, end, 2, 2), call = lookup(p, end, 0, 4);
 
 	if (t->word && call == SBX_WORD_CALL && lookup(p, end, 0, 5) == t->word)
 		on_word(t, lookup(p, end, 0, 6));
 	if (error == ENOSPC)
 		t->no_space++;
+	if (!error && (call == SYS_write || call == SYS_pwrite64) && lookup(p, end, 2, 1) < lookup(p, end, 0, 7))
+		t->short_writes++;
 	for (unsigned i = 0; error == EAGAIN && i < sizeof(forks) / sizeof(forks[0]); i++)
 		if ((int)call == forks[i])
 			t->failed_forks++;
@@ -314,6 +316,7 @@ void sup_trace_read(struct sup_trace *t)
 {
 	int n;
 
+	t->taken = 0;
 	if (t->listener >= 0)
 		accept_conn(t);
 	/* As much as its socket can hold, no more: what comes meanwhile must not hold us. */
@@ -321,6 +324,7 @@ void sup_trace_read(struct sup_trace *t)
 		bool connected = t->connected;
 
 		n = take(t);
+		t->taken += n > 0 ? (unsigned)n : 0;
 		if (n < 0) {
 			close(t->conn);
 			t->conn = -1;

@@ -29,6 +29,8 @@ struct sup_trace {
 	int live, peak;		/* tasks in the guest; of programs in a box that never made one, the first is not among them */
 	uint64_t failed_forks;	/* refused with EAGAIN: RLIMIT_NPROC */
 	uint32_t no_space;	/* calls that were refused for want of room */
+	uint32_t short_writes;	/* that wrote some of what they were given: to a place that got full, or a pipe that did */
+	unsigned taken;		/* events that the last reading brought */
 	struct sup_tree *tree;	/* a box: who comes from whom; not ours to free. NULL else */
 };
 
