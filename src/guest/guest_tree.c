@@ -198,15 +198,28 @@ int guest_tree_copy(const char *from, const char *to, double until)
 
 /* --- list ----------------------------------------------------------------------------------------------------------------- */
 
-/* More than may be told is known before each of them is looked at, which takes much longer. */
-static bool too_many(DIR *d, unsigned long long left, double until)
+/* How many entries there are, or `most`: known before each of them is looked at, which takes much longer. */
+static unsigned long long count_entries(DIR *d, unsigned long long most, double until)
 {
-	bool many = false;
+	unsigned long long n = 0;
 
-	for (struct dirent *e; !many && !late(until) && (e = readdir(d));)
-		many = !guest_open_is_dots(e->d_name) && left-- == 0;
+	for (struct dirent *e; n < most && !late(until) && (e = readdir(d));)
+		n += !guest_open_is_dots(e->d_name);
 	rewinddir(d);
-	return many;
+	return n;
+}
+
+/* Seconds after which it is said that the time will not do, where what is left would take twice as much. */
+#define HOPE_SECONDS 2.0
+
+static bool hopeless(double began, double until, unsigned long long done, unsigned long long of)
+{
+	double now = done % 16 ? began : guest_io_now();
+
+	if (now - began < HOPE_SECONDS || (now - began) * (double)of < 2 * (until - began) * (double)done)
+		return false;
+	errno = ETIMEDOUT;
+	return true;
 }
 
 static int list_at(int dir, const char *entry, char *path, size_t length, unsigned depth, unsigned long long *left, double until)
@@ -215,8 +228,10 @@ static int list_at(int dir, const char *entry, char *path, size_t length, unsign
 	char target[PATH_MAX];
 	struct stat st;
 	int rc = d ? 0 : -1;
+	unsigned long long done = 0, of = d ? count_entries(d, *left + 1, until) : 0;
+	double began = guest_io_now();
 
-	if (d && too_many(d, *left, until)) {
+	if (of > *left) {
 		errno = E2BIG;
 		rc = -1;
 	}
@@ -226,7 +241,8 @@ static int list_at(int dir, const char *entry, char *path, size_t length, unsign
 		if (guest_open_is_dots(e->d_name) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		errno = E2BIG;
-		if (!*left || length + n + 2 > PATH_MAX || late(until)) {
+		if (!*left || length + n + 2 > PATH_MAX || late(until) ||
+		    (depth == 1 && hopeless(began, until, ++done, of))) {	/* below others nobody knows how many there are */
 			rc = -1;
 			break;
 		}

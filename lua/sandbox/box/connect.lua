@@ -10,7 +10,7 @@ local network = require "sandbox.run.network"
 
 local Ways = {} -- methods of boxes
 
-local APPLY_SECONDS = 5 -- within which sandbox-net says that it has a policy
+local APPLY_SECONDS = 15 -- within which sandbox-net says that it has a policy
 
 --- Starts a program whose stdin and stdout are one stream: its output has no limit but the reader's pace.
 -- @tparam table options of a program; not stdin, on_stdout, collect

@@ -139,7 +139,7 @@ local LIST_MAX = 100000
 --- Lists a directory.
 -- @param[opt="."] path or { path=, depth= 1 }: with a depth of more, what lies in directories below is named by its path from this one
 -- @treturn {table,...} of { name=, type=, mode=, size=, target= of a link } in order of their names, or nil, message, code
--- ("too_big": more than 100,000 entries)
+-- ("too_big": more than 100,000 entries; "timeout": they would take very much longer than half a minute)
 function Files:list(path)
   local options = {}
   if type(path) == "table" then
