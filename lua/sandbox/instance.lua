@@ -242,13 +242,14 @@ local function among_host(plan, rt)
   return false
 end
 
--- Whether files are put in place from inside.
+-- Whether files are put in place from inside a box. As an ordinary user that is quicker for many of them than to give each away (run/owner.lua).
 local function given_inside(self, options)
   local given = options.files or self.options.defaults.files
   if options.bundle or type(given) ~= "table" or next(given) == nil then return false end
   local rt = get_runtime(self)
   local plan = rt and options_plan.try("run", options, self.options.defaults)
-  return plan and not plan.spec and among_host(plan, rt) or false
+  if not plan or plan.spec then return false end
+  return rt.rootless and plan.user.uid ~= 0 and oci.disk_by(plan, rt) ~= "overlay" or among_host(plan, rt)
 end
 
 -- Whether what the program orphans is to be reaped: where somebody counts processes, unless he says otherwise, or hears of its network

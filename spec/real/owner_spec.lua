@@ -88,6 +88,13 @@ describe("the files of a guest", function()
     assert.are.equal("one\n", r.stdout)
   end)
 
+  it("may be many, which is no boot that takes too long", function()
+    local files = {}
+    for i = 1, 500 do files[("d%d/f%d"):format(i % 20, i)] = "x" end
+    local r = assert(spawn{ "sh", "-c", "find . -user 65534 | wc -l; find . ! -user 65534 | wc -l", files = files })
+    assert.are.equal("521\n0\n", r.stdout .. r.stderr)
+  end)
+
   it("come with the capabilities that were asked for, or words", function()
     local r, message, code = spawn{ "sh", "-c", "grep Cap /proc/self/status", files = { a = "x" }, user = 1234, capabilities = { "CAP_NET_BIND_SERVICE" } }
     if h.build ~= "2026" then return assert.same({ nil, "not_supported" }, { r, code }, message) end
