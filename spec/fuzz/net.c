@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sandbox-net's parsers under libFuzzer: the first byte says which. From the tree's root:
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Isrc/shared -Isrc/net spec/c/net_fuzz.c src/net/net_dns.c \
- *     src/net/net_policy.c src/shared/sbx_wire.c -o build/net_fuzz && build/net_fuzz -runs=10000000
+ * sandbox-net's parsers, of questions for names and of policies: the first byte says which.
  */
 #include <stdlib.h>
 #include <string.h>
