@@ -14,6 +14,7 @@ local function instance(boots, runsc)
     return { ok = true, stdout = "hello\n", boot_duration = 0.1, total_duration = 0.2, limits = limits,
              runtime = { cgroup = "none", cgroup_reason = "it is not delegated (systemd-run …)" } }
   end
+  function sb.start() if boots then return { rt = { platform = "ptrace" }, stop = function() end } end end
   function sb.close() end
   sb.new = function() return sb end
   return sb
@@ -76,6 +77,9 @@ describe("the doctor", function()
     local n = 0
     for _, check in ipairs(doctor.examine(instance(false)).checks) do n = n + (check.name == "platform" and 1 or 0) end
     assert.are.equal(3, n)
+    local text = tostring(doctor.examine(instance(true)))
+    assert.truthy(text:find("systrap  boots in 100 ms (in use for runs)", 1, true), text)
+    assert.truthy(text:find("ptrace   boots in 100 ms (in use for boxes)", 1, true), text)
   end)
 
   it("has a remedy on every line that needs one", function()

@@ -288,7 +288,7 @@
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
 ---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field runsc? string path of the binary
----@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers
+---@field platform? "auto"|"systrap"|"ptrace"|"kvm" auto takes the first of systrap and ptrace that really boots within its time-out, and remembers; for boxes and pools on releases from the end of 2023 to the middle of 2025 ptrace comes first, on which programs end sooner and a sandbox that waits takes no processor time
 ---@field boot_timeout? number seconds a boot may take
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user

@@ -78,8 +78,8 @@ local function execute(self, plan, req, message, code)
 end
 
 -- What finding out about this machine needs of us. `waited`: others went on meanwhile.
-local function environment(self)
-  local env = { core = core, options = self.options }
+local function environment(self, use)
+  local env = { core = core, options = self.options, use = use }
   function env.sleep(seconds)
     env.waited = true
     sleep(self, seconds)
@@ -92,8 +92,8 @@ local function environment(self)
   return env
 end
 
-local function get_runtime(self)
-  local env = environment(self)
+local function get_runtime(self, use)
+  local env = environment(self, use)
   local rt, message, code = runtime.get(env)
   if rt and env.waited then rt.identity = nil end
   return rt, message, code
@@ -117,7 +117,7 @@ local function prepare(self, plan)
   local ok, message, code = feasible.check_host(plan)
   if not ok then return nil, message, code end
   local rt
-  rt, message, code = get_runtime(self)
+  rt, message, code = get_runtime(self, plan.box and "box" or nil)
   if not rt then return nil, message, code end
   ok, message, code = feasible.check_runtime(plan, rt)
   if ok then ok, message, code = check_ambient(self, plan, rt) end

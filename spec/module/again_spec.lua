@@ -40,6 +40,20 @@ describe("what is known of the host", function()
     assert.are.equal("look", without_a_look(run{ "true" }))
   end)
 
+  it("is which platform is the better one, of runs and of boxes, unless one is named", function()
+    local function of(instance)
+      local box = assert(instance:start{})
+      local single, program = assert(instance:run{ "true" }).runtime.platform, assert(box:run{ "true" }).runtime.platform
+      box:stop()
+      return single .. " " .. program
+    end
+    local expected = { ["2022"] = "ptrace ptrace", ["2024"] = "systrap ptrace", ["2026"] = "systrap systrap" }
+    assert.are.equal(expected[os.getenv "SANDBOX_TEST_BUILD"], of(sb))
+    local named = h.sandbox.new{ state_dir = h.state_dir, platform = "ptrace" }
+    assert.are.equal("ptrace ptrace", of(named))
+    named:shutdown()
+  end)
+
   it("leaves nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)
 

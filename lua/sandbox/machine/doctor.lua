@@ -102,16 +102,24 @@ local function check_runsc(report, sb)
   return true, version
 end
 
+-- What boxes are on, which may be another one than runs are (sandbox.machine.runtime).
+local function platform_of_boxes(sb)
+  local box = sb:start{}
+  local platform = box and box.rt.platform
+  if box then box:stop() end
+  return platform
+end
+
 -- Each one tried: which boots, and how long it took.
 local function check_platforms(report, sb, chosen)
-  local options = {}
+  local options, of_boxes = {}, chosen and platform_of_boxes(sb)
   for k, v in pairs(sb.given) do options[k] = v end
   options.boot_timeout = math.min(sb.options.boot_timeout, 5)
   for _, platform in ipairs{ "systrap", "ptrace", "kvm" } do
     options.platform = platform
     local other = sb.new(options)
     local r, message, code = other:run{ "/bin/true", limits = { timeout = 20 } }
-    local mark = platform == chosen and " (in use)" or ""
+    local mark = platform == chosen and (chosen == of_boxes and " (in use)" or " (in use for runs)") or platform == of_boxes and " (in use for boxes)" or ""
     if r and r.ok then
       add(report, "ok", "platform", ("%-8s boots in %.0f ms%s"):format(platform, r.boot_duration * 1000, mark))
     else
