@@ -17,7 +17,7 @@ local function free_port()
 end
 
 -- The pid of what is started in the background.
-local function background(command, log)
+function M.background(command, log)
   local pipe = io.popen(("%s >>%s 2>&1 </dev/null & echo $!"):format(command, log))
   local pid = tonumber(pipe:read "*l")
   pipe:close()
@@ -49,7 +49,7 @@ function M.broker()
 end
 
 function Broker:start()
-  self.pid = background(("exec %s --port %d --bind 127.0.0.1 --dir %s --save '' --appendonly yes --appendfsync always --maxmemory-policy noeviction")
+  self.pid = M.background(("exec %s --port %d --bind 127.0.0.1 --dir %s --save '' --appendonly yes --appendfsync always --maxmemory-policy noeviction")
     :format(SERVER, self.port, self.dir), self.dir .. "/log")
   assert(h.eventually(function() return self.client:command(20, "PING", {}) end), "the broker does not start: " .. h.slurp(self.dir .. "/log"))
 end
@@ -74,7 +74,7 @@ end
 
 -- A worker without sandboxes. Its words are in self.dir/QUEUE.log.
 function Broker:worker(queue, slots, lease, attempts)
-  local pid = background(("exec %s spec/support/fleet_worker.lua %s %s %d %d %d"):format(interpreter, self.url, queue, slots or 2, lease or 2, attempts or 1000),
+  local pid = M.background(("exec %s spec/support/fleet_worker.lua %s %s %d %d %d"):format(interpreter, self.url, queue, slots or 2, lease or 2, attempts or 1000),
     ("%s/%s.log"):format(self.dir, queue))
   self.workers[#self.workers + 1] = pid
   return pid
@@ -82,7 +82,7 @@ end
 
 -- The command, with sandboxes.
 function Broker:sandboxes(queue, flags)
-  local pid = background(("exec %s bin/sandbox worker --redis %s --queue %s --boot-timeout 60 --state-dir %s %s"):format(interpreter, self.url, queue, h.state_dir, flags or ""),
+  local pid = M.background(("exec %s bin/sandbox worker --redis %s --queue %s --boot-timeout 60 --state-dir %s %s"):format(interpreter, self.url, queue, h.state_dir, flags or ""),
     ("%s/%s.log"):format(self.dir, queue))
   self.workers[#self.workers + 1] = pid
   return pid

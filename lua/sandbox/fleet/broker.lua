@@ -63,6 +63,8 @@ local redis, socket
 
 local function libraries()
   if redis and socket then return true end
+  -- The editor exports functions of the same names as luasocket's (socket_connect), which it would call.
+  if rawget(_G, "vim") then return nil, "a fleet's client does not work inside of Neovim, whose own functions luasocket would call", "not_supported" end
   local ok, found = pcall(require, "socket")
   if not ok or type(found) ~= "table" or not found.tcp then return nil, MISSING:format("luasocket", "lua-socket"), "not_supported" end
   socket, redis = found, load_redis()
@@ -118,16 +120,21 @@ local function writer(self)
   end
 end
 
+-- It is looked for, and not waited for: libuv's Lua half prints that a descriptor has an error, and a refused connection is one.
 local function connect_socket(sock, address)
-  local limit = core.now() + CONNECT_SECONDS
+  local limit, nap = core.now() + CONNECT_SECONDS, 0.001
   sock:settimeout(0)
   local ok, err = sock:connect(address.host, address.port)
   local fd = sock:getfd()
   if fd >= 0 then core.close_on_exec(fd) end
   while not ok and fd >= 0 and (err == "timeout" or err == "Operation already in progress") and core.now() < limit do
-    wait.wait(fd, "w", limit - core.now())
-    ok, err = sock:connect(address.host, address.port)
-    if err == "already connected" then ok = true end
+    if core.poll(fd, "w", 0) then
+      ok, err = sock:connect(address.host, address.port)
+      if err == "already connected" then ok = true end
+    else
+      wait.sleep(nap)
+      nap = math.min(nap * 2, 0.05)
+    end
   end
   if ok then sock:setoption("tcp-nodelay", true) end
   return ok, err
