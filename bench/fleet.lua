@@ -72,7 +72,8 @@ local function info(name) return tonumber(ask("INFO"):match(name .. ":([%d.]+)")
 local function cpu() return info "used_cpu_sys" + info "used_cpu_user" end
 
 -- Puts so many jobs of the usual size into a queue, in the broker itself.
-local body = '{"argv":["sh","main.sh"],"options":{"files":{"main.sh":"' .. ("read a b; echo $((a + b));"):rep(8) .. '"},"stdin":"19 23","limits":{"timeout":2,"memory":"64M"}}}'
+local body = '{"argv":["sh","main.sh"],"options":{"files":{"main.sh":"' .. ("read a b; echo $((a + b));"):rep(8)
+  .. '"},"stdin":"19 23","limits":{"timeout":2,"memory":"64M"}}}'
 local function fill(queue, n)
   local at = 0
   while at < n do
@@ -102,10 +103,10 @@ function bench.rate()
   for _, slots in ipairs{ 1, 8 } do
     local queue = "rate" .. slots
     fill(queue, n)
-    local used, began = cpu(), nil
+    local used = cpu()
     local pid = start_workers(queue, 1, slots, 0)
     while ask("XLEN", "{" .. queue .. "}:jobs") == n do wait.sleep(0.001) end
-    began = core.now()
+    local began = core.now()
     while ask("XLEN", "{" .. queue .. "}:jobs") > 0 do wait.sleep(0.02) end
     local took = core.now() - began
     stop(pid)
