@@ -654,6 +654,13 @@ function Instance:remove_image(image) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function Instance:prune_images(options) end
+---@param source string
+---@param path string
+---@return boolean?, string? message, string? code
+function Instance:pack_image(source, path) end
+---@param image sandbox.Image
+---@return { argv: string[], env: table<string, string>, cwd: string?, user: sandbox.User? }?, string? message
+function Instance:image_options(image) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function Instance:run(options) end
@@ -718,6 +725,13 @@ function sandbox.remove_image(image) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function sandbox.prune_images(options) end
+---@param source string
+---@param path string
+---@return boolean?, string? message, string? code
+function sandbox.pack_image(source, path) end
+---@param image sandbox.Image
+---@return { argv: string[], env: table<string, string>, cwd: string?, user: sandbox.User? }?, string? message
+function sandbox.image_options(image) end
 ---@param options sandbox.Options
 ---@return sandbox.Result?, string? message, string? code
 function sandbox.run(options) end

@@ -271,5 +271,51 @@ print(sb:run{ image = image }.stdout)]]
     assert.is_truthy(message:find(remote, 1, true))
   end)
 
+  it("are kept and run at the shell", function()
+    local function command(line) return sh(("SANDBOX_RUNSC=%s %s bin/sandbox %s"):format(os.getenv "SANDBOX_RUNSC", core.realpath "/proc/self/exe", line)) end
+    local where = ("--image-dir %s --state-dir %s"):format(store, h.state_dir)
+    local name = image("shell", { "base", "third" }, "--config.cmd cat --config.cmd /top --config.env A=shell")
+    local digest = command(("image pull %s %s 2>/dev/null"):format(where, name)):match "^(sha256:%x+)\n$"
+    assert.is_truthy(digest)
+    assert.same({ "third\n", 0 }, { command(("run %s --image %s"):format(where, name)) })
+    assert.same({ "shell\n", 0 }, { command(("run %s --image %s -- sh -c 'echo $A'"):format(where, name)) })
+    assert.same({ "\n", 0 }, { command(("run %s --no-image-defaults --image %s -- sh -c 'echo $A'"):format(where, name)) })
+    assert.is_truthy(command("image ls " .. where):find(digest:sub(8, 19), 1, true))
+    assert.is_truthy(command(("image inspect %s %s"):format(where, digest)):find('"A":"shell"', 1, true))
+    local _, status = command(("image rm %s oci:nothing"):format(where))
+    assert.equal(125, status)
+    assert.is_true(h.eventually(function() return select(2, command(("image rm %s %s"):format(where, name))) == 0 end))
+    assert.is_truthy(command("image prune --max-bytes 1T --unused-for 9999 " .. where):find "^%d+ removed")
+    -- The example is on the default instance, whose images are below $XDG_CACHE_HOME of an ordinary user.
+    if not h.root then
+      local example = ("XDG_CACHE_HOME=%s/cache SANDBOX_RUNSC=%s %s examples/images.lua %s"):format(dir, os.getenv "SANDBOX_RUNSC", core.realpath "/proc/self/exe", name)
+      assert.is_truthy(sh(example):find "unpack.*third\n")
+      assert.same({ "third\n", 0 }, { sh(example) })
+    end
+    for _, wrong in ipairs{ "image", "image what", "image ls x", "image pull", "image build x", "run --max-bytes 1M true", "image prune --memory 1M" } do
+      assert.equal(125, select(2, command(wrong)), wrong)
+    end
+  end)
+
+  it("are packed into files that are roots, where the build takes them", function()
+    local file = dir .. "/root.erofs"
+    assert(sb:pack_image(good(), file))
+    local r, message, code = sb:run{ "sh", "-c", "cat /top /full/new; ls -a /app; cat f; echo x >/new", rootfs = file, files = { f = "file" } }
+    if h.build == "2022" then
+      assert.same({ nil, "not_supported" }, { r, code })
+    else
+      assert.equal("third\nnew\n.\n..\nown\nfile", r and r.stdout or message)
+      assert.is_truthy(r.stderr:find "[Rr]ead%-only")
+      r = assert(sb:run{ "sh", "-c", "echo x >/new && cat /new; stat -c '%u %g %a' /app/own", rootfs = file, user = 0, readonly = false })
+      assert.equal("x\n" .. (h.root and "1000 1001" or "0 0") .. " 600\n", r.stdout)
+      local box = assert(sb:start{ rootfs = file })
+      assert.equal("third\n", assert(box:run{ "cat", "/top" }).stdout)
+      box:stop()
+    end
+    h.write(dir .. "/text.erofs", "no image")
+    assert.is_truthy(select(3, sb:run{ "true", rootfs = dir .. "/text.erofs" }):find "^bad_rootfs" or h.build == "2022")
+    assert.equal("bad_rootfs", select(3, sb:pack_image(dir .. "/nothing", file)))
+  end)
+
   it("leave nothing behind", function() assert.is_nil(h.leftovers(before)) end)
 end)

@@ -42,6 +42,31 @@ int img_tree_look(const char *path, struct img_tree *t)
 	return rc;
 }
 
+static uint32_t less(uint32_t id, uint32_t base)
+{
+	return id >= base && id - base < 65536 ? id - base : id;
+}
+
+int img_tree_unmap(const char *path, uint32_t base)
+{
+	FTS *walk = begin(path);
+	int rc = walk ? 0 : -1;
+
+	for (FTSENT *e; rc == 0 && (e = fts_read(walk)) != NULL;) {
+		if (e->fts_info == FTS_D || !e->fts_statp)
+			continue;
+		rc = lchown(e->fts_accpath, less(e->fts_statp->st_uid, base), less(e->fts_statp->st_gid, base));
+		if (rc == 0 && !S_ISLNK(e->fts_statp->st_mode))	/* a change of the owner takes set-user-ID away */
+			rc = chmod(e->fts_accpath, e->fts_statp->st_mode & 07777);
+	}
+	int saved = errno;
+
+	if (walk)
+		(void)fts_close(walk);
+	errno = saved;
+	return rc;
+}
+
 int img_tree_remove(const char *path)
 {
 	FTS *walk = begin(path);

@@ -15,6 +15,9 @@ struct img_tree {
 /* Counts what is below a path, and takes device nodes out. -1 and errno. */
 int img_tree_look(const char *path, struct img_tree *t);
 
+/* Gives what belongs to an id from `base` on to that id less base, as it is in the guest. -1 and errno. */
+int img_tree_unmap(const char *path, uint32_t base);
+
 /* Removes it with all that is below it. -1 and errno. */
 int img_tree_remove(const char *path);
 

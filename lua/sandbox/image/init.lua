@@ -149,6 +149,17 @@ function Images:images()
   return store.list(core, dir)
 end
 
+--- What an image says of its programs, as options of a run.
+-- @tparam table image as `images` gives it
+-- @treturn table { argv=, env=, cwd=, user= }, or nil and a message
+function Images:image_options(image)
+  local _, dir = own(self:services())
+  local kept = store.kept(core, dir, type(image) == "table" and image.key)
+  if not kept then return nil, "the image is not kept here" end
+  local out, message = store.options(core, kept)
+  return out, message
+end
+
 -- A task that ends with what it removed.
 local function removing(host, args, name)
   local options = host.options
@@ -160,6 +171,30 @@ local function removing(host, args, name)
   local bytes = 0
   for _, image in ipairs(removed) do bytes = bytes + image.bytes end
   return { images = #removed, bytes = bytes }
+end
+
+--- Packs an image or a directory into one EROFS file, which serves as `rootfs` (runsc of 2024 or later). Waits, in the way of the host.
+-- @string source a name as of the option `image`, fetched where it is not kept, or the absolute path of a directory
+-- @string path of the file
+-- @treturn boolean true, or nil, message, code
+function Images:pack_image(source, path)
+  local host = self:services()
+  local options, dir = own(host)
+  if type(path) ~= "string" or path:sub(1, 1) ~= "/" or path:find "%z" then errors.argument(2, "pack_image", "an absolute path", path) end
+  local from, ids = source, nil
+  if type(source) ~= "string" or source:sub(1, 1) ~= "/" then
+    local ref = expect(source, "pack_image")
+    local image, message, code = ensure(host, ref)
+    if not image then return nil, message, code end
+    from, ids = image.rootfs, image.key:match "%-(%w+)$"
+  end
+  local args = { "pack", "dir=" .. dir, "source=" .. from, "out=" .. path }
+  if ids then args[#args + 1] = "ids=" .. ids end
+  local p, message, code = pull.begin(host, args, { name = "the file " .. path, timeout = options.pull_timeout, finish = function() return true end })
+  if not p then return nil, message, code end
+  local ok
+  ok, message, code = p:wait()
+  return ok, message, code
 end
 
 --- Removes an image, which must not be in use; with another name that stands for it, only the name.

@@ -48,7 +48,7 @@ M.options = {
   { "init", "boolean", scope = "run", makes_spec = true, show = "boolean", default_text = "where `limits.pids` is given, and no `on_network`", lua = "boolean",
     cli = { { "--init", value = true, "a first process beside the program that reaps what it orphans" } },
     doc = "a first process of ours beside the program, as containers' `--init`: it reaps what the program orphans, which else is a zombie that counts in `pids` until the end. Boxes and pools have it always, and so has a run with `collect`; it makes a run slower by a sixth or so, which `init = false` spares where nothing is orphaned. `sandbox run` at the shell, whose stdin is a stream, has it with `--init` only, which reads all of stdin first. Not for `spawn`, nor with `bundle`" },
-  { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory, or `\"host\"`", default = "host", lua = "string",
+  { "rootfs", "rootfs", scope = "run box pool instance", host = true, makes_spec = true, show = "absolute path of a directory or an EROFS file, or `\"host\"`", default = "host", lua = "string",
     cli = { { "--rootfs", "DIR|host", "the guest's root (default host)" } },
     doc = "`\"host\"`: the host's `/usr /bin /sbin /lib*` and what programs keep in `/etc`, without what is the machine's own (accounts, keys, services; `sandbox doctor` lists what is left), all read-only; nothing else of the host. `/etc/passwd` has `user`, called `sandbox`, with `HOME` as its home, root and nobody" },
   { "image", "image", scope = "run box pool instance", host = true, makes_spec = true, show = "`\"docker://NAME[:TAG]\"`, `\"oci:DIR[:TAG]\"`, `\"oci-archive:FILE\"` or `\"docker-archive:FILE\"`", default_text = "none", lua = "string",

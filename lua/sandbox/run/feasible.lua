@@ -4,6 +4,7 @@
 local core = require "sandbox.core"
 local files = require "sandbox.run.files"
 local oci = require "sandbox.run.oci"
+local runtime = require "sandbox.machine.runtime"
 
 local M = {}
 
@@ -22,7 +23,8 @@ function M.check_host(plan)
   if plan.bundle then
     ok, message, code = exists(plan.bundle, "directory", "bundle")
   elseif plan.rootfs ~= "host" then
-    ok, message, code = exists(plan.rootfs, "directory", "rootfs")
+    plan.erofs = (core.stat(plan.rootfs) or {}).type == "file" or nil
+    ok, message, code = exists(plan.rootfs, not plan.erofs and "directory" or nil, "rootfs")
   end
   if not ok then return nil, message, code end
   for _, m in ipairs(plan.mounts) do
@@ -81,6 +83,35 @@ local function check_inodes(plan, rt)
     .. "; leave it out, or set limits.best_effort", "limit_unavailable"
 end
 
+local EROFS_SINCE = 20240408
+
+-- Its magic number, behind 1 KiB for boot code (Documentation/filesystems/erofs.rst).
+local function is_erofs(path)
+  local reader = core.reader(path)
+  local head = reader and reader:read(1028)
+  if reader then reader:close() end
+  return head and head:sub(1025, 1028) == "\226\225\245\224"
+end
+
+-- A file as root is read by the sentry itself, above which is a layer in its memory: what lies in the supervisor's root is not seen there.
+local function check_erofs(plan, rt)
+  if not plan.erofs then return true end
+  local date = runtime.version_date(rt.version)
+  if not rt.flags.directfs or date and date < EROFS_SINCE then
+    return nil, ("an EROFS file as rootfs needs runsc of release-20240408.0 or later; %s is %s"):format(rt.runsc, rt.version), "not_supported"
+  end
+  if not is_erofs(plan.rootfs) then return nil, ("rootfs %s is neither a directory nor an EROFS file"):format(plan.rootfs), "bad_rootfs" end
+  if plan.limits.disk and (not plan.readonly or oci.disk_by(plan, rt) ~= "store") and not plan.limits.best_effort then
+    return nil, "limits.disk cannot be held over an EROFS file that is written to, nor as an ordinary user: leave it out, or set limits.best_effort", "limit_unavailable"
+  end
+  for _, file in ipairs(plan.files) do
+    if files.in_root(file.path, plan.mounts) then
+      return nil, ("cannot put file %s in place: over an EROFS file only /work, /tmp and writable mounts take files"):format(file.path), "bad_rootfs"
+    end
+  end
+  return true
+end
+
 --- What depends on the runtime: a network, mounts and limits that it can hold. With limits.best_effort the plan says what is not held.
 -- @tparam table plan
 -- @tparam table rt
@@ -101,7 +132,8 @@ function M.check_runtime(plan, rt)
       end
     end
   end
-  local ok, message, code = check_disk(plan, rt)
+  local ok, message, code = check_erofs(plan, rt)
+  if ok then ok, message, code = check_disk(plan, rt) end
   if ok then ok, message, code = check_inodes(plan, rt) end
   if ok then ok, message, code = check_root_writes(plan, rt) end
   return ok, message, code

@@ -234,6 +234,17 @@ function M.build(plan, rt, run_dir)
   }
 end
 
+--- Makes the root of a spec an EROFS file (runsc/boot: RootfsHint), with what is written above it in the sentry's memory.
+-- @tparam table spec as it is to be
+-- @tparam table plan
+-- @tparam {table,...} binds that the supervisor pins: it is one of them
+-- @string run_dir
+function M.add_erofs(spec, plan, binds, run_dir)
+  local prefix = "dev.gvisor.spec.rootfs."
+  spec.annotations = { [prefix .. "source"] = ("%s/m/s/%d"):format(run_dir, #binds), [prefix .. "type"] = "erofs", [prefix .. "overlay"] = "memory" }
+  binds[#binds + 1] = { source = plan.rootfs, place = "/.rootfs.erofs", readonly = true }
+end
+
 -- What linux/sched.h and linux/ptrace.h have.
 local CLONE_NEWUSER = 0x10000000
 local PTRACE_SYSCALL, PTRACE_SETOPTIONS, PTRACE_SEIZE, PTRACE_O_TRACESECCOMP = 24, 0x4200, 0x4206, 0x80

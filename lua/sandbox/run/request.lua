@@ -144,6 +144,8 @@ local function add_rootfs(p, plan, user, env, root, core)
     p:add("rootfs", "bundle")
     p:add("bundle", plan.bundle)
     p:add("rootfs_path", root)
+  elseif plan.erofs then
+    p:add("rootfs", "host") -- and nothing of it: the root is the sentry's
   elseif plan.rootfs == "host" then
     local layout = host_layout.of(core, plan.network)
     p:add("rootfs", "host")
@@ -264,6 +266,7 @@ function M.build(plan, rt, id, core)
   local word = owned and (trace and core.random_hex(8) or "0")
   if owned then owner.wrap(spec, plan, paths, run_dir, word) end
   local binds = M.pin(spec, run_dir)
+  if plan.erofs then oci.add_erofs(spec, plan, binds, run_dir) end
   local foreign = plan.bundle or plan.spec or #plan.env == 0 -- in ours nothing is empty, nor too large
   local config = foreign and json.encode_spec(spec) or json.encode(spec)
   if #config > CONFIG_MAX then return nil, "the OCI spec is larger than 16 MiB", "not_supported" end
@@ -280,7 +283,7 @@ function M.build(plan, rt, id, core)
   local policy = add_network(p, plan)
   add_rootfs(p, plan, user, plan.programs_env or process.env, root, core)
   add_places(p, plan, rt, spec, binds)
-  p:add("cwd", type(process.cwd) == "string" and process.cwd or "/")
+  p:add("cwd", type(process.cwd) == "string" and not plan.erofs and process.cwd or "/")
   p:add("work", oci.has_work(plan))
   p:add("tmp", oci.tmp_on_host(plan) and "host" or "guest")
   local by = oci.disk_by(plan, rt)
@@ -290,7 +293,7 @@ function M.build(plan, rt, id, core)
   p:add("inodes_held", oci.inodes_held(plan, rt))
   p:add("inside", by == "overlay")
   p:add("writable", not plan.bundle and not plan.readonly)
-  p:add("own_root", oci.root_writes(plan) and plan.rootfs ~= "host" and not plan.held) -- an image's files have their owners
+  p:add("own_root", oci.root_writes(plan) and plan.rootfs ~= "host" and not plan.held and not plan.erofs) -- an image's files have their owners
   p:add("hold", plan.held)
   p:add("store_root", by == "store" and not plan.readonly)
   p:add("uid", user.uid or 0)

@@ -165,6 +165,11 @@ end
 -- @treturn table the result, or nil, message, code
 function M.build(x, job, plan)
   if type(x) == "string" then x = M.parse(x) end
+  local place = x.error and plan.erofs and (x.message or ""):match 'creating mount point "([^"]*)".*read%-only file system'
+  if place then
+    return nil, ("rootfs %s has no %s to mount on, and is read-only: sandbox image build --erofs makes it, or set readonly = false"):format(plan.rootfs,
+      place), "bad_rootfs"
+  end
   if x.error then return nil, explain(plan, x.message or x.error, x.error), x.error end
   local r = { status = x.status, files = {}, files_info = {}, files_skipped = {} }
   if plan.mode == "sweep" then

@@ -15,6 +15,7 @@ local usage = flags.usage
 local usages = {
   run = "sandbox run [flags] -- PROGRAM [ARGUMENT...]", doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
   version = "sandbox version [flags]", worker = "sandbox worker [flags]",
+  image = "sandbox image pull|ls|rm|prune|inspect|build [flags] [ARGUMENT...]",
 }
 local about = {
   run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
@@ -24,6 +25,7 @@ local about = {
   version = "Says what is at work.",
   worker = "Runs the jobs of a fleet's queue (sandbox.fleet), each in a sandbox of its own or in one of a pool. Limits are the most that a job\n"
     .. "may have. SIGTERM and SIGINT drain: what is in hand is done; at the second it is left for others.",
+  image = "Images that are kept: see --image of sandbox run.",
 }
 local EXIT = [[
 exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed), 130 interrupted,
@@ -34,13 +36,18 @@ local function help(command)
   for _, flag in ipairs(flags.list(command)) do
     out[#out + 1] = ("  %-28s %s"):format(flag.what and flag.name .. " " .. flag.what or flag.name, flag.words)
   end
+  if command == "image" then
+    for i, task in ipairs(require("sandbox.shell.image").tasks) do
+      table.insert(out, 2 + i, ("  %-34s %s"):format(task[1] .. " " .. task[2], task[3]))
+    end
+  end
   if command == "run" then out[#out + 1] = "\n" .. EXIT end
   return table.concat(out, "\n") .. "\n"
 end
 
 local function overview()
-  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run, usages.doctor,
-    usages.bench, usages.version, usages.worker, EXIT)
+  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run,
+    usages.doctor, usages.bench, usages.version, usages.worker, usages.image, EXIT)
 end
 
 -- Our own streams ---------------------------------------------------------------------------------------------------------
@@ -268,6 +275,10 @@ end
 
 function commands.worker(options, instance, how) return require("sandbox.shell.worker").run(options, instance, how) end
 
+function commands.image(options, instance, how)
+  return require("sandbox.shell.image").main(options, instance, how, emit)
+end
+
 local function command_line(args)
   local command = args[1]
   check_streams(require "sandbox.core")
@@ -280,9 +291,10 @@ local function command_line(args)
   elseif not commands[command] then
     usage("unknown command %s (see sandbox --help)", command)
   end
-  local rest = {}
-  for i = 2, #args do rest[#rest + 1] = args[i] end
+  local rest, task = {}, command == "image" and args[2] and args[2]:sub(1, 1) ~= "-" and args[2] or nil
+  for i = task and 3 or 2, #args do rest[#rest + 1] = args[i] end
   local options, instance, how = flags.parse(command, rest)
+  if task then table.insert(options, 1, task) end
   if how.help then
     emit(help(command))
     return 0

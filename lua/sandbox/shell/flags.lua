@@ -80,6 +80,20 @@ function take.mounts(flag, word, before)
   return append(before, { source = source, destination = destination, readonly = mode ~= "rw" })
 end
 
+--- What names a file of an image from here, as an absolute path: at a shell that is what is meant.
+-- @string word
+-- @treturn string
+function M.here(word)
+  local kind, path = word:match "^(oci[%l-]*:)([^/].*)$"
+  if not kind then kind, path = word:match "^(docker%-archive:)([^/].*)$" end
+  if not kind then kind, path = "", word:match "^%.%.?/?.*$" end
+  local here = path and require("sandbox.core").realpath "."
+  if not here then return word end
+  while path:find "^%.%./" do here, path = here:match "^(.*)/[^/]*$" or "", path:sub(4) end
+  return kind .. here .. "/" .. path:gsub("^%./", "")
+end
+function take.image(_, word) return M.here(word) end
+
 local function as_it_is(_, word) return word end
 
 -- Where the flags of a row put their values: the options of the run, its limits, or the instance.
@@ -116,6 +130,9 @@ end
 
 define("how", { "into", "host_path" }, { "--into", "DIR", "where --collect puts files (default: here)" })
 define("how", { "json", "boolean" }, { "--json", "print the result as JSON instead of passing output through", value = true })
+define("image", { "max_bytes", "size" }, { "--max-bytes", "SIZE", "prune: what may be left" })
+define("image", { "unused_for", "seconds" }, { "--unused-for", "SECONDS", "prune: what was not used for so long goes" })
+define("image", { "erofs", "host_path" }, { "--erofs", "FILE", "build: an EROFS file" })
 define("how", { "help", "boolean" }, { "--help", "say this", value = true })
 -- Of `sandbox worker` alone; its limits are the most that a job may have.
 for _, row in ipairs{
@@ -137,7 +154,8 @@ table.sort(order)
 local function goes_with(flag, name, command)
   if flag.where == "instance" or name == "--help" then return true end
   if command == "worker" then return flag.where == "worker" or flag.where == "limits" and not flag.mode end
-  return command == "run" and flag.where ~= "worker"
+  if command == "image" then return flag.where == "image" or name == "--json" end
+  return command == "run" and flag.where ~= "worker" and flag.where ~= "image"
 end
 
 --- The flags of a command, in order.
@@ -158,7 +176,10 @@ local function flag_of(word, command)
   name = name or word
   local flag = flags[name]
   if not flag or flag.value ~= nil and value then usage("unknown flag %s (see sandbox %s --help)", word, command) end
-  if not goes_with(flag, name, command) then usage("%s goes with sandbox %s, not with sandbox %s", name, flag.where == "worker" and "worker" or "run", command) end
+  if not goes_with(flag, name, command) then
+    local owner = (flag.where == "worker" or flag.where == "image") and flag.where or "run"
+    usage("%s goes with sandbox %s, not with sandbox %s", name, owner, command)
+  end
   return name, flag, value
 end
 
@@ -170,7 +191,7 @@ end
 -- @treturn table how: json, help, into; of a worker its own
 function M.parse(command, args)
   local options, instance, how = { limits = {} }, {}, {}
-  local places = { run = options, limits = options.limits, instance = instance, how = how, worker = how }
+  local places = { run = options, limits = options.limits, instance = instance, how = how, worker = how, image = how }
   local i = 1
   while i <= #args and args[i]:sub(1, 1) == "-" do
     if args[i] == "--" then
