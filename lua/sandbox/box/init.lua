@@ -18,7 +18,7 @@ local runtime = require "sandbox.machine.runtime"
 local M = {}
 local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
-local EVENTS_SECONDS = 1 -- within which a program's result has the last events of its time
+local EVENTS_SECONDS = 10 -- within which a program's result has the last events of its time
 local NETWORK_SECONDS = 10 -- within which a box that is killed has said what its network has seen
 local known = {} -- by the path of the binary
 
@@ -190,8 +190,9 @@ local function watch_network(self, job)
     local limit = core.now() + EVENTS_SECONDS
     while r.network and not network.settle(box.network, job.network, x) and not box.ended and core.now() < limit do
       box:step()
-      if not network.settle(box.network, job.network, x) then box.transport:wait(EVENTS_SECONDS, box.plan.wait) end
+      if not network.settle(box.network, job.network, x) then box.transport:wait(1, box.plan.wait) end
     end
+    if r.network then network.give_up(box.network, x) end
   end
   look_beside(self, job)
 end

@@ -201,6 +201,11 @@ function M.settle(record, span, x)
   return true
 end
 
+--- What has not come by now, for a killed sandbox-net told it to nobody, is not waited for again.
+-- @tparam table record of the box
+-- @tparam table x the supervisor's list about the program
+function M.give_up(record, x) record.seen = math.max(record.seen, tonumber(x["network.to"]) or 0) end
+
 local function keep(list, event, id)
   if #list.events >= M.EVENTS or list.to and id >= list.to then return false end
   list.events[#list.events + 1] = event
