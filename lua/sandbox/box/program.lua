@@ -33,8 +33,9 @@ function M.argv(self, plan)
   local stack, space = own(self, "stack", plan), own(self, "address_space", plan)
   if plan.user.uid ~= self.plan.user.uid then tasks = plan.limits.pids and "+" or "-" end
   local guard, needed = guard_for(self)
-  -- Who becomes the program is counted as whom it was before: one that is forked is counted as who it is.
-  if needed and plan.limits.pids and plan.argv[1] ~= oci.HELPER then tasks = "+" end
+  -- Who becomes the program is counted as whom it was before: one that is forked is counted as who it is. (As uid 0 that is its
+  -- parent as well, our helper, who would count beside it.)
+  if needed and (self.once or plan.user.uid ~= 0) and plan.limits.pids and plan.argv[1] ~= oci.HELPER then tasks = "+" end
   local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
   if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
   -- gVisor counts by uid. Our helper, which stays the program's parent, has another, unless capabilities are to be passed on.
