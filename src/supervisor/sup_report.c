@@ -145,8 +145,8 @@ static void add_network(struct list *l, const struct sup_run *s)
 	add(l, "network.failed=%d", n->failed);
 	if (n->counters)
 		return;
-	add(l, "network.from=%llu", (unsigned long long)(s->exec.net_before.connections + s->exec.net_before.refused));
-	add(l, "network.to=%llu", (unsigned long long)(now.connections + now.refused));
+	add(l, "network.from=%llu", (unsigned long long)s->exec.net_before.connections + s->exec.net_before.refused);
+	add(l, "network.to=%llu", (unsigned long long)now.connections + now.refused);
 }
 
 static void add_outcome(struct list *l, struct sup_verdict v)
