@@ -28,7 +28,7 @@ local kinds = {
   { "file_size", "file_size", "exec dd if=/dev/zero of=x bs=4096 2>/dev/null", { file_size = "64K" }, "signaled", "" },
   { "open_files", "open_files", "exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null", { open_files = 7 }, "exited", "" },
   { "disk", "disk", FILL, { disk = "4M" }, "exited", "disk_exceeded", { user = 0 } },
-  { "disk, of a writable root", "disk", FILL, { disk = "4M" }, "exited", "disk_exceeded", { user = 0, readonly = false, capabilities = {} } },
+  { "disk, of a writable root", "disk", FILL, { disk = "4M" }, "exited", "disk_exceeded", { user = 0, readonly = false } },
   { "cpus", "cpus", "timeout 0.5 sh -c 'while :; do :; done'; :", { cpus = 0.2 }, "exited", "" },
 }
 -- What the caller sees of these is errno in the program, and an end that is not 0.

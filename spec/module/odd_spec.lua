@@ -32,7 +32,7 @@ describe("odd names", function()
     local short = (os.getenv "TMPDIR" or "/tmp") .. "/" .. core.random_hex(2)
     for _, name in ipairs{ [[a"b\c]], [[,:;' x]], [[\054$%s]] } do
       local sb = sandbox.new{ state_dir = short .. name, boot_timeout = 30, platform = "ptrace" }
-      local r, message = sb:run{ "sh", "-c", "echo x >/w; cat /w", readonly = false, user = 0, capabilities = {}, limits = { disk = "4M" } }
+      local r, message = sb:run{ "sh", "-c", "echo x >/w; cat /w", readonly = false, user = 0, limits = { disk = "4M" } }
       assert.same({ name, "x\n" }, { name, r and r.stdout or message })
       local box = assert(sb:start{})
       assert.equal("y\n", assert(box:run{ "echo", "y" }).stdout)

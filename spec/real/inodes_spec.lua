@@ -40,7 +40,7 @@ describe("inodes", function()
     options.user, options.limits = 0, { inodes = 50, disk = "4M", timeout = 60 * SLOW }
     local r = assert(sb:run(options))
     assert.same({ "50 No space left on device\n", false, "tmpfs" }, { r.stdout, r.disk_exceeded, r.limits.inodes.enforced_by })
-    options.readonly, options.capabilities, options.limits = false, {}, { inodes = 1000, disk = "2M", timeout = 60 * SLOW }
+    options.readonly, options.limits = false, { inodes = 1000, disk = "2M", timeout = 60 * SLOW }
     options[3] = "open('/work/x', 'w').write('x' * 4000000)"
     assert.is_true(assert(sb:run(options)).disk_exceeded)
   end)

@@ -113,16 +113,6 @@ print(*sorted(p.pw_name for p in pwd.getpwall()))']]
     end
   end)
 
-  it("tell where root could not write and `disk` be held", function()
-    if whole_disk then return end
-    local options = { "sh", "-c", "echo x >/new && cat /new; echo x >>/etc/passwd", user = 0, readonly = false, limits = { disk = "4M" } }
-    local r, message, code = h.sb:run(options)
-    assert.same({ nil, "not_supported" }, { r, code }, message)
-    assert.is_truthy(message:find("release-20250611.0", 1, true) and message:find("capabilities = {}", 1, true), message)
-    options.capabilities = {}
-    assert.are.equal("x\n", assert(h.sb:run(options)).stdout)
-  end)
-
   -- A tree that root unpacked, with a directory of root's alone. As a user it is our own.
   it("are root's where a rootfs is", function()
     local dir, remove = h.tmpdir()

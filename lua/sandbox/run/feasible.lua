@@ -59,19 +59,6 @@ local function check_disk(plan, rt)
     .. "; or set limits.best_effort", "limit_unavailable"
 end
 
--- The store's layer is the host's kernel's, for which the gofer is nobody: what of the root belongs to another cannot be written there,
--- whatever the guest may do. A directory that root unpacked is mapped to the guest's ids as root, and one's own is one's own as a user.
-local function check_root_writes(plan, rt)
-  if not oci.root_writes(plan) or #plan.capabilities == 0 or oci.disk_by(plan, rt) ~= "store" or plan.limits.best_effort then return true end
-  if plan.rootfs ~= "host" then
-    local st = rt.rootless and core.stat(plan.rootfs)
-    if not st or st.uid == core.getuid() then return true end
-  end
-  return nil, ("a guest that is root in a writable root (user = 0, readonly = false) with limits.disk%s: %s"):format(plan.inodes_asked and " and limits.inodes"
-    or " needs runsc of release-20250611.0 or later, and " .. rt.runsc .. " is " .. rt.version, "files that are not the guest's own could not be written"
-    .. "; leave out one of them, or set capabilities = {} for a root that may write its own files alone, or limits.best_effort"), "not_supported"
-end
-
 local function check_inodes(plan, rt)
   if not plan.inodes_asked or oci.inodes_held(plan, rt) then return true end
   if plan.limits.best_effort then
@@ -135,7 +122,6 @@ function M.check_runtime(plan, rt)
   local ok, message, code = check_erofs(plan, rt)
   if ok then ok, message, code = check_disk(plan, rt) end
   if ok then ok, message, code = check_inodes(plan, rt) end
-  if ok then ok, message, code = check_root_writes(plan, rt) end
   return ok, message, code
 end
 
