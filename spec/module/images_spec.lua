@@ -239,7 +239,7 @@ print(r and r.stdout or message)]]
   end)
 
   it("come from a registry, with progress, and are cancelled", function()
-    local port = 20000 + core.getpid() % 20000
+    local port = 20000 + core.getpid() % 12000 -- below those that connections are given
     local home = dir .. "/home"
     must(("mkdir -p %s/.config/containers && head -c 3000000 /dev/urandom >%s/noise && tar -C %s -cf %s/noise.tar noise"):format(home, dir, dir, dir))
     h.write(home .. "/.config/containers/registries.conf", ('[[registry]]\nlocation = "127.0.0.1:%d"\ninsecure = true\n'):format(port))
