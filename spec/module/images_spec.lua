@@ -246,6 +246,7 @@ print(r and r.stdout or message)]]
     h.write(dir .. "/registry.yml", ("version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: %s/registry } }\nhttp: { addr: '127.0.0.1:%d' }\n"):format(dir, port))
     image("remote", { "base", "noise" }, "--config.cmd ls --config.cmd /noise")
     local pid = must(("docker-registry serve %s/registry.yml >/dev/null 2>&1 & echo $!"):format(dir)):match "%d+"
+    finally(function() if pid then sh("kill -9 " .. pid) end end)
     local remote = ("docker://127.0.0.1:%d/test/image:1"):format(port)
     local ready = h.eventually(function()
       return select(2, sh(("HOME=%s XDG_RUNTIME_DIR=%s skopeo copy -q --dest-tls-verify=false oci:%s/oci:remote %s"):format(home, home, dir, remote))) == 0
@@ -261,7 +262,8 @@ local got = assert(sb:pull(image, { on_progress = function(e) phases[e.phase] = 
 print(phases.fetch, phases.check, phases.unpack, got.layers)
 print(sb:run{ image = image }.stdout)]]
     local out = sh(("HOME=%s XDG_CONFIG_HOME= %s %s"):format(home, command, remote))
-    must("kill " .. pid)
+    must("kill -9 " .. pid)
+    pid = nil
     assert.is_true(ready, "the registry serves")
     assert.equal("closed\ntimeout\nclosed\ntrue\ttrue\ttrue\t2\n/noise\n\n", out)
     -- What is kept needs no registry.
