@@ -105,6 +105,26 @@ describe("a fleet", function()
     fleet:close()
   end)
 
+  it("keeps what is in hand by its beat", function()
+    local fleet = broker:fleet "beat"
+    local pid = broker:worker("beat", 1) -- alone and with one slot, so that nobody takes it over
+    local id = assert(fleet:submit{ "say", "beat", "600" })
+    assert.is_true(h.eventually(function() return assert(fleet:stats()).running == 1 end))
+    local idle, beaten = 0, false
+    assert.is_true(h.eventually(function()
+      local entry = broker:ask("XPENDING", "{beat}:jobs", "workers", "-", "+", "1")[1]
+      if entry then
+        assert.equal(1, entry[4]) -- which was delivered once
+        beaten, idle = entry[3] < idle, entry[3]
+      end
+      return beaten
+    end))
+    assert.is_true(fleet:cancel(id))
+    assert.equal("closed", select(3, fleet:result(id, 120)))
+    fleets.signal(pid, "KILL")
+    fleet:close()
+  end)
+
   it("runs one job for a key, however often it is submitted", function()
     local fleet, other = broker:fleet "twice", broker:fleet "twice"
     broker:worker("twice")

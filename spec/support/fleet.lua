@@ -70,6 +70,11 @@ end
 function Broker:kill()
   M.signal(self.pid, "KILL")
   assert(M.gone(self.pid))
+  -- Its other threads may end after the first, and until then its port is taken.
+  assert(h.eventually(function()
+    local server = require("socket").bind("127.0.0.1", self.port)
+    return server and server:close()
+  end), "the killed broker's port is not free")
 end
 
 -- A client of a queue.
