@@ -244,6 +244,19 @@ describe("a fleet", function()
     fleet:close()
   end)
 
+  it("drains where the broker is away, since or from the start", function()
+    local pids = { since = broker:worker "since" }
+    assert.is_true(h.eventually(function() return broker:log("since"):find("works on", 1, true) end))
+    broker:kill()
+    pids.late = broker:worker "late"
+    for queue, pid in pairs(pids) do
+      assert.is_true(h.eventually(function() return broker:log(queue):find("cannot be reached", 1, true) end))
+      fleets.signal(pid, "TERM")
+      assert.is_true(fleets.gone(pid))
+    end
+    broker:start()
+  end)
+
   it("takes jobs where what they need is there, and only there", function()
     local fleet = broker:fleet "needs"
     broker:worker("needs")

@@ -55,6 +55,7 @@ local function stream_of(self, needs) return self.prefix .. (needs == "" and "jo
 local function step(self, script, args)
   local ok, reply, code = fleets.patient(self.patience, true, function()
     if self.abandoned then return nil, "told to stop at once", "closed" end
+    if self.draining and self.away and self.busy == 0 then return nil, "told to stop, with nothing in hand", "closed" end
     local ok, reply, kind = self.broker:script(STEP, script, { self.prefix }, args)
     if not ok and (kind == "lost" or kind == "unreached") and not self.away then
       self.away = true
@@ -328,6 +329,7 @@ end
 --- Works until it has drained; in our own loop.
 -- @tparam[opt] {function,...} others tasks beside: called with the worker, they end once it is `over`
 function Worker:run(others)
+  for _, f in ipairs(others or {}) do loop.go(f, self) end -- first: one of them hears that it is to drain
   learn_streams(self)
   beat(self)
   log(self, "works on %s at %s, %d slots, as %s", self.config.queue, self.config.address.text, self.config.slots, self.me)
@@ -337,7 +339,6 @@ function Worker:run(others)
   loop.go(every(self, math.min(10, self.config.lease / 3), learn_streams))
   loop.go(every(self, PUBLISH, publish_all))
   loop.go(listen, self)
-  for _, f in ipairs(others or {}) do loop.go(f, self) end
   for _, task in ipairs(slots) do
     local ok, err = task:join()
     if ok == nil and err ~= nil then

@@ -67,6 +67,8 @@ end
 -- @string ids whose the files are, as the end of a key
 -- @treturn table as of `kept`, or nil
 function M.look(core, dir, ref, ids)
+  local st = core.lstat(dir) -- sandbox-image looks as well, and has the words
+  if not st or st.uid ~= core.getuid() then return nil end
   local record = read_json(core, dir .. "/refs/" .. reference.record(ref.text))
   if not record or record.reference ~= ref.text or record.stamp ~= M.stamp(core, ref) then return nil end
   return tostring(record.key):match "%-(%w+)$" == ids and M.kept(core, dir, record.key) or nil

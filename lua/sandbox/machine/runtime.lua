@@ -77,7 +77,8 @@ local function default_state_dirs(core)
   local runtime = core.getenv_secure("XDG_RUNTIME_DIR")
   if uid == 0 then list[1] = "/run/lua-sandbox" end
   if runtime and runtime:sub(1, 1) == "/" and #runtime <= 40 and is_private(core, runtime) then
-    list[#list + 1] = runtime .. "/lua-sandbox" -- for root of a user namespace, whose names in /tmp may be taken, too
+    -- For root of a user namespace, whose names in /tmp may be taken, too: another than the user's own, whose mode keeps the gofer out.
+    list[#list + 1] = runtime .. (uid == 0 and "/lua-sandbox-0" or "/lua-sandbox")
   end
   for _, dir in ipairs{ "/tmp", "/var/tmp" } do list[#list + 1] = ("%s/lua-sandbox-%d"):format(dir, uid) end
   return list
