@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int sup_error(struct sup_error *e, const char *code, const char *fmt, ...)
 {
@@ -15,4 +16,9 @@ int sup_error(struct sup_error *e, const char *code, const char *fmt, ...)
 	va_end(ap);
 	(void)snprintf(e->code, sizeof(e->code), "%s", code);
 	return -1;
+}
+
+int sup_error_command(struct sup_error *e, bool cwd, int err)
+{
+	return sup_error(e, "bad_command", cwd ? "cwd: %s in the guest" : "the program cannot be executed in the guest: %s", strerror(err));
 }

@@ -20,5 +20,7 @@ static inline bool sup_error_set(const struct sup_error *e)
 
 /* Notes an error and returns -1; a later one is ignored. */
 int sup_error(struct sup_error *e, const char *code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The same, of our helper's errno where it could not become the program: for want of its cwd, or of what is to be executed. */
+int sup_error_command(struct sup_error *e, bool cwd, int err);
 
 #endif

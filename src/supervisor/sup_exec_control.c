@@ -119,10 +119,8 @@ static void serve_report(struct sup_exec *x, struct sup_trace *t, struct sup_err
 		x->said++;
 		if (said[0] == 's')
 			t->started = true;
-		else if (said[0] == 'c')
-			(void)sup_error(e, "bad_command", "cwd: %s in the guest", strerror(said[1]));
 		else
-			(void)sup_error(e, "bad_command", "the program cannot be executed in the guest: %s", strerror(said[1]));
+			(void)sup_error_command(e, said[0] == 'c', said[1]);
 	}
 	if (x->report >= 0 && (x->said == 2 || n >= 0 || errno != EAGAIN)) {
 		(void)close(x->report);

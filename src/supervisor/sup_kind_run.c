@@ -321,16 +321,14 @@ static void stop(struct sup_run *s)
 static bool became_nothing(struct sup_run *s)
 {
 	uint64_t said = s->trace.refusal;
-	const char *why = strerror(SBX_WORD_ERRNO(said));
+	char letter = SBX_WORD_LETTER(said);
 
 	if (!said)
 		return false;
-	if (SBX_WORD_LETTER(said) == SBX_WORD_CWD)
-		(void)sup_error(&s->error, "bad_command", "cwd: %s in the guest", why);
-	else if (SBX_WORD_LETTER(said) == SBX_WORD_EXECUTE)
-		(void)sup_error(&s->error, "bad_command", "the program cannot be executed in the guest: %s", why);
+	if (letter == SBX_WORD_CWD || letter == SBX_WORD_EXECUTE)
+		(void)sup_error_command(&s->error, letter == SBX_WORD_CWD, SBX_WORD_ERRNO(said));
 	else
-		(void)sup_error(&s->error, "system", "the files in the guest cannot be given to its user: %s", why);
+		(void)sup_error(&s->error, "system", "the files in the guest cannot be given to its user: %s", strerror(SBX_WORD_ERRNO(said)));
 	return true;
 }
 

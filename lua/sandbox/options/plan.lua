@@ -200,7 +200,6 @@ local function plan_bundle(plan, options)
   plan.files, plan.mounts, plan.spec, plan.collect = {}, {}, nil, nil
 end
 
--- A plan without a program: what is given, over an instance's defaults, over the schema's.
 -- What root may do to files, in a root of its own where the caller has said nothing else: most of it belongs to an id that the guest
 -- has no name for. They undo no limit; to become others, as su and apt do, undoes `pids` alone.
 local function of_root(limits)
@@ -209,6 +208,7 @@ local function of_root(limits)
   return names
 end
 
+-- A plan without a program: what is given, over an instance's defaults, over the schema's.
 local function filled(given, defaults)
   local plan = { mode = "run" }
   for i = 1, #run_rows do
