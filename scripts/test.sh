@@ -372,9 +372,15 @@ for f in "$LOG"/*.count; do
   passed=$((passed + p)) failed=$((failed + n))
 done
 [ "$passed" != 0 ] || failed=$((failed + 1))
-# The end of a long output is what a build server shows: what failed once more, and how.
+# The end of a long output is what a build server shows: what failed once more, and how; last of all a line for each.
 for f in "$LOG"/*.log; do
   awk '/^not ok / || /# SKIP/ { left = 8; print; next } /^#/ { if (left-- > 0) print; next } { left = 0 }' "$f" | sed "s|^|$(basename "$f" .log): |" | cut -c 1-240 | head -n 60
+done
+for f in "$LOG"/*.log; do
+  awk -v row="$(basename "$f" .log)" 'function tell() { if (name != "") print substr(row ": " name, 1, 90) " " substr(where, 1, 70) }
+    /^not ok / || /# SKIP/ { tell(); name = $0; sub(/^(not )?ok [0-9]+ - /, "", name); where = ""; next }
+    name != "" && /^# Failure message: / { where = substr($0, 20) }
+    END { tell() }' "$f"
 done
 echo "took $SECONDS s"
 echo "$passed passed, $failed failed"

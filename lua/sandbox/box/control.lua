@@ -85,7 +85,7 @@ end
 --- Lets it go on. Does nothing where it was not paused, for of that gVisor's kernel would die.
 -- @treturn boolean true, or nil, message, code
 function Control:resume()
-  if not self.paused and self:ready() then return true end
+  if not self.paused and self:ready() ~= nil then return true end -- also while it boots
   local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
   if done == nil then return nil, message, code end
   self.paused = nil

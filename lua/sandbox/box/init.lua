@@ -467,7 +467,7 @@ end
 -- @treturn boolean true
 function Box:stop(grace)
   if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0 and grace <= 1e9)) then errors.argument(1, "stop", "seconds", grace) end
-  if not self.stopped and grace and grace > 0 and self:ready() then
+  if not self.stopped and grace and grace > 0 and (self:ready() or self.running > 0) then
     local limit = core.now() + grace
     for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end
     while core.now() < limit and #(self:processes() or {}) > 0 do self.host.sleep(0.02) end

@@ -13,10 +13,15 @@ local ATTEMPTS = 5
 -- Seconds that a leased program has the machine for itself before its sandbox's successor boots: most are done by then.
 local HEAD_START = 0.02
 
+-- A sandbox that was armed ahead answers before it has said of itself that it has booted: only nil says that it is dead.
+local function is_dead(entry)
+  return entry.box:ready() == nil
+end
+
 -- `died`: its program did not end by itself, so that nobody else may have what is left of it.
 local function give_back(self, entry, token, died)
   self.leases[entry], self.served = nil, self.served + 1
-  if died or not entry.returns or self.closed or not entry.box:ready() then
+  if died or not entry.returns or self.closed or is_dead(entry) then
     self:discard(entry)
   else
     entry.leased, entry.box.meanwhile = false, nil
@@ -114,7 +119,7 @@ local function acquire_alive(self)
   for _ = 1, ATTEMPTS do
     local entry, token, queued = self:acquire()
     if not entry then return self.host.fail(token, queued) end
-    if entry.box:ready() then return entry, token, queued end
+    if not is_dead(entry) then return entry, token, queued end
     give_up(self, entry, token)
   end
   return nil, "the pool's sandboxes die as soon as they are ready", "closed"
