@@ -176,6 +176,11 @@ local Job = {}
 function Job:write(s) end
 ---@return boolean?
 function Job:close_stdin() end
+---Makes its terminal another size.
+---@param rows integer
+---@param cols integer
+---@return boolean? ok, string? message, string? code
+function Job:resize(rows, cols) end
 ---@param stream? "stdout"|"stderr"
 ---@return string? stream_or_chunk, string? chunk_or_message, string? code
 function Job:read(stream) end

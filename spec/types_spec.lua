@@ -43,7 +43,7 @@ describe("types/sandbox.lua", function()
   local types = declared()
 
   it("has the methods of jobs, boxes, pools, streams, tasks and results", function()
-    assert.are.same(types.Job, written("Job", "run/job run/reading", "take step finish take_line lease await_start"))
+    assert.are.same(types.Job, written("Job", "run/job run/input run/reading", "take step finish take_line lease await_start"))
     assert.are.same(types.Box, written("Box", "box/init box/connect box/control box/files box/lease box/carry",
       "ready wait_ready arm arm_ahead is_armed exec tell begin_program lease answers await outcome attempt snapshot put_files collect_into lend take_back pack_work unpack_work", { Stream = true }))
     assert.are.same(types.Pool, written("Pool", "pool/init pool/lease", "grow fill discard step acquire"))

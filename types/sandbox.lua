@@ -187,6 +187,7 @@
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
+---@field pty? boolean|sandbox.Terminal a terminal of the program's own, made inside: what it shows is stdout, `job:write` types, `job:close_stdin` types ^D, `job:resize(rows, cols)` makes it another size, `job:kill("HUP")` hangs up. See [Terminals](#terminals)
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
@@ -204,6 +205,7 @@
 ---@field user? string|integer|sandbox.User identity inside the guest; as root it is host uid `map_base` + uid, so a guest that is uid 0 is nobody on the host
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
+---@field pty? boolean|sandbox.Terminal a terminal of the program's own, made inside: what it shows is stdout, `job:write` types, `job:close_stdin` types ^D, `job:resize(rows, cols)` makes it another size, `job:kill("HUP")` hangs up. See [Terminals](#terminals)
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
@@ -421,6 +423,11 @@ local Job = {}
 function Job:write(s) end
 ---@return boolean?
 function Job:close_stdin() end
+---Makes its terminal another size.
+---@param rows integer
+---@param cols integer
+---@return boolean? ok, string? message, string? code
+function Job:resize(rows, cols) end
 ---@param stream? "stdout"|"stderr"
 ---@return string? stream_or_chunk, string? chunk_or_message, string? code
 function Job:read(stream) end

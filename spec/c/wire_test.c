@@ -80,7 +80,7 @@ static void test_limits(void)
 		CHECK(sbx_wire_get_header(bytes, sizeof(bytes), &type, &n) == -1);
 	}
 	CHECK(known == 18);
-	CHECK(sbx_wire_limit(SBX_WIRE_GO) == 0 && sbx_wire_limit(SBX_WIRE_KILL) == 1 && sbx_wire_limit(SBX_WIRE_CREDIT) == 4);
+	CHECK(sbx_wire_limit(SBX_WIRE_GO) == 0 && sbx_wire_limit(SBX_WIRE_KILL) == 1 && sbx_wire_limit(SBX_WIRE_CREDIT) == 4 && sbx_wire_limit(SBX_WIRE_SIZE) == 4);
 }
 
 static void test_items(void)

@@ -3,7 +3,8 @@
  * sandbox-guest: the one program of ours inside a box, static, bind-mounted read-only, so that an empty rootfs will do.
  *   sandbox-guest init                                the box's first process: does nothing but take in orphans
  *   sandbox-guest own …                               a first process that gives files their owner and becomes another (guest_own.h)
- *   sandbox-guest exec CWD UID FILES FSIZE TASKS STACK SPACE GUARD argv…   runs a program under limits of its own; -: as the box has it
+ *   sandbox-guest exec CWD UID FILES FSIZE TASKS STACK SPACE GUARD TERMINAL argv…   runs a program under limits of its own; -: as the box
+ *                                                     has it; TERMINAL: in one of that size (guest_terminal.c), else -
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files UID [alone]                   files in and out, frames on stdin and stdout (guest_files.c); alone: once all
  *                                                     else but the first process is killed
@@ -17,8 +18,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +34,7 @@
 #include "guest_pack.h"
 #include "guest_self.h"
 #include "guest_shell.h"
+#include "guest_terminal.h"
 
 /* The pipe over which the start is told, and what failed. Its end tells nothing: the sentry may hold it open for longer. */
 #define REPORT 3
@@ -38,6 +42,8 @@
 #define LAST 5
 
 static int report_fd = REPORT;
+/* With a terminal the program has no stderr, and ours says the same, in words, a line each: whichever way we were started. */
+static int words_fd = -1;
 
 static __attribute__((noreturn)) void init(void)
 {
@@ -53,8 +59,9 @@ static __attribute__((noreturn)) void init(void)
 static int report(char what)
 {
 	unsigned char said[2] = { (unsigned char)what, what == 's' ? 0 : (unsigned char)errno };
+	bool heard = words_fd >= 0 && dprintf(words_fd, "%c%s\n", what, what == 's' ? "" : strerror(errno)) > 0;
 
-	return write(report_fd, said, sizeof(said)) == (ssize_t)sizeof(said) ? 127 : 126;
+	return write(report_fd, said, sizeof(said)) == (ssize_t)sizeof(said) || heard ? 127 : 126;
 }
 
 static void limit(int what, const char *value)
@@ -74,16 +81,22 @@ static void pass_on(int signo)
 		(void)kill((pid_t)program, signo);
 }
 
-/* Waits for the program and ends as it did. */
-static int end_as(pid_t pid)
+/* The program's status, when it has ended. */
+static int wait_for(pid_t pid)
 {
 	int status = 0;
 
 	for (pid_t got = 0; got != pid;) {
 		got = waitpid(-1, &status, 0);
 		if (got < 0 && errno != EINTR)
-			return 126;
+			return 126 << 8;
 	}
+	return status;
+}
+
+/* Ends as the program did. */
+static int end_as(int status)
+{
 	if (WIFSIGNALED(status)) {
 		struct rlimit none = { 0, 0 };
 
@@ -98,10 +111,11 @@ static const int limited[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT
 
 #define LIMITS ((int)(sizeof(limited) / sizeof(limited[0])))
 
-/* uid: the user's, who we are in part so far; -, whole. argv: a value for each of limited, GUARD, program…   GUARD: n, no namespaces; t, nor traces; -, as gVisor has it */
+/* uid: the user's, who we are in part so far; -, whole. argv: a value for each of limited, GUARD, TERMINAL, program…   GUARD: n, no
+ * namespaces; t, nor traces; -, as gVisor has it */
 static __attribute__((noreturn)) void become(const char *uid, char **argv)
 {
-	char **program_argv = argv + LIMITS + 1;
+	char **program_argv = argv + LIMITS + 2;
 
 	for (int i = 0; i < LIMITS; i++)
 		limit(limited[i], argv[i]);
@@ -121,6 +135,42 @@ static bool has_limits(char **argv)
 	return false;
 }
 
+static void pass_signals_on(pid_t pid)
+{
+	program = pid;
+	for (int signo = 1; signo < NSIG; signo++)	/* KILL and STOP cannot be; a fault of our own is no message */
+		if (signo != SIGCHLD && signo != SIGSEGV && signo != SIGBUS && signo != SIGFPE && signo != SIGILL)
+			(void)signal(signo, pass_on);
+}
+
+/* In a terminal. Whoever is the program's user may end us, and so hang up, but not speak for us. argv: as of become(). */
+static int run_in_terminal(const char *uid, char **argv)
+{
+	struct guest_terminal t;
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	if (fcntl(report_fd, F_GETFD) < 0)
+		report_fd = -1;
+	words_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LAST + 1);
+	if (guest_terminal_open(&t, argv[LIMITS + 1]) < 0)
+		return report('t');
+	pid_t pid = strcmp(uid, "-") != 0 ? guest_self_fork((uid_t)strtoul(uid, NULL, 10)) : fork();
+
+	if (pid == 0) {
+		if (guest_terminal_enter(&t) < 0)
+			_exit(report('t'));
+		become(uid, argv);
+	}
+	if (pid < 0)
+		return report('f');
+	pass_signals_on(pid);
+	for (int fd = STDERR_FILENO; fd <= LAST; fd++)
+		if (fd != t.master && fd != t.replica && fd != t.line[0] && fd != t.line[1])
+			(void)close(fd);
+	(void)close(words_fd);
+	return end_as(guest_terminal_serve(&t, pid));
+}
+
 /*
  * gVisor shares the limits of an exec with the whole box in its older builds, and only a fork has its own: so we stay the
  * program's parent and pass on what signals us. argv: CWD UID, and what become() takes.
@@ -138,6 +188,8 @@ static int run(char **argv)
 		return report('f');
 	if (chdir(argv[0]) < 0)
 		return report('c');
+	if (strcmp(argv[2 + LIMITS + 1], "-") != 0)
+		return run_in_terminal(uid, argv + 2);
 	if (!has_limits(argv + 2))
 		become(uid, argv + 2);
 	pid_t pid = other ? guest_self_fork(user) : fork();
@@ -146,13 +198,10 @@ static int run(char **argv)
 		become(uid, argv + 2);
 	if (pid < 0)
 		return report('f');
-	program = pid;
-	for (int signo = 1; signo < NSIG; signo++)	/* KILL and STOP cannot be; a fault of our own is no message */
-		if (signo != SIGCHLD && signo != SIGSEGV && signo != SIGBUS && signo != SIGFPE && signo != SIGILL)
-			(void)signal(signo, pass_on);
+	pass_signals_on(pid);
 	for (int fd = 0; fd <= LAST; fd++)
 		(void)close(fd);
-	return end_as(pid);
+	return end_as(wait_for(pid));
 }
 
 static int files(const char *uid, bool alone)
@@ -178,7 +227,7 @@ int main(int argc, char **argv)
 		init();
 	if (argc > 2 + GUEST_OWN_WORDS && !strcmp(argv[1], "own"))
 		guest_own(argc - 2, argv + 2);
-	if (argc > 5 + LIMITS && !strcmp(argv[1], "exec"))
+	if (argc > 6 + LIMITS && !strcmp(argv[1], "exec"))
 		return run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "true"))
 		return 0;

@@ -22,6 +22,7 @@ int64_t sbx_wire_limit(uint8_t type)
 	case SBX_WIRE_STDERR:
 		return SBX_WIRE_DATA_MAX;
 	case SBX_WIRE_CREDIT:
+	case SBX_WIRE_SIZE:
 		return 4;
 	case SBX_WIRE_KILL:
 	case SBX_WIRE_BUSY:

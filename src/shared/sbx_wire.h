@@ -32,6 +32,7 @@ enum sbx_wire_type {
 	SBX_WIRE_NETWORK = 'N',		/* both ways: a policy; what the network tells (sbx_net.h) */
 	SBX_WIRE_LEASE = 'L',		/* to a prepared program: its own limits, from now on */
 	SBX_WIRE_BUSY = 'B',		/* to a box: a program begins (1) or has ended (0) */
+	SBX_WIRE_SIZE = 'Z',		/* within the stdin of our helper that has a terminal (guest_terminal.h): rows and columns */
 	/* both ways: are you there? Answered at once by the same, whatever is under way */
 	SBX_WIRE_PING = 'P',
 	/* supervisor to host */

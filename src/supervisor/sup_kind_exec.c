@@ -147,7 +147,7 @@ static struct sup_stats usage(struct sup_run *s)
 		s->meter.memory_peak = u.memory_peak;
 		s->meter.cpu = u.cpu > before.cpu ? u.cpu - before.cpu : 0;
 		/* Without the sandbox's first process and our helper; else it may have been what ran before. */
-		uint32_t ours = s->request.direct || s->request.alone ? 1 : 2;
+		uint32_t ours = (s->request.direct || s->request.alone ? 1 : 2) + s->request.ours;
 
 		if (u.peak > ours && (!before.ends || u.peak > before.peak))
 			s->trace.peak = (int)(u.peak - ours);

@@ -251,7 +251,7 @@ static void limits(struct sup_run *s, double now)
 		return;
 	if (s->tree)
 		kill_orphans(s, now);
-	count_tasks(s, 0);
+	count_tasks(s, s->request.ours);
 	if (now >= s->metered + MEMORY_TICK)
 		meter(s, now);
 	if (s->tree)

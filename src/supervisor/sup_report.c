@@ -119,8 +119,10 @@ static void add_usage(struct list *l, struct sup_run *s, struct sup_verdict v)
 		add(l, "cpu_time=%.6f", s->meter.cpu);
 	if (s->meter.baseline)
 		add(l, "peak_memory=%llu", (unsigned long long)s->meter.memory_peak);
-	if (s->trace.peak && !s->trace.lossy)
-		add(l, "peak_pids=%d", s->trace.peak);
+	int ours = s->kind != &sup_kind_run ? 0 : s->request.ours < 2 ? (int)s->request.ours : 2;	/* a third is there for a moment only */
+
+	if (s->trace.peak > ours && !s->trace.lossy)
+		add(l, "peak_pids=%d", s->trace.peak - ours);
 	if (pids_exceeded(s, v) >= 0)
 		add(l, "pids_exceeded=%d", pids_exceeded(s, v));
 }

@@ -45,6 +45,7 @@ static const struct field {
 	{ "first", OF(EXEC), 0, 0, TEXT, AT(first), 0, 0 },
 	{ "await", INSIDE, 0, 0, BIT(await) },
 	{ "box_pid", INSIDE, 0, 0, ID, AT(box_pid), 0, 0 },
+	{ "ours", OF(RUN) | PROGRAM, 0, 0, ID, AT(ours), 0, 0 },
 	{ "whole_box", PROGRAM, 0, 0, BIT(whole_box) },
 	{ "cpus_later", OF(BOX), 0, 0, BIT(cpus_later) },
 	{ "direct", OF(EXEC), 0, 0, BIT(direct) },

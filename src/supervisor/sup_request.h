@@ -39,7 +39,8 @@ struct sup_request {
 	const char *net;		/* sandbox-net, for a network of the guest's own; absent: none */
 	const char *net_guest, *net_edge, *net_mac, *net_resolver;
 	const char *hold;		/* the directory of the image that the root is of: it is in use as long as we live */
-	const char *guest;		/* our helper on the host, which is the first process of a box, or becomes that of a run */
+	uint32_t ours;			/* processes of ours beside a program: what has its terminal; a helper that a box's always have is not told */
+	const char *guest;		/* our helper on the host, which is the first process of a box, or of a run */
 	const char *word;		/* hexadecimal: what the helper tells with that it becomes a run's program (sbx_word.h) */
 	const char *box;		/* in a box: its directory */
 	const char *first;		/* exec: a program to run ahead of the one that is to come: ExecArgs as JSON */

@@ -14,6 +14,7 @@ local network = require "sandbox.run.network"
 local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
 local runtime = require "sandbox.machine.runtime"
+local terminal = require "sandbox.run.terminal"
 
 local M = {}
 local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
@@ -120,9 +121,11 @@ local explain, finish, probe -- below
 
 -- Programs --------------------------------------------------------------------------------------------------------------
 
--- The connection of a box is another's to wait for; a word to it never waits.
-local function tell(self, busy)
-  if not self.job.ended then self.job.transport:send("B", busy and "\1" or "\0") end
+-- The connection of a box is another's to wait for; a word to it never waits. `ours`: so many processes of ours are at a program's side.
+local function tell(self, busy, ours)
+  for _ = 1, ours or 1 do
+    if not self.job.ended then self.job.transport:send("B", busy and "\1" or "\0") end
+  end
 end
 
 -- The supervisor that waits for a program, if it still does.
@@ -209,11 +212,12 @@ function Box:exec(plan, argv, alone, plain, ahead)
   local pid = pid_of(self)
   local req, message, code = exec.exec(plan, self, argv, pid, argv == plan.argv, alone)
   if not req then return nil, message, code end
-  tell(self, true)
+  local ours = plan.pty and 1 + terminal.beside(self.rt) or 1
+  tell(self, true, ours)
   self.uses, self.running = self.uses + 1, self.running + 1
   plan.done = function()
     self.running = self.running - 1
-    if not self.stopped then tell(self, false) end
+    if not self.stopped then tell(self, false, ours) end
   end
   local transport
   if ahead then transport = attach(self, false, true) else transport = take_armed(self) end

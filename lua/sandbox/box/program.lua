@@ -4,6 +4,7 @@
 local last_word = require "sandbox.run.last_word"
 local oci = require "sandbox.run.oci"
 local request = require "sandbox.run.request"
+local terminal = require "sandbox.run.terminal"
 
 local M = {}
 
@@ -22,7 +23,7 @@ local function guard_for(self)
   return "n", self.once or false
 end
 
---- A program is started as it is; one with limits of its own through our helper, for gVisor has an exec under the box's. Whether
+--- A program is started as it is; one with limits of its own, or a terminal, through our helper, for gVisor has an exec under the box's. Whether
 -- our helper becomes the program, and is not its parent, is a second value.
 -- @tparam Box self
 -- @tparam table plan
@@ -36,13 +37,13 @@ function M.argv(self, plan)
   -- Who becomes the program is counted as whom it was before: one that is forked is counted as who it is. (As uid 0 that is its
   -- parent as well, our helper, who would count beside it.)
   if needed and (self.once or plan.user.uid ~= 0) and plan.limits.pids and plan.argv[1] ~= oci.HELPER then tasks = "+" end
-  local limits = count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
+  local limits = plan.pty or count ~= "-" or size ~= "-" or tasks ~= "-" or stack ~= "-" or space ~= "-"
   if not limits and (not needed or plan.argv[1] == oci.HELPER) then return plan.argv end
   -- gVisor counts by uid. Our helper, which stays the program's parent, has another, unless capabilities are to be passed on.
   local uid = #plan.capabilities == 0 and ("%.0f"):format(plan.user.uid) or "-"
   if tasks ~= "-" then tasks = ("%.0f"):format(plan.limits.pids) end
   -- `runsc exec` passes no pipe for the helper's words: what cannot be started ends with 127 there.
-  local argv = { oci.HELPER, "exec", plan.cwd, uid, count, size, tasks, stack, space, guard }
+  local argv = { oci.HELPER, "exec", plan.cwd, uid, count, size, tasks, stack, space, guard, plan.pty and terminal.word(plan.pty) or "-" }
   for _, word in ipairs(plan.argv) do argv[#argv + 1] = word end
   return argv, not limits
 end

@@ -142,6 +142,21 @@ function M.network(where, v, row, client)
   return checked_policy(where, v)
 end
 
+local SIZE_MAX = { max = 65535 }
+
+-- false is none, as if nothing had been said; what is said is filled in.
+function M.pty(where, v)
+  if type(v) == "boolean" then return v and { rows = 24, cols = 80, term = "xterm-256color" } end
+  if type(v) ~= "table" then bad(where, "expected true or { rows=, cols=, term= }, got " .. errors.kind(v)) end
+  check_keys(where, values.table(where, v, "true or { rows=, cols=, term= }"), "pty")
+  local rows, cols, term = v.rows, v.cols, v.term
+  if term ~= nil and (type(term) ~= "string" or #term > 60 or not term:find "^%w[%w.+_-]*$") then
+    bad(where .. ".term", 'expected the name of a terminal such as "xterm-256color"', term)
+  end
+  return { rows = rows == nil and 24 or M.count(where .. ".rows", rows, SIZE_MAX), cols = cols == nil and 80 or M.count(where .. ".cols", cols, SIZE_MAX),
+           term = term or "xterm-256color" }
+end
+
 function M.bytes(where, v)
   if type(v) ~= "string" then bad(where, "expected a string, got " .. errors.kind(v)) end
   return v

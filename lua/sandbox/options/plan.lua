@@ -7,6 +7,7 @@
 local errors = require "sandbox.errors"
 local kinds = require "sandbox.options.kinds"
 local schema = require "sandbox.options.schema"
+local terminal = require "sandbox.run.terminal"
 local text = require "sandbox.text"
 local values = require "sandbox.options.values"
 
@@ -246,6 +247,7 @@ function build.run(options, defaults, how)
   end
   -- An image may have a program of its own.
   plan.argv = plan.image and plan.image_defaults and rawget(options, 1) == nil and {} or checked_argv(options)
+  terminal.seat(plan, how.spawning)
   check_strings(plan)
   place_files(plan)
   return plan
@@ -345,6 +347,7 @@ local function program_in(box, given, argv, spawning)
     env[name] = value
   end
   plan.env = env_list(merge(env, given.env))
+  terminal.seat(plan, spawning)
   check_strings(plan)
   place_files(plan)
   plan.user, plan.capabilities = given.user or box.plan.user, box.plan.capabilities

@@ -5,6 +5,7 @@ local capabilities = require "sandbox.options.capabilities"
 local json = require "sandbox.json"
 local limits = require "sandbox.run.limits"
 local oci = require "sandbox.run.oci"
+local terminal = require "sandbox.run.terminal"
 local wire = require "sandbox.run.wire"
 
 local M = {}
@@ -92,6 +93,7 @@ function M.exec(plan, box, argv, pid, direct, alone)
   p:add("prepared", plan.prepared and not box.cli)
   p:add("alone", alone)
   p:add("guest", box.by_file) -- what is run, where the sandbox has no helper of ours
+  if plan.pty then p:add("ours", terminal.beside(box.rt)) end
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   local who = starts_as(plan, argv)

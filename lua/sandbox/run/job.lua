@@ -7,12 +7,14 @@
 local errors = require "sandbox.errors"
 local feeder = require "sandbox.run.feeder"
 local inbox = require "sandbox.run.inbox"
+local input = require "sandbox.run.input"
 local lock = require "sandbox.hosts.lock"
 local network = require "sandbox.run.network"
 local patience = require "sandbox.run.patience"
 local reading = require "sandbox.run.reading"
 local result = require "sandbox.run.result"
 local streams = require "sandbox.run.stream"
+local terminals = require "sandbox.run.terminal"
 local transports = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local core = require "sandbox.core"
@@ -22,7 +24,6 @@ local M = {}
 local Job = {}
 Job.__index = Job
 
-local PIECE = 64 * 1024
 local WINDOW = 256 * 1024
 local BACKLOG = 1024 * 1024 -- bytes in line for callbacks, beyond which nothing more is taken
 local SLOW = 60 -- seconds, for requests that boot nothing
@@ -46,6 +47,7 @@ local function on_output(self, name, chunk)
     self.streams[name].over = true
     return
   end
+  if self.terminal and name == "stderr" then return self.terminal:hear(chunk) end
   local callback = self.plan["on_" .. name]
   if callback then return self.inbox:put({ f = callback, chunk = chunk }) end
   self.seq = self.seq + 1
@@ -73,6 +75,9 @@ local function on_result(self, payload)
   self.x = result.parse(payload)
   self.patience:finish(core.now())
   local job = { id = self.id, network = self.network, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
+  local why = self.terminal and self.terminal:failure()
+  if why then return conclude(self, nil, why, "bad_command") end
+  if self.terminal then self.x.stderr_bytes, self.x.stderr_truncated = nil, nil end -- our helper's words
   conclude(self, result.build(self.x, job, self.plan))
 end
 
@@ -92,7 +97,10 @@ local handlers = {
   ["1"] = function(self, payload) on_output(self, "stdout", payload) end,
   ["2"] = function(self, payload) on_output(self, "stderr", payload) end,
   S = on_started,
-  W = function(self, payload) self.window = self.window + u32(payload) end,
+  W = function(self, payload)
+    self.window = self.window + u32(payload)
+    input.tell(self)
+  end,
   N = on_network,
   X = on_result,
 }
@@ -115,25 +123,6 @@ local function protected(self, f, ...)
   return nil
 end
 
-local function end_stdin(self)
-  self.source = nil
-  if not self.stdin_ended then
-    self.stdin_ended = true
-    send(self, "E", "")
-  end
-end
-
--- Sends of stdin what the window allows. `call` asks the source for a piece.
-local function feed(self, call)
-  while self.source and self.window > 0 and not self.ended and not self.raised do
-    local source = self.source
-    local piece = call(self, source.next, source, math.min(self.window, PIECE))
-    if not piece then return end_stdin(self) end
-    self.window = self.window - #piece
-    send(self, "I", piece)
-  end
-end
-
 local function directly(_, f, ...) return f(...) end
 
 -- One helping: a guest that never stops writing must hold up neither other coroutines nor a deadline.
@@ -148,7 +137,7 @@ local function take_frames(self)
     if handler then handler(self, payload) end
     kind, payload = transport:next()
   end
-  if self.source and not self.source.calls then feed(self, protected) end
+  if self.source and not self.source.calls then input.feed(self, protected) end
   if more == nil and not self.gone then
     lost(self, "the supervisor ended without a result: it was killed, or could not start")
   end
@@ -201,7 +190,7 @@ end
 
 -- Callbacks -----------------------------------------------------------------------------------------------------------
 
-local function wants_stdin(self) return self.source and self.source.calls and self.window > 0 and not self.raised and not self.ended end
+local function wants_stdin(self) return self.source and self.source.calls and input.has_room(self) and not self.raised and not self.ended end
 
 local function has_events(self) return not self.inbox:is_empty() or wants_stdin(self) end
 
@@ -221,7 +210,7 @@ local function deliver(self, call)
     tell(self, event, call)
     event = self.inbox:take()
   end
-  if wants_stdin(self) then feed(self, call) end
+  if wants_stdin(self) then input.feed(self, call) end
   self.lock:release(token)
   if self.transport.wake and not self.closed and not self.released then self.transport:wake() end
   return true
@@ -333,41 +322,9 @@ function Job:wait_gone(seconds)
   return gone
 end
 
-local function can_write(self) return self.window > 0 or self.ended end
-
---- Writes to the program's stdin; waits while the pipe is full.
--- @string bytes
--- @treturn boolean true, or nil, message, "closed"
-function Job:write(bytes)
-  check_open(self, "write")
-  if type(bytes) == "number" then bytes = tostring(bytes) end
-  if type(bytes) ~= "string" then errors.raise("bad argument #1 to 'write' (expected a string, got " .. errors.kind(bytes) .. ")") end
-  local at = 1
-  self:take()
-  while at <= #bytes do
-    if self.stdin_ended or self.ended or not self.plan.stdin_open then return nil, "stdin is closed", "closed" end
-    if self.window > 0 then
-      local piece = bytes:sub(at, at + math.min(self.window, PIECE) - 1)
-      at = at + #piece
-      self.window = self.window - #piece
-      self.transport:send("I", piece)
-    else
-      wait_until(self, can_write)
-    end
-  end
-  reraise(self)
-  return true
+for _, part in ipairs{ input, reading } do
+  for name, method in pairs(part.methods{ wait_until = wait_until, reraise = reraise, check_open = check_open }) do Job[name] = method end
 end
-
---- Ends the program's stdin; once more does no harm.
-function Job:close_stdin()
-  check_open(self, "close_stdin")
-  if not self.ended then end_stdin(self) end
-end
-
-for name, method in pairs(reading.methods{
-  wait_until = wait_until, reraise = reraise, check_open = check_open,
-}) do Job[name] = method end
 
 -- Whether a run is over whose output has not been read to the end, behind which its result waits: its runsc is gone by then.
 local function has_gone(self)
@@ -458,14 +415,14 @@ end
 -- @tparam table plan whose callbacks, limits and times are the job's from now on
 -- @string limits the supervisor's list of them
 -- @string code for the program
--- @string[opt] input its stdin
-function Job:lease(plan, limits, code, input)
+-- @string[opt] stdin
+function Job:lease(plan, limits, code, stdin)
   plan.done, plan.wait, plan.spawn = self.plan.done, self.plan.wait, nil
   self.plan = plan
   self.patience:begin(core.now(), plan.limits.timeout)
   self.transport:send("L", limits)
-  self.source = feeder.new(code .. (input or ""))
-  feed(self, protected)
+  self.source = feeder.new(code .. (stdin or ""))
+  input.feed(self, protected)
 end
 
 --- One descriptor to poll, in the form that cqueues expects.
@@ -489,7 +446,7 @@ function M.start(transport, plan, request)
   local self = setmetatable({
     transport = transport, plan = plan, id = request.id, dir = state_dir and state_dir .. "/run-" .. request.id, window = WINDOW, seq = 0, ended = false,
     streams = { stdout = streams.new(), stderr = streams.new() },
-    inbox = inbox.new(), lock = lock.new(),
+    inbox = inbox.new(), lock = lock.new(), terminal = plan.pty and terminals.new() or nil,
     patience = patience.new(core.now(), request.boot_timeout or SLOW, plan.limits and plan.limits.timeout),
   }, Job)
   local source, message, code
@@ -502,7 +459,7 @@ function M.start(transport, plan, request)
   end
   transports.send(transport, request)
   self.source = source
-  if source and not source.calls then feed(self, protected) else deliver(self, protected) end
+  if source and not source.calls then input.feed(self, protected) else deliver(self, protected) end
   if plan.on_exit and not plan.wait then attend(self) end
   return self
 end

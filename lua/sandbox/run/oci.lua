@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- From a plan to the OCI spec. Pure: what the host has is the request's business (sandbox.request).
 -- @module sandbox.run.oci
+local terminal = require "sandbox.run.terminal"
+
 local M = {}
 
 local MIB = 1024 * 1024
@@ -243,6 +245,25 @@ function M.add_erofs(spec, plan, binds, run_dir)
   local prefix = "dev.gvisor.spec.rootfs."
   spec.annotations = { [prefix .. "source"] = ("%s/m/s/%d"):format(run_dir, #binds), [prefix .. "type"] = "erofs", [prefix .. "overlay"] = "memory" }
   binds[#binds + 1] = { source = plan.rootfs, place = "/.rootfs.erofs", readonly = true }
+end
+
+--- Makes our helper a spec's first process, which has its program's terminal; it, and who is beside it, are more processes of the user's.
+-- @tparam table spec as it is to be, after the caller's last word
+-- @tparam table plan
+-- @tparam table rt
+-- @string run_dir
+function M.add_terminal(spec, plan, rt, run_dir)
+  if not plan.pty or plan.box then return end
+  local process = spec.process
+  spec.mounts[#spec.mounts + 1] = M.helper_mount(run_dir)
+  local beside, tasks = terminal.beside(rt), nil
+  for _, limit in ipairs(process.rlimits or {}) do
+    if limit.type == "RLIMIT_NPROC" then
+      tasks = limit.hard + 1 + math.min(beside, 1)
+      limit.hard, limit.soft = limit.hard + 1 + beside, limit.soft + 1 + beside
+    end
+  end
+  process.args = terminal.argv(M.HELPER, plan.pty, process.args, tasks)
 end
 
 -- What linux/sched.h and linux/ptrace.h have.

@@ -53,6 +53,9 @@ function M.wrap(spec, plan, paths, run_dir, word)
   local process = spec.process
   local user, own, sets = process.user, {}, process.capabilities or {}
   local names, pids = sets.effective or {}, not plan.box and plan.limits.pids
+  for _, limit in ipairs(pids and plan.pty and process.rlimits or {}) do -- those that its terminal takes are in it
+    if limit.type == "RLIMIT_NPROC" then pids = limit.hard end
+  end
   local argv = { oci.HELPER, "own" }
   -- A box's first process is our helper in any case, and others are its programs.
   local owner = plan.box and plan.user or user
@@ -64,7 +67,7 @@ function M.wrap(spec, plan, paths, run_dir, word)
   for k, v in pairs(process) do own[k] = v end
   own.args, own.cwd, own.user, own.capabilities = argv, "/", { uid = 0, gid = 0 }, oci.capability_sets(with(names, NEEDED))
   spec.process = own
-  if not plan.box then spec.mounts[#spec.mounts + 1] = oci.helper_mount(run_dir) end
+  if not plan.box and not plan.pty then spec.mounts[#spec.mounts + 1] = oci.helper_mount(run_dir) end
 end
 
 return M

@@ -9,6 +9,7 @@ local oci = require "sandbox.run.oci"
 local owner = require "sandbox.run.owner"
 local json = require "sandbox.json"
 local net = require "sandbox.run.network"
+local terminal = require "sandbox.run.terminal"
 local text = require "sandbox.text"
 local wire = require "sandbox.run.wire"
 local bundle = require "sandbox.options.bundle"
@@ -202,6 +203,7 @@ function M.spec(plan, rt, run_dir, core)
     if not spec then return nil, message, code end
   end
   oci.guard(spec, plan)
+  oci.add_terminal(spec, plan, rt, run_dir)
   return spec
 end
 
@@ -305,7 +307,8 @@ function M.build(plan, rt, id, core)
   p:add("stderr", plan.stderr or "pipe")
   p:add("stdin", (plan.stdin ~= nil or plan.stdin_open) and "open" or "closed")
   p:add("cgroup_parent", rt.cgroup_parent)
-  if plan.box or owned then p:add("guest", M.helper()) end
+  if plan.box or owned or plan.pty then p:add("guest", M.helper()) end
+  if plan.pty then p:add("ours", 1 + terminal.beside(rt)) end
   if plan.box then
     p:add("idle_timeout", plan.idle_timeout)
     p:add("cpus_later", plan.cpus_later)

@@ -20,7 +20,7 @@ for kind, names in pairs{
     best_effort output_kill
     net_ipv6]],
   size = [[code memory pids output disk inodes file_size open_files stack address_space]],
-  id = [[box_pid uid gid map_base net_bits]],
+  id = [[box_pid uid gid map_base net_bits ours]],
   seconds = [[boot_delay idle_timeout timeout boot_timeout cpu_time cpus]],
 } do
   for name in names:gmatch "%S+" do M.keys[name] = kind end
