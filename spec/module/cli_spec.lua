@@ -87,12 +87,12 @@ describe("the command", function()
   end)
 
   it("helps, and takes no flag in silence", function()
-    for _, command in ipairs{ "run", "doctor", "bench", "version" } do
+    for _, command in ipairs{ "run", "shell", "doctor", "bench", "version" } do
       local pipe = io.popen(("%s bin/sandbox %s --help; echo =$?"):format(interpreter, command))
       local out = pipe:read "*a"
       pipe:close()
       assert.truthy(out:find("^usage: sandbox " .. command) and out:find "%-%-state%-dir DIR" and out:find "=0\n$", out)
-      assert.equal(command == "run", out:find("--memory SIZE", 1, true) ~= nil)
+      assert.equal(command == "run" or command == "shell", out:find("--memory SIZE", 1, true) ~= nil)
     end
     is("sandbox: --memory goes with sandbox run, not with sandbox doctor\n", 125, interpreter .. " bin/sandbox doctor --memory 5", "&1")
     is("", 125, interpreter .. " bin/sandbox version now")
@@ -102,6 +102,14 @@ describe("the command", function()
     local schema, flags = require "sandbox.options.schema", {}
     for _, flag in ipairs(require("sandbox.shell.flags").list "run") do flags[flag.name] = true end
     for _, row in ipairs(schema.limits) do assert.is_true(flags["--" .. row[1]:gsub("_", "-")], row[1]) end
+  end)
+
+  it("is a shell at the user's terminal, which it leaves as it was", function()
+    local out, status = shell(("python3 spec/support/shell_user.py %s bin/sandbox shell --boot-timeout 30 --state-dir %s -- sh"):format(interpreter, env.state_dir), "&1")
+    assert.same({ "ok\n", 0 }, { out, status })
+    is("", 125, interpreter .. " bin/sandbox shell </dev/null")
+    is("", 125, interpreter .. " bin/sandbox shell --json")
+    assert.is_nil(env.leftovers(before))
   end)
 
   it("is interrupted, and leaves nothing", function()

@@ -70,6 +70,7 @@ int luaopen_sandbox_core(lua_State *L)
 	lua_conn_register(L);
 	lua_spawn_register(L);
 	lua_sys_register(L);
+	lua_console_register(L);
 	lua_file_register(L);
 	lua_epoll_register(L);
 	lua_resumer_register(L);

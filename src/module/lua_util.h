@@ -23,6 +23,7 @@ void lua_util_class(lua_State *L, const char *name, const luaL_Reg *methods);
 void lua_conn_register(lua_State *L);
 void lua_spawn_register(lua_State *L);
 void lua_sys_register(lua_State *L);
+void lua_console_register(lua_State *L);
 void lua_file_register(lua_State *L);
 void lua_epoll_register(lua_State *L);
 void lua_resumer_register(lua_State *L);

@@ -13,13 +13,15 @@ local TIMED_OUT, FAILED, CANNOT_EXECUTE, NOT_FOUND, INTERRUPTED, OUT_OF_MEMORY =
 local usage = flags.usage
 
 local usages = {
-  run = "sandbox run [flags] -- PROGRAM [ARGUMENT...]", doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
+  run = "sandbox run [flags] -- PROGRAM [ARGUMENT...]", shell = "sandbox shell [flags] [-- PROGRAM [ARGUMENT...]]",
+  doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
   version = "sandbox version [flags]", worker = "sandbox worker [flags]",
   image = "sandbox image pull|ls|rm|prune|inspect|build [flags] [ARGUMENT...]",
 }
 local about = {
   run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
     .. "much it is.",
+  shell = "Runs a shell, or another program, in a sandbox, at a terminal of its own that is joined to yours. It has no limit of time.",
   doctor = "Says what works on this machine, what does not, and how to mend it.",
   bench = "Runs /bin/true N times (20), and says how long that takes.",
   version = "Says what is at work.",
@@ -41,13 +43,13 @@ local function help(command)
       table.insert(out, 2 + i, ("  %-34s %s"):format(task[1] .. " " .. task[2], task[3]))
     end
   end
-  if command == "run" then out[#out + 1] = "\n" .. EXIT end
+  if command == "run" or command == "shell" then out[#out + 1] = "\n" .. EXIT end
   return table.concat(out, "\n") .. "\n"
 end
 
 local function overview()
-  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run,
-    usages.doctor, usages.bench, usages.version, usages.worker, usages.image, EXIT)
+  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run,
+    usages.shell, usages.doctor, usages.bench, usages.version, usages.worker, usages.image, EXIT)
 end
 
 -- Our own streams ---------------------------------------------------------------------------------------------------------
@@ -234,6 +236,20 @@ function commands.run(options, instance, how)
   local r, message, code = execute(sb, options, core, trouble)
   if trouble[1] then usage("%s", trouble[1]) end
   tell(how, r, message, code)
+  return M.status(r, message, code)
+end
+
+function commands.shell(options, instance)
+  local core, trouble = require "sandbox.core", {}
+  local session = require "sandbox.shell.session"
+  local sb = require("sandbox").new(instance)
+  session.fill(options)
+  local ok, wrong = sb:check(options)
+  if not ok then usage("%s", wrong) end
+  options.on_stdout = pass(io.stdout, "stdout", trouble)
+  local r, message, code = session.run(sb, options, core)
+  if trouble[1] then usage("%s", trouble[1]) end
+  tell({}, r, message, code)
   return M.status(r, message, code)
 end
 

@@ -150,16 +150,19 @@ for _, row in ipairs{
 end
 table.sort(order)
 
+-- What a run has and no session: its output is read back, or nobody sits at it.
+local no_session = { collect = true, init = true, bundle = true, stderr = true, into = true, json = true }
+
 -- Which flags go with a command.
 local function goes_with(flag, name, command)
   if flag.where == "instance" or name == "--help" then return true end
   if command == "worker" then return flag.where == "worker" or flag.where == "limits" and not flag.mode end
   if command == "image" then return flag.where == "image" or name == "--json" end
-  return command == "run" and flag.where ~= "worker" and flag.where ~= "image"
+  return flag.where ~= "worker" and flag.where ~= "image" and (command == "run" or command == "shell" and not no_session[flag.key])
 end
 
 --- The flags of a command, in order.
--- @string[opt] command all but `run` and `worker` take only those of the instance
+-- @string[opt] command `shell` takes those of `run` that go with a session; all but these and `worker` take only those of the instance
 -- @treturn {table,...} of { name=, what= or nil for a switch, words= }
 function M.list(command)
   local out = {}
