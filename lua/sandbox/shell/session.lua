@@ -9,7 +9,7 @@ local SHELL = { "sh", "-c", "command -v bash >/dev/null && exec bash; exec sh" }
 --- Fills in what a session has where nothing was said: a shell, no limit of time or of what is shown, the user's kind of terminal.
 -- @tparam table options of a run
 function M.fill(options)
-  if options[1] == nil then
+  if options[1] == nil and not options.image then -- an image has a program of its own
     for i, word in ipairs(SHELL) do options[i] = word end
   end
   for _, name in ipairs{ "timeout", "output" } do
