@@ -56,7 +56,7 @@ static int look(int master, const struct winsize *size)
 		if (write(master, &modes.c_cc[VINTR], 1) == 1)
 			does |= take_pending(SIGINT) ? GUEST_SESSION_SIGNALS : 0;
 		while (read(0, &echo, 1) > 0)
-			;	/* builds that take it for a character, too */
+			does &= ~GUEST_SESSION_SIGNALS;	/* that of 2024 takes it for a character, too */
 		(void)fcntl(0, F_SETFL, O_RDWR);
 		(void)tcsetattr(0, TCSANOW, &modes);
 	}

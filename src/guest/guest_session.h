@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * guest_session: what gVisor's terminals leave undone. Builds before 2026 tell nobody of another size, nor that a terminal is gone, and that
- * of 2022 knows no ^C. Who is in the foreground is told to none but the session's own: there one of ours is in it, and signals for us.
+ * guest_session: what gVisor's terminals leave undone. Builds before 2026 tell nobody of another size, nor that a terminal is gone, that of 2022
+ * knows no ^C, and that of 2024 has the program read it besides. Who is in the foreground is told to none but the session's own: there one of ours is in it, and signals for us.
  */
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
