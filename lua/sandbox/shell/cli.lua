@@ -48,8 +48,11 @@ local function help(command)
 end
 
 local function overview()
-  return ("usage: %s\n       %s\n       %s\n       %s\n       %s\n       %s\n       %s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(usages.run,
-    usages.shell, usages.doctor, usages.bench, usages.version, usages.worker, usages.image, EXIT)
+  local lines = {}
+  for i, command in ipairs{ "run", "shell", "doctor", "bench", "version", "worker", "image" } do
+    lines[i] = (i == 1 and "usage: " or "       ") .. usages[command]
+  end
+  return ("%s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(table.concat(lines, "\n"), EXIT)
 end
 
 -- Our own streams ---------------------------------------------------------------------------------------------------------
