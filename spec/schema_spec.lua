@@ -143,7 +143,9 @@ describe("schema", function()
                         { destination = "/proc", source = "/s" }, { destination = "/dev/shm", source = "/s" }, { destination = "/sys/fs", source = "/s" },
                         { destination = "/x", source = "/a/../b" }, { destination = "/x", source = "/dev/sda" }, { destination = "/x", source = "/s", size = 1 },
                         { destination = "/x", type = "tmpfs", source = "/s" }, { destination = "/x", type = "proc" }, { destination = "/x", source = "/s", ro = true },
-                        { destination = "/x", source = "/s", readonly = 1 } } do
+                        { destination = "/x", source = "/s", readonly = 1 }, { destination = "/x", type = "cow" }, { destination = "/x", type = "erofs" },
+                        { destination = "/x", type = "cow", source = "/s", readonly = true }, { destination = "/x", type = "erofs", source = "/s", readonly = false },
+                        { destination = "/x", type = "erofs", source = "/s", size = 1 }, { destination = "/x", type = "cow", source = "/s", size = 0 } } do
       refused({ "a", mounts = { m } }, "mounts[1]")
     end
     refused({ "a", mounts = { { destination = "/x", source = "/s" }, { destination = "/x/", source = "/t" } } }, "mounts[2].destination", "once")

@@ -33,7 +33,7 @@
 ---@class sandbox.Mount
 ---@field destination string
 ---@field source? string
----@field type? "bind"|"tmpfs"
+---@field type? "bind"|"tmpfs"|"cow"|"erofs"
 ---@field readonly? boolean
 ---@field size? integer|string
 
@@ -182,7 +182,7 @@
 ---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
 ---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
----@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
@@ -222,7 +222,7 @@
 ---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
 ---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
----@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name
@@ -241,7 +241,7 @@
 ---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
 ---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
----@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field hostname? string the guest's host name
 ---@field limits? sandbox.Limits what the run may use
@@ -280,7 +280,7 @@
 ---@field image? string the guest's root, in place of `rootfs`: fetched by skopeo and unpacked by umoci once, then kept in `image_dir`. See [Images](#images)
 ---@field image_defaults? boolean whether the image's Env, WorkingDir and User, and Entrypoint with Cmd where no program is given, stand in for what is not given
 ---@field readonly? boolean false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards
----@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`
+---@field mounts? sandbox.Mount[] binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)
 ---@field network? "none"|"host"|"sandbox"|sandbox.Network none: loopback only. host: the host's own stack, its 127.0.0.1 services included; needs runsc of release-20230920.0 or later. sandbox, or a table: gVisor's own stack, see [Network](#network)
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field hostname? string the guest's host name

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
-#include "sup_mount.h"
+#include "sup_store.h"
 
 void sup_meter_init(struct sup_meter *m, const struct sup_request *r, const struct sup_dir *d, const struct sup_cgroup *c,
 		    pid_t runsc)
@@ -158,11 +158,11 @@ static bool read_store(struct sup_meter *m, uint64_t *bytes)
 	unsigned long long used = 0;
 	int full = 0;
 
-	if (sup_mount_usage(m->dir, &used, &full) < 0)
+	if (sup_store_usage(m->request, m->dir, &used, &full) < 0)
 		return false;
-	m->inodes_full |= full == SUP_MOUNT_NO_FILES;
+	m->inodes_full |= full == SUP_STORE_NO_FILES;
 	/* A store that nobody has counted the files of has as many as its bytes are worth. */
-	if (m->request->disk && (full == SUP_MOUNT_NO_BYTES || (full && !m->request->inodes_held)))
+	if (m->request->disk && (full == SUP_STORE_NO_BYTES || (full && !m->request->inodes_held)))
 		m->disk_full++;
 	*bytes = used;
 	return true;

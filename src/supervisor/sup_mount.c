@@ -15,12 +15,14 @@
 
 #include "sbx_io.h"
 #include "sup_bind.h"
+#include "sup_cow.h"
 #include "sup_etc.h"
 #include "sup_idmap.h"
 #include "sup_meminfo.h"
 #include "sup_path.h"
 #include "sup_privilege.h"
 #include "sup_refusal.h"
+#include "sup_store.h"
 
 /* Closes what was opened of the two; errno stays what it was. */
 static void close_pair(int source, int target)
@@ -195,7 +197,7 @@ static int own_root(const struct composition *c, int lower)
 		return -1;
 	m = openat(c->d->fd, "m", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (m >= 0)
-		mapped = sup_idmap(lower, c->r->map_base, m, "mapped");
+		mapped = sup_idmap(lower, &(struct sup_idmap){ .base = c->r->map_base }, m, "mapped");
 	close_pair(m, -1);
 	return mapped;
 }
@@ -228,36 +230,6 @@ static int compose_overlay(const struct composition *c, int target)
 	return 0;
 }
 
-/* Directories of the layers and of /work and /tmp, for which the limit is raised by as many as there are in the end. */
-#define LAYER_FILES 1024u
-
-static int compose_store(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
-{
-	static const char *const names[] = { "work", "tmp" };
-	char store[320], options[96], from[400], to[400];
-	uid_t uid = r->rootless ? 0 : r->map_base + r->uid;
-	gid_t gid = r->rootless ? 0 : r->map_base + r->gid;
-	/* No limit of `disk`: memory is the bound, and half as much again lets its reading come first. */
-	unsigned long long size = r->disk ? r->disk : r->memory ? r->memory + r->memory / 2 + (16u << 20) : 0;
-
-	(void)mkdir(sup_dir_at(d, "m/d", store, sizeof(store)), 0711);
-	(void)chmod(store, 0711);	/* our umask is for what is ours */
-	int n = snprintf(options, sizeof(options), "mode=0711,nr_inodes=%llu", r->inodes ? (unsigned long long)r->inodes + LAYER_FILES : 0ULL);
-
-	if (size)
-		(void)snprintf(options + n, sizeof(options) - (size_t)n, ",size=%llu", size);
-	if (mount("tmpfs", store, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-		return sup_error(e, "not_supported", "cannot mount a tmpfs: %s", strerror(errno));
-	for (unsigned i = 0; i < 2; i++) {
-		(void)snprintf(from, sizeof(from), "%s/%s", store, names[i]);
-		(void)snprintf(to, sizeof(to), "%s/m/%s", d->path, names[i]);
-		if (mkdir(from, 0777) < 0 || chmod(from, 0777) < 0 || chown(from, uid, gid) < 0 || mkdir(to, 0777) < 0 ||
-		    mount(from, to, NULL, MS_BIND, NULL) < 0)
-			return sup_error(e, "not_supported", "cannot make %s: %s", to, strerror(errno));
-	}
-	return 0;
-}
-
 static bool below(const char *path, const char *place)
 {
 	size_t n = strlen(place);
@@ -272,7 +244,10 @@ static bool below_mount(const struct sup_request *r, const char *path)
 		if (below(path, r->dirs.item[i]))
 			return true;
 	for (size_t i = 0; i < r->places.n; i++)
-		if (below(path, r->places.item[i]))
+		if (strcmp(r->places.item[i], "/") != 0 && below(path, r->places.item[i]))
+			return true;
+	for (size_t i = 0; i < r->cow_places.n; i++)
+		if (below(path, r->cow_places.item[i]))
 			return true;
 	return false;
 }
@@ -338,6 +313,8 @@ static int pin_source(const struct composition *c, size_t i)
 	if (rc < 0)
 		return sup_error(c->e, "not_supported", "cannot bind %s: %s%s", path, strerror(saved),
 				 sup_refusal(SUP_REFUSED_MOUNT, saved, c->r->rootless, why));
+	if (!strcmp(c->r->places.item[i], "/"))	/* what it is for is no bind, and has its place among the directories */
+		return 0;
 	return make_place(c->root, c->r->places.item[i], S_ISDIR(st.st_mode)) < 0 ? no_place(c, c->r->places.item[i]) : 0;
 }
 
@@ -356,6 +333,11 @@ static int check_places(const struct composition *c)
 	for (size_t i = 0; i < r->sources.n; i++)
 		if (pin_source(c, i) < 0)
 			return -1;
+	for (size_t i = 0; i < r->cows.n; i++)
+		if (make_place(c->root, r->cow_places.item[i], true) < 0)
+			return no_place(c, r->cow_places.item[i]);
+	if (sup_cow_make(r, c->d, c->root, c->e) < 0)
+		return -1;
 	if (r->cwd && !below_mount(r, r->cwd)) {
 		int fd = sup_path_open(c->root, r->cwd, O_PATH | O_DIRECTORY, 0);
 
@@ -412,22 +394,6 @@ static int place_guest(const struct composition *c)
 	return rc;
 }
 
-/* The layers' own needs are not the guest's: the store's size, and its files, begin where it begins to write. */
-static int make_up_for(const struct sup_request *r, const struct sup_dir *d)
-{
-	char store[320], options[96];
-	struct statvfs s;
-	int n = 0;
-
-	if ((!r->inodes && !(r->store_root && r->disk)) || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0)
-		return 0;
-	if (r->store_root && r->disk)
-		n = snprintf(options, sizeof(options), "size=%llu,", (unsigned long long)r->disk + (s.f_blocks - s.f_bfree) * s.f_frsize);
-	if (r->inodes)
-		(void)snprintf(options + n, sizeof(options) - (size_t)n, "nr_inodes=%llu", (unsigned long long)r->inodes + (s.f_files - s.f_ffree));
-	return mount(NULL, store, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options);
-}
-
 /* Opens RUN/m/root as it is once it is covered by its overlay, which a descriptor from before would not see. */
 static int open_root(struct composition *c, const char *path)
 {
@@ -457,7 +423,7 @@ static int compose_root(struct composition *c, const char *path, bool host)
 	}
 	if ((host && compose_host(c) < 0) || check_places(c) < 0)
 		return -1;
-	if ((r->guest && place_guest(c) < 0) || (r->inside && place_inside(c) < 0) || make_up_for(r, c->d) < 0)
+	if ((r->guest && place_guest(c) < 0) || (r->inside && place_inside(c) < 0) || sup_store_begin(r, c->d) < 0)
 		return sup_error(c->e, "system", "cannot complete the root: %s", strerror(errno));
 	return 0;
 }
@@ -470,7 +436,7 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	if (mount("tmpfs", sup_dir_at(d, "m", m, sizeof(m)), "tmpfs", root_flags(r), "mode=0711,size=" ROOT_SIZE) < 0)
 		return sup_error(e, "not_supported", "cannot mount a tmpfs in a private namespace: %s%s", strerror(errno),
 				 sup_refusal(SUP_REFUSED_MOUNT, errno, r->rootless, why));
-	if (compose_store(r, d, e) < 0)
+	if (sup_store_make(r, d, e) < 0)
 		return -1;
 	(void)sup_dir_at(d, "m/root", path, sizeof(path));
 	if (host ? make_root(r, d, path) < 0 : mkdir(path, 0755) < 0)
@@ -485,16 +451,4 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	if (rc == 0)
 		sup_meminfo_place(r, d);
 	return rc;
-}
-
-int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full)
-{
-	char store[320];
-	struct statvfs s;
-
-	if (!d->path[0] || statvfs(sup_dir_at(d, "m/d", store, sizeof(store)), &s) < 0 || !s.f_blocks)
-		return -1;
-	*used = (unsigned long long)(s.f_blocks - s.f_bfree) * s.f_frsize;
-	*full = s.f_bavail == 0 ? SUP_MOUNT_NO_BYTES : s.f_files && s.f_favail == 0 ? SUP_MOUNT_NO_FILES : 0;
-	return 0;
 }

@@ -18,10 +18,4 @@ int sup_mount_unshare(const struct sup_request *r, struct sup_error *e);
 /* Composes RUN/m: root, work, tmp. */
 int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e);
 
-/* What a store may have none left of. */
-enum { SUP_MOUNT_NO_BYTES = 1, SUP_MOUNT_NO_FILES };
-
-/* Bytes used on the file system that holds work and tmp, and which of these is all used, or 0; -1: there is none. */
-int sup_mount_usage(const struct sup_dir *d, unsigned long long *used, int *full);
-
 #endif

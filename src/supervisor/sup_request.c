@@ -68,6 +68,8 @@ static const struct field {
 	{ "mkfile", SANDBOX, 0, 0, LIST, AT(files), 0, 0 },
 	{ "source", SANDBOX, 0, 0, LIST, AT(sources), 0, 0 },
 	{ "place", SANDBOX, 0, 0, LIST, AT(places), 0, 0 },
+	{ "cow", SANDBOX, 0, 0, LIST, AT(cows), 0, 0 },
+	{ "cow_place", SANDBOX, 0, 0, LIST, AT(cow_places), 0, 0 },
 	{ "rootless", SANDBOX | INSIDE, 0, 0, BIT(rootless) },
 	{ "network", SANDBOX, 0, 0, FLAG, AT(host_network), "host", "none" },
 	{ "net", SANDBOX, 0, 0, TEXT, AT(net), 0, 0 },
@@ -271,6 +273,20 @@ static bool good_sources(const struct sup_request *r)
 	return true;
 }
 
+static bool good_cows(const struct sup_request *r)
+{
+	if (r->cows.n != r->cow_places.n)
+		return false;
+	for (size_t i = 0; i < r->cows.n; i++) {
+		const char *item = r->cows.item[i];
+		size_t digits = strspn(item, "0123456789");
+
+		if (!digits || digits > 16 || strncmp(item + digits, " /", 2) != 0 || r->cow_places.item[i][0] != '/')
+			return false;
+	}
+	return true;
+}
+
 /* Relative, and below where it begins: it is part of a path that is made. */
 static bool is_below(const char *path)
 {
@@ -316,6 +332,8 @@ static const char *wrong(const struct sup_request *r)
 		return "rootfs_path";
 	if (!good_sources(r))
 		return "source";
+	if (!good_cows(r))
+		return "cow";
 	if (!good_hides(&r->etc_hide))
 		return "etc_hide";
 	/* The guest's ids are those above map_base on the host: never one of the host's own. */
@@ -372,7 +390,8 @@ int sup_request_update(struct sup_request *r, const char *payload, size_t n, str
 
 void sup_request_destroy(struct sup_request *r)
 {
-	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->etc_hide, &r->etc_text, &r->dirs, &r->files, &r->sources, &r->places };
+	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->etc_hide, &r->etc_text, &r->dirs, &r->files, &r->sources, &r->places,
+		&r->cows, &r->cow_places };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		free(lists[i]->item);

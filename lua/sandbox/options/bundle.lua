@@ -183,7 +183,16 @@ local mount_object = object{
 local kinds = {
   proc = {}, sysfs = {}, devpts = {}, mqueue = {}, cgroup = {}, cgroup2 = {}, bind = {},
   tmpfs = { values = { "mode", "uid", "gid", "size" } },
+  erofs = { own = true }, -- which not every build mounts: only what the option said
 }
+local sourced = { bind = true, erofs = true }
+
+local function was_given(m, reading)
+  for _, given in ipairs(reading.own and reading.own.mounts or {}) do
+    if given.type == m.type and given.source == m.source then return true end
+  end
+  return false
+end
 
 local function written(m, kind, reading)
   local given = m.options or { values = {} }
@@ -206,13 +215,13 @@ local function mount(v, where, reading)
   local given = m.options or {}
   local kind = m.type
   if kind == nil or kind == "" or kind == "none" then kind = (given.bind or given.rbind) and "bind" or kind end
-  if not kinds[kind] then refuse(below(where, "type"), ("no file system %s is taken"):format(errors.key(kind))) end
+  if not kinds[kind] or kinds[kind].own and not was_given(m, reading) then refuse(below(where, "type"), ("no file system %s is taken"):format(errors.key(kind))) end
   if kind ~= "bind" and (given.bind or given.rbind) then refuse(below(where, "options"), "a bind has the type bind") end
   local taken = text.is_below(m.destination, "/proc") or text.is_below(m.destination, "/sys")
   if m.destination == "/" then refuse(below(where, "destination"), "expected a path other than /") end
-  if taken and (kind == "bind" or kind == "tmpfs") then refuse(below(where, "destination"), "there gVisor's own is, and no place for another") end
+  if taken and (sourced[kind] or kind == "tmpfs") then refuse(below(where, "destination"), "there gVisor's own is, and no place for another") end
   local out = { destination = m.destination, type = kind, source = kind, options = written(m, kind, reading) }
-  if kind == "bind" then
+  if sourced[kind] then
     if m.source == nil then refuse(below(where, "source"), "it is missing") end
     out.source = reading.own and m.source or bundle_path(m.source, below(where, "source"), reading)
     if reading.own and out.source:sub(1, 1) ~= "/" then refuse(below(where, "source"), "expected an absolute path") end

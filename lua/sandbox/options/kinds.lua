@@ -329,13 +329,21 @@ function M.capabilities(where, v)
   return out
 end
 
-local function checked_bind(where, m, mount)
+-- What each type of mount may have, what its source is on this host, and whether it is read-only where nobody says.
+local mount_types = {
+  bind = { source = { directory = true, file = true }, what = "a directory or a regular file", choice = true, readonly = true },
+  tmpfs = { size = true, choice = true, readonly = false },
+  cow = { source = { directory = true }, what = "a directory", size = true, readonly = false, why = "a cow is there to be written; a bind is not" },
+  erofs = { source = { file = true }, what = "an EROFS file", readonly = true, why = "an EROFS file is never written" },
+}
+local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "erofs" } }
+
+local function checked_source(where, m, mount, kind)
   mount.source = values.path(where .. ".source", m.source)
-  if m.size ~= nil then bad(where .. ".size", "expected none for a bind: only a tmpfs has one", m.size) end
   local st = values.stat(mount.source)
   mount.source_type = st and st.type
-  if st and st.type ~= "directory" and st.type ~= "file" then
-    bad(where .. ".source", ("expected a directory or a regular file, got a %s device or socket"):format(st.type) .. " at " .. mount.source)
+  if st and not kind.source[st.type] then
+    bad(where .. ".source", ("expected %s, got a %s at %s"):format(kind.what, st.type, mount.source))
   end
 end
 
@@ -346,17 +354,21 @@ local function checked_mount(where, m)
   if mount.destination == "/" then bad(where .. ".destination", "expected a path other than / (see rootfs)", m.destination) end
   local taken = values.reserved(mount.destination)
   if taken then bad(where .. ".destination", "expected a path outside of " .. taken .. ", which is gVisor's", m.destination) end
-  mount.type = m.type == nil and "bind" or M.enum(where .. ".type", m.type, { values = { "bind", "tmpfs" } })
-  if mount.type == "bind" then
-    checked_bind(where, m, mount)
-  else
-    if m.source ~= nil then bad(where .. ".source", "expected none for a tmpfs", m.source) end
-    if m.size ~= nil then mount.size = M.size(where .. ".size", m.size) end
+  mount.type = m.type == nil and "bind" or M.enum(where .. ".type", m.type, MOUNT_TYPES)
+  local kind = mount_types[mount.type]
+  if kind.source then
+    checked_source(where, m, mount, kind)
+  elseif m.source ~= nil then
+    bad(where .. ".source", "expected none for a " .. mount.type, m.source)
   end
+  if m.size ~= nil then
+    if not kind.size then bad(where .. ".size", ("expected none for %s: only a tmpfs and a cow have one"):format(mount.type), m.size) end
+    mount.size = M.size(where .. ".size", m.size)
+  end
+  mount.readonly = kind.readonly
   if m.readonly ~= nil then
     mount.readonly = M.boolean(where .. ".readonly", m.readonly)
-  else
-    mount.readonly = mount.type == "bind"
+    if not kind.choice and mount.readonly ~= kind.readonly then bad(where .. ".readonly", "expected none: " .. kind.why, m.readonly) end
   end
   return mount
 end

@@ -60,9 +60,9 @@ M.options = {
   { "readonly", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = true, lua = "boolean",
     cli = { { "--writable", value = false, "a private writable layer over the rootfs" } },
     doc = "false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards" },
-  { "mounts", "mounts", scope = "run box pool instance", host = true, makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\", readonly=true, size= }`", default_text = "none",
-    lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw]", "bind a host directory or file, read-only unless rw" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" } },
-    doc = "binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`" },
+  { "mounts", "mounts", scope = "run box pool instance", host = true, makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\"/\"cow\"/\"erofs\", readonly=true, size= }`", default_text = "none",
+    lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw|cow|erofs]", "bind a host directory or file, read-only unless rw; cow: a directory under a layer of its own; erofs: a file" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" } },
+    doc = "binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)" },
   { "network", "network", scope = "run box pool instance", makes_spec = true, values = { "none", "host", "sandbox" }, show = "`\"none\"`, `\"host\"`, `\"sandbox\"`, or a policy table", default = "none",
     lua = '"none"|"host"|"sandbox"|sandbox.Network',
     cli = { { "--network", "none|host|sandbox", "none: loopback only (default); sandbox: every public address" },
@@ -236,7 +236,7 @@ M.result = {
 
 --- Fields of the small tables that options hold: name, type for editors.
 M.shapes = {
-  mount = { class = "sandbox.Mount", { "destination", "string", required = true }, { "source", "string" }, { "type", '"bind"|"tmpfs"' },
+  mount = { class = "sandbox.Mount", { "destination", "string", required = true }, { "source", "string" }, { "type", '"bind"|"tmpfs"|"cow"|"erofs"' },
             { "readonly", "boolean" }, { "size", "integer|string" } },
   file = { class = "sandbox.File", { "content", "string" }, { "from", "string" }, { "mode", "string" } },
   user = { class = "sandbox.User", { "uid", "integer", required = true }, { "gid", "integer" }, { "groups", "integer[]" } },

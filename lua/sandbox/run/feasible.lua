@@ -28,8 +28,8 @@ function M.check_host(plan)
   end
   if not ok then return nil, message, code end
   for _, m in ipairs(plan.mounts) do
-    if m.type == "bind" then
-      ok, message, code = exists(m.source, nil, "mount source")
+    if m.source then
+      ok, message, code = exists(m.source, m.type == "cow" and "directory" or nil, "mount source")
       if not ok then return nil, message, code end
     end
   end
@@ -70,7 +70,8 @@ local function check_inodes(plan, rt)
     .. "; leave it out, or set limits.best_effort", "limit_unavailable"
 end
 
-local EROFS_SINCE = 20240408
+-- As a root; and as a mount, which earlier ones leave out and say so in their log alone.
+local EROFS_SINCE, EROFS_MOUNT_SINCE = 20240408, 20260301
 
 -- Its magic number, behind 1 KiB for boot code (Documentation/filesystems/erofs.rst).
 local function is_erofs(path)
@@ -99,6 +100,21 @@ local function check_erofs(plan, rt)
   return true
 end
 
+local function check_erofs_mounts(plan, rt)
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "erofs" then
+      local date = runtime.version_date(rt.version)
+      local can = rt.flags["character-device-policy"] -- a later one's, where the version says nothing
+      if date then can = date >= EROFS_MOUNT_SINCE end
+      if not can then
+        return nil, ("the EROFS file at %s needs runsc of release-20260301.0 or later; %s is %s"):format(m.destination, rt.runsc, rt.version), "not_supported"
+      end
+      if not is_erofs(m.source) then return nil, ("mount source %s is no EROFS file"):format(m.source), "bad_rootfs" end
+    end
+  end
+  return true
+end
+
 --- What depends on the runtime: a network, mounts and limits that it can hold. With limits.best_effort the plan says what is not held.
 -- @tparam table plan
 -- @tparam table rt
@@ -113,13 +129,14 @@ function M.check_runtime(plan, rt)
   end
   if rt.rootless and plan.user and plan.user.uid ~= 0 then
     for _, m in ipairs(plan.mounts) do
-      if m.type == "bind" and not m.readonly then
+      if m.source and not m.readonly then
         return nil, ("the writable mount at %s needs user = 0 (which is yourself, without capabilities) when runsc runs as an"
           .. " ordinary user"):format(m.destination), "not_supported"
       end
     end
   end
   local ok, message, code = check_erofs(plan, rt)
+  if ok then ok, message, code = check_erofs_mounts(plan, rt) end
   if ok then ok, message, code = check_disk(plan, rt) end
   if ok then ok, message, code = check_inodes(plan, rt) end
   return ok, message, code

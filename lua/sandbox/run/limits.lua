@@ -50,7 +50,7 @@ end
 function M.tell_space(plan, rt)
   if plan.inodes_asked then return false end
   for _, m in ipairs(plan.mounts) do
-    if m.type == "tmpfs" and m.size then return false end
+    if m.size then return false end
   end
   return rt.trace and oci.disk_by(plan, rt) ~= nil
 end

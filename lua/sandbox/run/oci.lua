@@ -114,6 +114,22 @@ function M.work_in_guest(plan, rt)
   return M.has_work(plan) and rt.rootless and plan.user.uid ~= 0 and M.disk_by(plan, rt) ~= "overlay" and (plan.box or #plan.files == 0)
 end
 
+-- Whether a cow has its layer in the supervisor's root, above which the sentry keeps what is written to all of it.
+local function cow_in_root(plan, rt, m)
+  return M.disk_by(plan, rt) == "overlay" and not m.size and not plan.erofs
+end
+
+--- The mounts of the type cow: { item = for the request, place = }.
+-- @tparam table plan
+-- @treturn {table,...}
+function M.cows(plan)
+  local list = {}
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "cow" then list[#list + 1] = { item = ("%.0f %s"):format(m.size or 0, m.source), place = m.destination } end
+  end
+  return list
+end
+
 local function mounts(plan, rt, run_dir)
   local limits = plan.limits
   local size = limits.disk or limits.memory
@@ -143,9 +159,15 @@ local function mounts(plan, rt, run_dir)
   elseif M.has_work(plan) and not inside then
     list[#list + 1] = bind("/work", run_dir .. "/m/work", false)
   end
+  local cows = 0
   for _, m in ipairs(plan.mounts) do
     if m.type == "bind" then
       list[#list + 1] = bind(m.destination, m.source, m.readonly)
+    elseif m.type == "erofs" then
+      list[#list + 1] = { destination = m.destination, type = "erofs", source = m.source, options = { "ro", "nosuid", "nodev" } }
+    elseif m.type == "cow" then -- the supervisor makes it there
+      if not cow_in_root(plan, rt, m) then list[#list + 1] = bind(m.destination, ("%s/m/c/%d"):format(run_dir, cows), false) end
+      cows = cows + 1
     else
       list[#list + 1] = tmpfs(m.destination, "1777", m.size or size, m.readonly and { "nodev", "ro" } or { "nodev" })
     end

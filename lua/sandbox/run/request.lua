@@ -33,8 +33,8 @@ local HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n"
 function M.pin(spec, run_dir)
   local list = {}
   for _, m in ipairs(spec.mounts or {}) do
-    if m.type == "bind" and not text.is_below(m.source, run_dir) then
-      local pinned = { source = m.source, place = m.destination }
+    if (m.type == "bind" or m.type == "erofs") and not text.is_below(m.source, run_dir) then
+      local pinned = { source = m.source, place = m.type == "bind" and m.destination or "/" } -- a file is mounted on a directory
       for _, option in ipairs(m.options) do
         if option == "ro" then pinned.readonly = true end
       end
@@ -45,7 +45,11 @@ function M.pin(spec, run_dir)
   return list
 end
 
-local function has_writable(binds)
+-- A cow may be written above what is there, unless that is to have a size.
+local function has_writable(plan, binds)
+  for _, m in ipairs(plan.mounts) do
+    if m.type == "cow" and m.size then return true end
+  end
   for _, bind in ipairs(binds) do
     if not bind.readonly then return true end
   end
@@ -68,7 +72,7 @@ function M.flags(plan, rt, binds)
     overlay = ("root:memory,size=%.0f"):format(oci.overlay_size(plan.limits.disk))
   elseif by == "store" and not plan.readonly then
     overlay = "none" -- the supervisor's own overlay keeps its upper layer in the store
-  elseif rt.rootless and not by and not oci.inodes_held(plan, rt) and not has_writable(binds) then
+  elseif rt.rootless and not by and not oci.inodes_held(plan, rt) and not has_writable(plan, binds) then
     overlay = "all:memory"
   end
   flags[#flags + 1] = "--overlay2=" .. overlay
@@ -137,6 +141,10 @@ local function add_places(p, plan, rt, spec, binds)
   for _, bind in ipairs(binds) do
     p:add("source", (bind.readonly and "ro " or "rw ") .. bind.source)
     p:add("place", bind.place)
+  end
+  for _, cow in ipairs(oci.cows(plan)) do
+    p:add("cow", cow.item)
+    p:add("cow_place", cow.place)
   end
 end
 

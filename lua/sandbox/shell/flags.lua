@@ -69,6 +69,8 @@ function take.network(flag, word, before)
   return policy
 end
 
+local mount_modes = { [""] = { readonly = true }, ro = { readonly = true }, rw = { readonly = false }, cow = { type = "cow" }, erofs = { type = "erofs" } }
+
 function take.mounts(flag, word, before)
   if flag == "--tmpfs" then
     local destination, size = word:match "^([^:]+):?(.*)$"
@@ -76,8 +78,9 @@ function take.mounts(flag, word, before)
     return append(before, { type = "tmpfs", destination = destination, size = size ~= "" and size or nil })
   end
   local source, destination, mode = word:match "^([^:]+):([^:]+):?(%a*)$"
-  if not source or mode ~= "" and mode ~= "rw" and mode ~= "ro" then usage("%s: expected SOURCE:DEST[:rw], got %s", flag, word) end
-  return append(before, { source = source, destination = destination, readonly = mode ~= "rw" })
+  local mount = source and mount_modes[mode]
+  if not mount then usage("%s: expected SOURCE:DEST[:rw|cow|erofs], got %s", flag, word) end
+  return append(before, { source = source, destination = destination, type = mount.type, readonly = mount.readonly })
 end
 
 --- What names a file of an image from here, as an absolute path: at a shell that is what is meant.
