@@ -34,8 +34,13 @@ describe("two programs", function()
 
   it("lock nobody, whoever does not listen", function()
     local shout, deaf = { "sh", "-c", "yes 0123456789 | head -c 1500000; sleep 1000" }, { "sleep", "1000" }
-    local limits = { timeout = 2 * env.slow, output = "256K" }
-    local a, b, said = sb:interact(shout, deaf, { limits = limits, transcript = "64K" })
+    local limits, b, said = { output = "256K" }, nil, nil
+    local a = env.given_time({ 2, 20 }, function(seconds)
+      limits.timeout = seconds
+      local r
+      r, b, said = sb:interact(shout, deaf, { limits = limits, transcript = "64K" })
+      return r.stdout_truncated, r
+    end)
     assert.same({ "timed_out", true }, { a.status, a.stdout_truncated })
     assert.is_true(b.status == "timed_out" or b.status == "killed", b.status)
     assert.is_true(said.truncated)
@@ -46,8 +51,13 @@ describe("two programs", function()
 
   it("keep no more of what they say than was asked for, however small the words", function()
     local chat = "for i in range(20000):\n print(i, flush=True)\n input()"
-    local a, _, said = sb:interact({ "python3", "-c", chat, limits = { timeout = 3 * env.slow } }, { "python3", "-c", "while True: print(input(), flush=True)" },
-      { limits = LIMITS, transcript = "8K" })
+    local said
+    local a = env.given_time({ 3, 20 }, function(seconds)
+      local r, _, words = sb:interact({ "python3", "-c", chat, limits = { timeout = seconds } }, { "python3", "-c", "while True: print(input(), flush=True)" },
+        { limits = LIMITS, transcript = "8K" })
+      said = words
+      return said.truncated, r
+    end)
     assert.is_true(a.stdout_bytes > 1000)
     assert.is_true(said.truncated)
     assert.is_true(#said <= 8192 / 64)

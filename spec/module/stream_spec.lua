@@ -139,7 +139,8 @@ describe("a job", function()
   local function parent(pid) return (env.read(("/proc/%d/stat"):format(pid)):match "^.*%) %a (%d+)") end
 
   it("is lost when its supervisor is stopped, and so is one that a stopped zygote was to start", function()
-    local other = sandbox.new{ state_dir = env.state_dir, boot_timeout = 2 * env.slow }
+    local other = sandbox.new{ state_dir = env.state_dir, boot_timeout = 10 * env.slow }
+    local hasty = sandbox.new{ state_dir = env.state_dir, boot_timeout = 1 } -- what waits for a zygote that is stopped does not boot
     assert(other:run{ "true", limits = { timeout = 60 } }) -- which may probe
     local job = assert(other:spawn{ "sleep", "60", limits = { timeout = 1 } })
     assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
@@ -150,12 +151,13 @@ describe("a job", function()
     assert(os.execute("kill -CONT " .. supervisor))
     assert.is_true(env.eventually(function() return core.stat("/proc/" .. supervisor) == nil end)) -- its host has gone
     assert(os.execute("kill -STOP " .. zygote))
-    local r, message, code = other:run{ "true", limits = { timeout = 1 } }
+    local r, message, code = hasty:run{ "true", limits = { timeout = 1 } }
     assert(os.execute("kill -CONT " .. zygote))
     assert.same({ nil, "supervisor_lost" }, { r, code })
     assert.truthy(message:find("does not answer", 1, true))
     assert.is_true(env.eventually(function() return core.stat("/proc/" .. zygote) == nil end))
     assert.equal("exited", (assert(other:run{ "true", limits = { timeout = 60 } })).status) -- by a new one
+    hasty:close()
     other:close()
   end)
 

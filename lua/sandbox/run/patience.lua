@@ -6,7 +6,7 @@ local M = {}
 M.__index = M
 
 local GRACE = 1.5 -- s, beyond a boot and a program's time
-local ANSWER = 2 -- s, at least, from a question to the end
+local ANSWER = 5 -- s, at least, from a question to the end: a machine that is busy gives a supervisor its turn late
 local REST = 10 -- s, from a sign of life to a question, where no time is set
 local TEARDOWN = 15 -- s, within which a supervisor whose result is there has cleaned up: it gives up after 10 itself
 
