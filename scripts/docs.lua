@@ -119,7 +119,7 @@ local scope_classes = {
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
   { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
-  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "check", "sandbox.CheckOptions" },
+  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "snapshot", "sandbox.SnapshotOptions" }, { "check", "sandbox.CheckOptions" },
   { "pull", "sandbox.PullOptions" }, { "prune_images", "sandbox.PruneOptions" },
   { "fleet", "sandbox.FleetOptions" }, { "submit", "sandbox.SubmitOptions" },
 }
@@ -298,6 +298,14 @@ function Box:connect(port, seconds) end
 ---@param policy sandbox.Network
 ---@return boolean?, string? message, string? code
 function Box:network(policy) end
+---@param dir string
+---@param options? sandbox.SnapshotOptions
+---@return sandbox.Snapshot?, string? message, string? code
+function Box:snapshot(dir, options) end
+---@param n? integer
+---@param options? sandbox.SnapshotOptions
+---@return sandbox.Box|sandbox.Box[]|nil copies, string? message, string? code
+function Box:fork(n, options) end
 ---@param grace? number
 ---@return boolean
 function Box:stop(grace) end
@@ -391,6 +399,10 @@ local Instance = {}
 ---@param options sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function Instance:start(options) end
+---@param dir string
+---@param options? sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function Instance:restore(dir, options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
@@ -459,6 +471,10 @@ local sandbox = {}
 ---@param options sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function sandbox.start(options) end
+---@param dir string
+---@param options? sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function sandbox.restore(dir, options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end

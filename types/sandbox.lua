@@ -153,6 +153,11 @@
 ---@field needs table<string, { queued: integer, running: integer, age: number }> by what jobs need
 ---@field counts table<string, integer> since the queue began
 
+---@class sandbox.Snapshot
+---@field bytes integer on the disk
+---@field memory boolean whether what ran is in it
+---@field trees { path: string, bytes: integer }[] the directories that are in it
+
 ---@class sandbox.Process
 ---@field pid integer
 ---@field ppid integer
@@ -336,6 +341,10 @@
 ---@class sandbox.GetOptions
 ---@field max_bytes? integer|string of all files together
 ---@field max_files? integer how many files
+
+---@class sandbox.SnapshotOptions
+---@field max_bytes? integer|string of all files together; more is `too_big`
+---@field memory? boolean false: the files alone, whatever runs. true is `not_supported` in this version
 
 ---@class sandbox.CheckOptions
 ---@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
@@ -545,6 +554,14 @@ function Box:connect(port, seconds) end
 ---@param policy sandbox.Network
 ---@return boolean?, string? message, string? code
 function Box:network(policy) end
+---@param dir string
+---@param options? sandbox.SnapshotOptions
+---@return sandbox.Snapshot?, string? message, string? code
+function Box:snapshot(dir, options) end
+---@param n? integer
+---@param options? sandbox.SnapshotOptions
+---@return sandbox.Box|sandbox.Box[]|nil copies, string? message, string? code
+function Box:fork(n, options) end
 ---@param grace? number
 ---@return boolean
 function Box:stop(grace) end
@@ -638,6 +655,10 @@ local Instance = {}
 ---@param options sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function Instance:start(options) end
+---@param dir string
+---@param options? sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function Instance:restore(dir, options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
@@ -706,6 +727,10 @@ local sandbox = {}
 ---@param options sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function sandbox.start(options) end
+---@param dir string
+---@param options? sandbox.StartOptions
+---@return sandbox.Box?, string? message, string? code
+function sandbox.restore(dir, options) end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end

@@ -10,6 +10,7 @@ M.codes = {
   { "boot_timeout", "runsc started and did not boot the sandbox in time" },
   { "not_supported", "this runsc, kernel, privilege or version of the module cannot do what was asked" },
   { "bad_command", "the program, its interpreter, or `cwd` does not exist or cannot be executed in the guest" },
+  { "bad_snapshot", "a snapshot missing, unfinished, changed, somebody else's, or not one for the box that is asked for" },
   { "bad_rootfs", "rootfs, image, bundle, a file or a mount source missing, unreadable, or refused" },
   { "limit_unavailable", "a limit cannot be enforced here" },
   { "busy", "the queue is full, or `queue_timeout` passed; an image that is to be removed is in use" },

@@ -4,6 +4,7 @@
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
 local options_plan = require "sandbox.options.plan"
+local snapshot = require "sandbox.box.snapshot"
 local request = require "sandbox.run.request"
 local oci = require "sandbox.run.oci"
 local runtime = require "sandbox.machine.runtime"
@@ -524,11 +525,22 @@ function Instance:run_collecting(options)
   return r, message, code
 end
 
---- Restoring a box: not supported yet.
--- @function Instance:restore
--- @return nil, message, "not_supported"
-function Instance.restore()
-  return nil, "snapshots (sandbox.restore) are not supported in this version", "not_supported"
+--- Boots a box with the files of a snapshot (`box:snapshot`). What is wrong with that is told before anything starts.
+-- @string dir on the host
+-- @tparam[opt] table options those of `start`. Where they say nothing of them, the box has the limits and the user that the other one had
+-- @treturn Box or nil, message, code
+function Instance:restore(dir, options)
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local opened, message, code = snapshot.open(dir, options, self.options.defaults)
+  if not opened then return fail(self, message, code) end
+  local box
+  box, message, code = self:start(opened.options)
+  if not box then return nil, message, code end
+  local ok
+  ok, message, code = snapshot.fill(box, dir, opened.manifest)
+  if ok then return box end
+  box:close()
+  return fail(self, message, code)
 end
 
 errors.guard(Instance, "sb", { check = true })

@@ -8,7 +8,8 @@
  *   sandbox-guest true                                does nothing: a first program, so that the next finds the sandbox warm
  *   sandbox-guest files UID [alone]                   files in and out, frames on stdin and stdout (guest_files.c); alone: once all
  *                                                     else but the first process is killed
- *   sandbox-guest pack DIR BYTES ENTRIES, unpack DIR  a directory from one sandbox to the next (guest_pack.c)
+ *   sandbox-guest pack DIR BYTES ENTRIES [WITHOUT…]   what is below a directory, as it goes to the next sandbox (guest_pack.c)
+ *   sandbox-guest unpack DIR                          puts it in place there
  *   sandbox-guest connect PORT MILLISECONDS           stdin and stdout joined to a server inside (guest_connect.c)
  *   sandbox-guest shell                               a lease for a prepared shell, as text that it can eval (guest_shell.c)
  * What runs programs is the box's user. `init`, `files` and `exec` have a uid of their own (guest_self.h), so that what a program left
@@ -237,8 +238,8 @@ int main(int argc, char **argv)
 		return guest_shell();
 	if (argc == 4 && !strcmp(argv[1], "connect"))
 		return guest_connect((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
-	if (argc == 5 && !strcmp(argv[1], "pack"))
-		return guest_pack(argv[2], argv[3], argv[4]);
+	if (argc >= 5 && !strcmp(argv[1], "pack"))
+		return guest_pack(argv[2], argv[3], argv[4], argv + 5);
 	if (argc == 3 && !strcmp(argv[1], "unpack"))
 		return guest_unpack(argv[2]);
 	return 126;

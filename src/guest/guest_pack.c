@@ -39,6 +39,15 @@ static int fail(const char *why)
 /* --- out ------------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t bytes_left, entries_left;
+static char *const *left_out;	/* paths; a NULL ends them */
+
+static bool is_left_out(void)
+{
+	for (char *const *p = left_out; p && *p; p++)
+		if (!strcmp(*p, path))
+			return true;
+	return false;
+}
 
 static int send(uint8_t type, size_t n)
 {
@@ -85,6 +94,8 @@ static int send_one(int dir, const char *name, size_t length, unsigned depth)
 	char target[PATH_MAX];
 	struct stat st;
 
+	if (is_left_out())
+		return 0;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(strerror(errno));	/* what still runs may have removed it */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
@@ -136,8 +147,9 @@ static int send_directory(int dir, const char *name, size_t length, unsigned dep
 	return rc;
 }
 
-int guest_pack(const char *top, const char *bytes, const char *entries)
+int guest_pack(const char *top, const char *bytes, const char *entries, char *const *without)
 {
+	left_out = without;
 	bytes_left = strtoull(bytes, NULL, 10);
 	entries_left = strtoull(entries, NULL, 10);
 	if (send_directory(AT_FDCWD, top, 0, 0) < 0)

@@ -8,9 +8,10 @@
 
 /*
  * Writes what is below a directory to stdout: files, directories and links, with permissions and times; no FIFOs, sockets, devices.
- * At most so many bytes in all and so many entries. 0, or 1 and a sentence on stderr.
+ * At most so many bytes in all and so many entries. without: paths below it, up to a NULL, that are left out with all below them, as
+ * what is mounted there. 0, or 1 and a sentence on stderr.
  */
-int guest_pack(const char *path, const char *bytes, const char *entries);
+int guest_pack(const char *path, const char *bytes, const char *entries, char *const *without);
 /* Reads that from stdin and makes it below a directory. What is there stays as it is. 0, or 1 and a sentence on stderr. */
 int guest_unpack(const char *path);
 

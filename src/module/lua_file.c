@@ -160,11 +160,12 @@ static int open_parent(int root, const char *path, const char **name)
 	return dir;
 }
 
-/* below:create(path) -> file, or nil, message, code. A regular file that is there is another's after this, and stays as it was. */
+/* below:create(path[, mode = 0644]) -> file, or nil, message, code. A regular file that is there is another's after this, and stays as it was. */
 static int below_create(lua_State *L)
 {
 	struct file *root = luaL_checkudata(L, 1, BELOW_CLASS);
 	const char *path = lua_util_path(L, 2), *name;
+	mode_t mode = lua_isnoneornil(L, 3) ? 0644 : (mode_t)lua_util_number(L, 3, 0, 0777);
 	struct file *f = new_file(L, FILE_CLASS);
 	struct stat st;
 	int dir = open_parent(root->fd, path, &name);
@@ -173,7 +174,7 @@ static int below_create(lua_State *L)
 		return lua_util_fail(L, errno, path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
 		(void)unlinkat(dir, name, 0);
-	f->fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	f->fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	int saved = errno;
 
 	(void)close(dir);

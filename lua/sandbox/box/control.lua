@@ -92,8 +92,4 @@ function Control:resume()
   return true
 end
 
---- Snapshots are not supported yet.
--- @return nil, message, "not_supported"
-function Control.snapshot() return nil, "snapshots are not supported in this version", "not_supported" end
-
 return Control

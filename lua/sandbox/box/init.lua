@@ -28,6 +28,7 @@ Box.__index = Box
 for _, part in ipairs{ "sandbox.box.files", "sandbox.box.connect", "sandbox.box.control", "sandbox.box.lease", "sandbox.box.carry" } do
   for name, method in pairs(require(part)) do Box[name] = method end
 end
+for name, method in pairs(require("sandbox.box.snapshot").methods) do Box[name] = method end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
 local function make(host, options, pooled)
@@ -60,6 +61,14 @@ local function make_again(pooled)
   return made
 end
 
+local function boot(host, made, delay, single)
+  local plan, rt = made.plan, made.rt
+  local job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true)
+  if not job then return nil, message, code end
+  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
+                        uses = 0, running = 0, single = single, made = not plan.spec and made or nil }, Box)
+end
+
 --- Starts to boot a box; never waits.
 -- @tparam table host the instance's services: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
@@ -72,13 +81,22 @@ function M.begin(host, options, pooled, delay)
   local made, message, code = make_again(pooled), nil, nil
   if not made then made, message, code = make(host, options, pooled) end
   if not made then return nil, message, code end
-  local plan, rt = made.plan, made.rt
-  pooled.last = not plan.spec and made or nil -- a function of the caller's has its say about each
-  local job
-  job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true)
-  if not job then return nil, message, code end
-  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
-                        uses = 0, running = 0, single = pooled.single }, Box)
+  pooled.last = not made.plan.spec and made or nil -- a function of the caller's has its say about each
+  local box
+  box, message, code = boot(host, made, delay, pooled.single)
+  return box, message, code
+end
+
+--- For the parts of boxes: starts to boot another of the same options; never waits.
+-- @treturn Box or nil, message, code
+function Box:another()
+  local made = make_again{ last = self.made }
+  if not made then
+    return nil, self.made and "runsc is another by now than the one that the box was started with" or "a function `spec` had the last word on the box",
+      "not_supported"
+  end
+  local box, message, code = boot(self.host, made)
+  return box, message, code
 end
 
 -- Lets go of the supervisor that waits for a program.

@@ -12,7 +12,7 @@ M.scopes = {
   { "run", "sandbox.run and sandbox.spawn" }, { "box", "sandbox.start" }, { "program", "box:run, box:spawn and pool:run" },
   { "pool", "sandbox.pool" }, { "lease", "pool:run of a prepared pool" }, { "instance", "sandbox.new" },
   { "stages", "sandbox.stages" }, { "stage", "a stage" }, { "interact", "sandbox.interact" }, { "read_file", "box:read_file" }, { "write_file", "box:write_file" },
-  { "open_write", "box:open_write" }, { "list", "box:list" }, { "get", "box:get" }, { "check", "sandbox.check" },
+  { "open_write", "box:open_write" }, { "list", "box:list" }, { "get", "box:get" }, { "snapshot", "box:snapshot and box:fork" }, { "check", "sandbox.check" },
   { "pull", "sandbox.pull" }, { "prune_images", "sandbox.prune_images" },
   { "fleet", "sandbox.fleet" }, { "submit", "fleet:submit" },
 }
@@ -159,6 +159,9 @@ M.options = {
   { "depth", "count", scope = "list", max = 100, default = 1, show = "count", lua = "integer", doc = "of directories below one another that are listed" },
   { "max_bytes", "size", scope = "get", default = "1G", lua = "integer|string", doc = "of all files together" },
   { "max_files", "count", scope = "get", max = 1000000, default = 100000, show = "count", lua = "integer", doc = "how many files" },
+  { "max_bytes", "size", scope = "snapshot", default_text = "what the box may hold: `limits.disk`, else `limits.memory`", lua = "integer|string", doc = "of all files together; more is `too_big`" },
+  { "memory", "boolean", scope = "snapshot", default_text = "the files alone where no program runs in the box, else `not_supported`", lua = "boolean",
+    doc = "false: the files alone, whatever runs. true is `not_supported` in this version" },
   { "on_progress", "callback", scope = "pull", show = "function{ phase=, bytes=, image= }", default_text = "none", lua = "fun(event:table):boolean?",
     doc = "called as it goes on, at most four times a second; giving `false` cancels it" },
   { "timeout", "seconds", scope = "pull", default_text = "the instance's `pull_timeout`", lua = "number", doc = "seconds that it may take" },
@@ -280,6 +283,8 @@ M.records = {
   { "sandbox.FleetStats", { "queue", "string" }, { "queued", "integer" }, { "running", "integer" }, { "age", "number", "seconds for which the first has waited" },
     { "dead", "integer", "given up" }, { "slots", "integer", "of all workers" }, { "busy", "integer" }, { "workers", "sandbox.FleetWorker[]" },
     { "needs", "table<string, { queued: integer, running: integer, age: number }>", "by what jobs need" }, { "counts", "table<string, integer>", "since the queue began" } },
+  { "sandbox.Snapshot", { "bytes", "integer", "on the disk" }, { "memory", "boolean", "whether what ran is in it" },
+    { "trees", "{ path: string, bytes: integer }[]", "the directories that are in it" } },
   { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
   { "sandbox.DirectoryEntry", { "name", "string" }, { "type", "string" }, { "mode", "string" }, { "size", "integer" }, { "target?", "string" }, { "mtime?", "number" } },
 }
