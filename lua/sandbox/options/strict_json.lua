@@ -82,7 +82,7 @@ local words = { t = { "true", true }, f = { "false", false }, n = { "null", M.nu
 local read_value
 
 local function read_list(s, at, state)
-  local list, n = {}, 0
+  local list, n = setmetatable({}, state.list), 0
   at = skip(s, at + 1)
   if s:byte(at) == 93 then return list, at + 1 end
   while true do
@@ -146,13 +146,14 @@ end
 
 --- Reads a text.
 -- @string s
+-- @tparam[opt] table list the metatable of lists, for those to whom [] and {} are not the same
 -- @return the value, with `null` for null; or nil and what is wrong where. Objects have strings as keys, lists numbers.
-function M.decode(s)
+function M.decode(s, list)
   if #s > M.MAX_BYTES then return nil, "more than " .. text.bytes(M.MAX_BYTES) end
   if not text.is_utf8(s) then return nil, "what is no UTF-8" end
   local ok, value = pcall(function()
     local at = skip(s, 1)
-    local value, stop = read_value(s, at, { depth = 0, values = 0 })
+    local value, stop = read_value(s, at, { depth = 0, values = 0, list = list })
     stop = skip(s, stop)
     if stop <= #s then fail(stop, "something after the end") end
     return value

@@ -62,7 +62,7 @@ wrong 403 'is not called' -H "Host: rebound.example:$port" "$api/runtimes"
 [ "$(ask -o /dev/null -w '%{http_code}' -H "Host: LOCALHOST:$port" -H "Origin: http://localhost:$port" "$api/runtimes")" = 200 ] || fail "its own origin is refused"
 wrong 405 'use POST' "$api/execute"
 wrong 405 'use GET' -X DELETE "$api/runtimes"
-wrong 404 'no /nowhere here' "http://127.0.0.1:$port/nowhere"
+wrong 404 'no /api/v2/nowhere here' "$api/nowhere"
 
 got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"content\":\"print('ä')\"}]}" "$api/execute/stream")
 [ "$(grep -c '^event: ' <<<"$got")" = 2 ] && grep -q '^data: {"data":"ä\\n"}' <<<"$got" && grep -q '^event: end' <<<"$got" || fail "stream: $got"
