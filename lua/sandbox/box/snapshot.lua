@@ -39,7 +39,7 @@ local function places(plan)
   local out, covered = { ["/work"] = true, ["/tmp"] = true, ["/dev/shm"] = true }, {}
   for _, m in ipairs(plan.mounts) do
     covered[m.destination] = true
-    out[m.destination] = m.type ~= "bind" and not m.readonly or nil
+    out[m.destination] = m.type == "tmpfs" and not m.readonly or nil
   end
   return out, covered
 end
@@ -65,9 +65,11 @@ end
 -- Whether what the options ask for can be kept: true, or nil, message, code.
 local function check(self, options)
   if options.memory then return nil, NO_MEMORY .. "say memory = false, or leave it out where no program runs", "not_supported" end
-  if self.plan.readonly == false then
-    return nil, "the box may write anywhere in its root, and what it wrote there cannot be told from what was there: start it with readonly = true, "
-      .. "and a tmpfs in `mounts` for each other place that it writes to", "not_supported"
+  local layer = self.plan.readonly == false and "its root"
+  for _, m in ipairs(self.plan.mounts) do layer = m.type == "cow" and m.destination or layer end
+  if layer then
+    return nil, ("the box may write anywhere in %s, and what it wrote there cannot be told from what was there: start it with readonly = true and no "
+      .. "mount of the type cow, and a tmpfs in `mounts` for each other place that it writes to"):format(layer), "not_supported"
   end
   local ok, message, code = self:await()
   if not ok or options.memory == false then return ok, message, code end
