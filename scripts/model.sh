@@ -12,7 +12,7 @@ n=0 bad=0
 verify() {
   local claim fair
   cp "$1.pml" "$work/" && (
-    cd "$work" && rm -f pan* && spin "-DFAULT=$2" -a "$1.pml" >spin.out 2>&1 && gcc -O1 -w -DCOLLAPSE -DNFAIR=3 -o pan pan.c || { cat spin.out >&2; exit 1; }
+    cd "$work" && rm -f pan* && spin "-DFAULT=$2" -a "$1.pml" >spin.out 2>&1 && gcc -O2 -w -DCOLLAPSE -DNFAIR=3 -o pan pan.c || { cat spin.out >&2; exit 1; }
     for claim in $(sed -n 's/^ltl \([a-z_]*\) .*/\1/p' "$1.pml"); do
       fair=
       if grep -q "^ltl $claim .*<>" "$1.pml"; then fair=-f; fi

@@ -110,13 +110,13 @@ real_row() {
   row_env "$(abi "$3")"
   if [ "$2" = root ]; then
     is_root || return 0
-    row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" \
+    row "$name" "${SANDBOX_TEST_SECONDS:-3000}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" \
       "$3" "$BUSTED" -o TAP --no-recursive "spec/$dir"
     return
   fi
   local drop=()
   if is_root; then drop=(setpriv --reuid "$TUID" --regid "$TGID" --clear-groups); fi
-  (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-2400}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" TMPDIR="$USERDIR" XDG_RUNTIME_DIR="$USERDIR/run" \
+  (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-3000}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" TMPDIR="$USERDIR" XDG_RUNTIME_DIR="$USERDIR/run" \
     "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" "$3" "$BUSTED" -o TAP --no-recursive "spec/$dir")
   # The account is ours alone: whatever of it still runs was left behind.
   if is_root; then
@@ -141,7 +141,7 @@ real_row() {
 fallback_row() {
   is_root || return 0
   row_env 5.4
-  row "fallback-$1" "${SANDBOX_TEST_SECONDS:-2400}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
+  row "fallback-$1" "${SANDBOX_TEST_SECONDS:-3000}" "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_TEST_CONTROL=runsc \
     SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/real/box_spec.lua spec/real/pool_spec.lua
 }
 
@@ -204,7 +204,7 @@ asan_row() {
   mkdir -p "$WORK/asan" && chmod 1777 "$WORK/asan"
   row_env 5.4
   ENV=("${ENV[@]/#LUA_CPATH=*/LUA_CPATH=build/asan/5.4/?.so;;}")
-  row fault-asan 1500 bash -c 'reports=$1; shift; "$@"; rc=$?
+  row fault-asan 3000 bash -c 'reports=$1; shift; "$@"; rc=$?
     for f in "$reports"/*; do grep -qs "ERROR:\|runtime error:" "$f" || continue; grep -q /usr/bin/python3 "$f" && continue; echo "not ok sanitizer report ${f##*/}"; sed "s/^/# /" "$f"; done; exit $rc' \
     asan "$WORK/asan" "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=asan SANDBOX_TEST_BUILD_DIR=build/asan \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
@@ -216,7 +216,7 @@ valgrind_row() {
   wanted fault-valgrind || return 0
   row_env 5.4
   # Only the host process: what it starts is a static program that the sanitizers have seen.
-  row fault-valgrind 1500 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=valgrind \
+  row fault-valgrind 3000 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_TOOL=valgrind \
     valgrind -q --error-exitcode=99 --trace-children=no --child-silent-after-fork=yes --leak-check=full --errors-for-leak-kinds=definite \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/fault
 }
@@ -265,15 +265,15 @@ vm_rows() {
 # What needs a processor but no sandbox of this machine.
 quiet_lane() {
   local lua
-  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 1200 "$lua" spec; done
+  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 3000 "$lua" spec; done
   if compgen -G 'spec/c/*_test.c' >/dev/null; then
     export -f c_tests oom_test counts
-    row c-unit 1500 bash -c c_tests
+    row c-unit 3000 bash -c c_tests
   fi
-  row fuzz-replay 1500 scripts/fuzz.sh replay
-  row oom 1500 bash -c oom_test
-  row model 900 scripts/model.sh
-  row lint 1800 scripts/lint.sh
+  row fuzz-replay 3000 scripts/fuzz.sh replay
+  row oom 3000 bash -c oom_test
+  row model 3000 scripts/model.sh
+  row lint 3000 scripts/lint.sh
   vm_rows
 }
 
@@ -317,7 +317,7 @@ runtimes_rows() {
 hosts_row() {
   is_root && specs spec/hosts || return 0
   row_env 5.4
-  row hosts 2400 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+  row hosts 3000 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
     lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
 }
 
@@ -334,13 +334,13 @@ docker_profile() {
 containers_row() {
   is_root && specs spec/containers && wanted containers || return 0
   row_env 5.4
-  row containers 2400 "${ENV[@]}" HOME="$HOME" SANDBOX_TEST_DOCKER_PROFILE="$(docker_profile)" SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/containers
+  row containers 3000 "${ENV[@]}" HOME="$HOME" SANDBOX_TEST_DOCKER_PROFILE="$(docker_profile)" SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/containers
 }
 
 root_lane() {
   local year
   if is_root; then
-    busted_row fault-root 1500 lua5.4 spec/fault
+    busted_row fault-root 3000 lua5.4 spec/fault
     asan_row
     valgrind_row
   fi
