@@ -33,6 +33,7 @@
 #include "sup_sweep.h"
 #include "sbx_word.h"
 #include "sup_trace.h"
+#include "sbx_time.h"
 #include "sup_tree.h"
 
 static int passed, failed;
@@ -550,6 +551,19 @@ static void test_tree(void)
 	CHECK("a thread's end is not its program's", !sup_tree_status(seen, 40, &status));
 	sup_tree_exit(t, 40, 3 << 8);
 	CHECK("but the last one's", sup_tree_status(seen, 40, &status) && status == 3 << 8);
+	uint32_t asked = sup_tree_ask(seen), news = sup_tree_news(seen);
+	sup_tree_turn(t);
+	CHECK("a turn tells of ends, and answers nobody who has asked", sup_tree_news(seen) == news + 1 && !sup_tree_answers(seen, asked));
+	sup_tree_turn(t);
+	CHECK("one without either is no news", sup_tree_news(seen) == news + 1);
+	sup_tree_hear(t);
+	uint32_t late = sup_tree_ask(seen);
+	CHECK("what was heard is not answered before the turn has ended", !sup_tree_answers(seen, asked));
+	sup_tree_turn(t);
+	CHECK("and who asks when it was heard already is not answered by it", sup_tree_answers(seen, asked) && !sup_tree_answers(seen, late));
+	double began = sbx_time_now();
+	sup_tree_wait(seen, news, 60);
+	CHECK("nobody waits for news that was there", sbx_time_now() - began < 30);
 	for (int i = 0; i < SUP_TREE_SLOTS + 5; i++)
 		sup_tree_clone(t, 30, 1000 + i);
 	CHECK("a full table says so", t->lost >= 5);

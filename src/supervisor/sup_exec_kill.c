@@ -44,8 +44,8 @@ void sup_exec_signal(struct sup_exec *x, int signo)
 
 /* --- the whole tree ------------------------------------------------------------------------------------------------------- */
 
-/* A turn of the box's supervisor that has little to do. */
-#define TURN_NS 100000
+/* Until it is looked whether the box's supervisor still lives. */
+#define LOOK_SECONDS 0.01
 /* Until what was killed is looked for again. */
 #define ROUND_SECONDS 0.1
 
@@ -61,22 +61,21 @@ static bool wake(const struct sup_exec *x)
 	return sup_exec_kept(x) && syscall(SYS_pidfd_send_signal, x->keeper, SIGUSR1, NULL, 0) == 0;
 }
 
-/* Two turns of the box's supervisor, for one may be under way; it is woken for them, and first of all: what it does not poll for now
- * it looks at then. */
 bool sup_exec_settle(const struct sup_exec *x)
 {
 	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
-	bool woken = wake(x);
-	uint32_t seen = sup_tree_turns(x->tree);
+	uint32_t asked = sup_tree_ask(x->tree), news = sup_tree_news(x->tree);
+	bool kept = wake(x);
 
-	while (woken && sup_tree_turns(x->tree) - seen < 2) {
+	while (kept && !sup_tree_answers(x->tree, asked)) {
 		if (sbx_time_now() > limit)
 			return false;
-		(void)nanosleep(&(struct timespec){ .tv_nsec = TURN_NS }, NULL);
+		sup_tree_wait(x->tree, news, LOOK_SECONDS);
+		news = sup_tree_news(x->tree);
 		sup_host_answer(x->host);
-		woken = wake(x);
+		kept = sup_exec_kept(x);
 	}
-	return woken;
+	return kept;
 }
 
 /* A box that its host has told to stand still must run for what is to die in it; no program of it is told of that. -1: as below. */

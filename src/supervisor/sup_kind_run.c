@@ -194,13 +194,10 @@ static double box_due(const struct sup_run *s, double now)
 	return s->started ? s->metered + box_tick(s) : now + 3600;
 }
 
-/* By the clock, not by the event. */
-static void meter(struct sup_run *s, double now)
+static void judge_usage(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
-	s->metered = now;
-	sup_meter_memory(&s->meter);
 	if (r->memory && s->meter.memory > r->memory)
 		sup_run_end(s, SUP_OOM_KILLED);
 	if (r->memory && !r->best_effort && s->cgroup.memory < 0 && !s->meter.knows && now > s->start +
@@ -213,6 +210,26 @@ static void meter(struct sup_run *s, double now)
 		if (s->meter.cpu > r->cpu_time)
 			sup_run_end(s, SUP_CPU_EXCEEDED);
 	}
+}
+
+/* By the clock, not by the event. */
+static void meter(struct sup_run *s, double now)
+{
+	s->metered = now;
+	sup_meter_memory(&s->meter);
+	judge_usage(s, now);
+}
+
+/* For somebody who has asked, or whose program has ended and its result waits. */
+static bool answer(struct sup_run *s, double now)
+{
+	if (!s->asked && s->tree->ends == s->metered_ends)
+		return false;
+	s->asked = false;
+	s->metered_ends = s->tree->ends;
+	sup_meter_memory_soon(&s->meter);
+	judge_usage(s, now);
+	return true;
 }
 
 /*
@@ -252,13 +269,15 @@ static void limits(struct sup_run *s, double now)
 	if (s->tree)
 		kill_orphans(s, now);
 	count_tasks(s, s->request.ours);
+	if (s->tree) {
+		(void)answer(s, now);
+		sup_tree_turn(s->tree);
+	}
 	if (now >= s->metered + MEMORY_TICK)
 		meter(s, now);
-	if (s->tree)
-		sup_tree_turn(s->tree);
 }
 
-static void hold_box(struct sup_run *s, double now)
+static void limits_box(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
@@ -269,19 +288,14 @@ static void hold_box(struct sup_run *s, double now)
 		sup_run_end(s, SUP_IDLE);
 	/* The first process, and a helper at each program's side: others than the user's. */
 	count_tasks(s, 1 + (s->programs ? s->programs : 1));
-	/* And when a program has ended, for its result is waiting for that. */
-	if (now >= s->metered + box_tick(s) || s->tree->ends != s->metered_ends) {
-		s->metered_ends = s->tree->ends;
+	/* Who waits for the turn reads what it measured; what takes longer comes behind it. */
+	if (answer(s, now))
+		sup_report_stats(s, false);
+	sup_tree_turn(s->tree);
+	if (now >= s->metered + box_tick(s)) {
 		meter(s, now);
 		sup_report_stats(s, false);
 	}
-}
-
-/* Who waits for the turn reads what it measured. */
-static void limits_box(struct sup_run *s, double now)
-{
-	hold_box(s, now);
-	sup_tree_turn(s->tree);
 }
 
 static void send_signal(struct sup_run *s, int signo)

@@ -210,8 +210,9 @@ static void serve(struct sup_run *s, struct pollfd p[P_COUNT])
 		s->host_gone = true;
 	if (p[P_SIGNALS].revents) {
 		while (read(s->signals, &info, sizeof(info)) > 0)
-			if (info.ssi_signo == SIGUSR1)
-				s->metered = 0;		/* whoever wants a turn wants to know what there is now */
+			s->asked = s->asked || info.ssi_signo == SIGUSR1;
+		if (s->asked && s->tree)
+			sup_tree_hear(s->tree);
 		(void)sup_run_reap(s);
 		serve_guest(s);		/* what it told before runsc's end counts; or a program's supervisor wants to know */
 		if (s->spawned > 0)

@@ -248,11 +248,12 @@ static const struct source {
 	const char *name;
 	/* How much it holds now; false: that cannot be known. Each is asked every 5 ms, so: some microseconds. */
 	bool (*read)(struct sup_meter *m, uint64_t *bytes);
+	bool slow;	/* now and then it takes longer */
 } sources[SUP_METER_SOURCES] = {
 	[SUP_METER_PAGES] = { "pages", read_pages },
 	[SUP_METER_HEAP] = { "heap", read_heap },
 	[SUP_METER_STORE] = { "store", read_store },
-	[SUP_METER_KERNEL] = { "kernel", read_kernel },
+	[SUP_METER_KERNEL] = { "kernel", read_kernel, true },
 };
 
 const char *sup_meter_source(enum sup_meter_source i)
@@ -261,12 +262,13 @@ const char *sup_meter_source(enum sup_meter_source i)
 }
 
 /* What all sources hold together. One that has become unreadable holds what it held: an end is no release. */
-static uint64_t held(struct sup_meter *m)
+static uint64_t held(struct sup_meter *m, bool soon)
 {
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < SUP_METER_SOURCES; i++) {
-		m->known[i] = sources[i].read(m, &m->bytes[i]);
+		if (!soon || !sources[i].slow)
+			m->known[i] = sources[i].read(m, &m->bytes[i]);
 		sum += m->bytes[i];
 	}
 	return sum;
@@ -284,7 +286,7 @@ static bool is_refused(const struct sup_meter *m)
 	return !m->knows && (m->sentry || m->hidden || access(path, R_OK) < 0);
 }
 
-void sup_meter_memory(struct sup_meter *m)
+static void read_memory(struct sup_meter *m, bool soon)
 {
 	m->hidden = 0;
 	if (!m->sentry)
@@ -294,7 +296,7 @@ void sup_meter_memory(struct sup_meter *m)
 	m->refused += is_refused(m);
 	if (!m->sentry)
 		return;
-	uint64_t now = held(m), pages = m->bytes[SUP_METER_PAGES];
+	uint64_t now = held(m, soon), pages = m->bytes[SUP_METER_PAGES];
 
 	m->knows = m->knows || (m->known[SUP_METER_PAGES] && m->known[SUP_METER_HEAP]);
 	if (!m->baseline) {
@@ -305,6 +307,9 @@ void sup_meter_memory(struct sup_meter *m)
 	if (m->memory > m->memory_peak)
 		m->memory_peak = m->memory;
 }
+
+void sup_meter_memory(struct sup_meter *m) { read_memory(m, false); }
+void sup_meter_memory_soon(struct sup_meter *m) { read_memory(m, true); }
 
 /* A killed process with hundreds of MB to give back is gone within some milliseconds. */
 #define SENTRY_END 100

@@ -49,6 +49,8 @@ void sup_meter_destroy(struct sup_meter *m);
 void sup_meter_start(struct sup_meter *m);
 /* Reads memory and disk: some microseconds, but for a look at all processes after so much work of the sentry. */
 void sup_meter_memory(struct sup_meter *m);
+/* The same without that look, which somebody would wait for: what it found the last time counts. */
+void sup_meter_memory_soon(struct sup_meter *m);
 /* A source's name; NULL beyond the last. */
 const char *sup_meter_source(enum sup_meter_source i);
 /* Reads CPU time: a file as root, a walk over the processes else. */

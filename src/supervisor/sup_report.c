@@ -295,10 +295,9 @@ void sup_report_stats(struct sup_run *s, bool ended)
 	struct sup_stats u = s->kind->usage(s);
 
 	/* The kernel's kill may have come before a reading of ours. */
-	enum sup_outcome end = s->reason != SUP_EXITED ? s->reason : sup_cgroup_oom_kills(&s->cgroup) ? SUP_OOM_KILLED :
-			       s->trace.ended ? SUP_EXITED : SUP_CRASHED;
-
-	u.ended = ended ? (uint32_t)end + 1 : 0;
+	if (ended)
+		u.ended = 1 + (uint32_t)(s->reason != SUP_EXITED ? s->reason : sup_cgroup_oom_kills(&s->cgroup) ? SUP_OOM_KILLED :
+					 s->trace.ended ? SUP_EXITED : SUP_CRASHED);
 	sup_stats_write(s->stats, &u);
 }
 

@@ -85,6 +85,7 @@ struct sup_run {
 	struct sup_pace pace_trace, pace_output;
 	double metered;			/* when the last reading was */
 	uint32_t metered_ends;		/* a box: of how many programs it knew */
+	bool asked;			/* a program's supervisor wants to know what there is now */
 	bool started, host_gone, configured;
 	unsigned long long pending_signals;	/* bit n: signal n waits for the start */
 	double born, queued, spawned, start, end, next_cpu;	/* queued: seconds of waiting for a turn to boot */

@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void *map(int run, int flags, int protection)
@@ -48,14 +52,46 @@ void sup_tree_close(const struct sup_tree *t)
 #define PUBLISH(where, value) __atomic_store_n(&(where), value, __ATOMIC_RELEASE)
 #define SEEN(where) __atomic_load_n(&(where), __ATOMIC_ACQUIRE)
 
-void sup_tree_turn(struct sup_tree *t)
+/*
+ * Whoever asks notes how many questions were heard, and then asks, by a signal. The next that is heard may be an older one: it is heard
+ * after the note was taken in any case, so that the look which follows sees what had happened until then. In one order for all, for the
+ * keeper writes and then looks, while the other one has seen something and then reads.
+ */
+void sup_tree_hear(struct sup_tree *t)
 {
-	PUBLISH(t->turns, t->turns + 1);
+	__atomic_store_n(&t->heard, t->heard + 1, __ATOMIC_SEQ_CST);
 }
 
-uint32_t sup_tree_turns(const struct sup_tree *t)
+uint32_t sup_tree_ask(const struct sup_tree *t)
 {
-	return SEEN(t->turns);
+	return __atomic_load_n(&t->heard, __ATOMIC_SEQ_CST);
+}
+
+bool sup_tree_answers(const struct sup_tree *t, uint32_t asked)
+{
+	return (int32_t)(SEEN(t->answered) - asked) > 0;
+}
+
+void sup_tree_turn(struct sup_tree *t)
+{
+	if (t->answered == t->heard && t->ends_told == t->ends)
+		return;
+	t->ends_told = t->ends;
+	PUBLISH(t->answered, t->heard);
+	PUBLISH(t->news, t->news + 1);
+	(void)syscall(SYS_futex, &t->news, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+uint32_t sup_tree_news(const struct sup_tree *t)
+{
+	return SEEN(t->news);
+}
+
+void sup_tree_wait(const struct sup_tree *t, uint32_t news, double seconds)
+{
+	struct timespec time = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
+
+	(void)syscall(SYS_futex, &t->news, FUTEX_WAIT, news, &time, NULL, 0);
 }
 
 static size_t start_of(int pid)

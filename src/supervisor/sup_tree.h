@@ -19,7 +19,9 @@
 
 struct sup_tree {
 	int32_t keeper;			/* the pid of the box's supervisor */
-	uint32_t turns;			/* of its loop: what the trace had told before one began is in here when it ends */
+	uint32_t heard;			/* questions that its loop has begun to answer: what the trace had told before is in here with the answer */
+	uint32_t answered;		/* of those */
+	uint32_t news;			/* how often there was an answer, or the end of a program was measured: who waits for that sleeps on it */
 	uint32_t lost;			/* there was no room: nothing can be proved any more */
 	uint32_t live;			/* slots in use */
 	uint32_t first;			/* whether the sandbox's first process is a program, and not our helper */
@@ -29,6 +31,7 @@ struct sup_tree {
 		int32_t threads;
 	} slot[SUP_TREE_SLOTS];
 	uint32_t ends;			/* how many there were */
+	uint32_t ends_told;		/* of those, in `news` */
 	struct sup_tree_end {
 		int32_t pid, status;
 	} end[SUP_TREE_ENDS];
@@ -46,9 +49,16 @@ void sup_tree_close(const struct sup_tree *t);
 int sup_tree_clone(struct sup_tree *t, int parent, int child);
 /* A thread of a group ended, with a wait status. How many tasks that were known are no more: one or none. */
 int sup_tree_exit(struct sup_tree *t, int group, int status);
-/* A turn of the keeper's loop has ended; how many have. */
+/* The keeper has been asked what has happened until now, and is about to look. */
+void sup_tree_hear(struct sup_tree *t);
+/* A turn of the keeper's loop has ended: who has asked before it looked, or waits for the end of a program, is told. */
 void sup_tree_turn(struct sup_tree *t);
-uint32_t sup_tree_turns(const struct sup_tree *t);
+/* Before one asks: how many questions were heard. And whether one that was asked since is answered. */
+uint32_t sup_tree_ask(const struct sup_tree *t);
+bool sup_tree_answers(const struct sup_tree *t, uint32_t asked);
+/* How much news there was; waits for more than that, at most so many seconds. */
+uint32_t sup_tree_news(const struct sup_tree *t);
+void sup_tree_wait(const struct sup_tree *t, uint32_t news, double seconds);
 /* How the program of this pid ended; false: it is not known. */
 bool sup_tree_status(const struct sup_tree *t, int pid, int *status);
 /* The next descendant of a program at or after *at; 0: no more. */
