@@ -27,7 +27,7 @@ io.write(r and r.stdout or "")]]):format(env.state_dir, 30 * env.slow, options))
   return status, text or "", out
 end
 
-describe("the host's", function()
+describe("the host's #once", function()
   local before, dir, remove
   setup(function()
     assert(env.sb:run{ "true" })

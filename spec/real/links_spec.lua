@@ -4,7 +4,7 @@
 local env = require "support.harness"
 local core, sb = env.core, env.sb
 
-describe("links", function()
+describe("links #once", function()
   local before, dir, remove, outside
   setup(function()
     sb:run{ "true" }

@@ -338,7 +338,7 @@ sys.stdin.read()
       ("%s, exceeded %d, refused %d, events %d"):format(tostring(r.network_exceeded), n.exceeded, n.refused, #n.events))
   end)
 
-  it("is what real clients run over: HTTPS, a package's index, a static binary", function()
+  it("is what real clients run over: HTTPS, a package's index, a static binary #once", function()
     local servers = clients.serve()
     local names = { "curl", "static", "pip" }
     local seen, r = clients.try(servers, names, { "127.0.0.1", "web.test:1-65535", "pypi.test:1-65535" })

@@ -3,7 +3,7 @@
 local h = require "support.harness"
 local etc = require "sandbox.machine.etc"
 
-describe("a guest's surroundings", function()
+describe("a guest's surroundings #once", function()
   local before
   setup(function()
     assert(h.sb:run{ "true" })

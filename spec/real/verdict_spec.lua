@@ -84,7 +84,7 @@ ctypes.CDLL(None).syscall(60, 0)]])
     assert.same({ "late\n", "exited", 7 }, { r.stdout, r.status, r.exit_code })
   end)
 
-  it("takes a long command line", function()
+  it("takes a long command line #once", function()
     local argv = { "sh", "-c", "echo $#; exit 3", "sh" }
     for i = 1, 200000 do argv[#argv + 1] = i % 2 == 0 and "" or "x" end
     local r = assert(env.sb:run(argv))
