@@ -27,8 +27,11 @@ test="$test podman runc jq"
 # Images: fetched, unpacked, packed, and a registry to fetch from.
 test="$test skopeo umoci erofs-utils docker-registry"
 have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
-# For the Piston client. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
-have node && have npm || test="$test nodejs npm"
+# For the Piston client and the playground's editor. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
+npm=
+have node && have npm || npm="nodejs npm"
+# A browser for the playground.
+test="$test $npm chromium fonts-dejavu-core"
 # What a sandbox's network is tried with: a few clients in every run of the tests, all of them in `make network`.
 test="$test python3-pip openssl"
 # libFuzzer.
@@ -42,7 +45,7 @@ fetch="ca-certificates"
 case ${1:-test} in
   build) want=$build ;;
   demo) want="$build $network $fetch" ;;
-  serve) want="$build $network $nginx $fetch" ;;
+  serve) want="$build $network $nginx $npm $fetch" ;;
   test) want="$build $network $test $fetch" ;;
   fuzz) want="$build $test $fuzz $fetch" ;;
   network) want="$build $network $test $clients $fetch" ;;

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The code execution service of examples/openresty on 127.0.0.1:2000, in the foreground, until Ctrl-C.
+# The code execution service of examples/openresty on 127.0.0.1:2000, and its playground, in the foreground, until Ctrl-C.
 . "$(dirname "$0")/lib.sh"
 cd "$TREE" || exit 1
 scripts/deps.sh serve || exit 1
 make --no-print-directory -s all || exit 1
+scripts/npm.sh playground || echo "the playground's editor is a plain text field" >&2
 SANDBOX_RUNSC=$(find_runsc) || exit 1
 export SANDBOX_RUNSC
 mkdir -p build/serve
@@ -18,6 +19,6 @@ if is_root && ! as_user "$(id -u www-data)" "$(id -g www-data)" test -x "$TREE/b
   chmod 755 "$prefix"
   mkdir -p "$prefix/build/serve"
 fi
-echo "serving on http://127.0.0.1:2000/api/v2/ (runsc: $SANDBOX_RUNSC)"
+echo "playground: http://127.0.0.1:2000/ · service: http://127.0.0.1:2000/api/v3/ and /api/v2/ · runsc: $SANDBOX_RUNSC"
 # nginx itself would take nobody, which is anybody's.
 nginx -p "$prefix/" -c "$prefix/examples/openresty/nginx.conf" -g "daemon off; $(is_root && echo 'user www-data;')"
