@@ -85,6 +85,19 @@ describe("sandbox.check", function()
     assert.is_true(sandbox.check({ "a", stdin = "x", files = { x = "1" }, env = { A = "1" }, collect = { "x" }, network = "none", limits = { timeout = 1 } }, client))
     -- What the instance says itself stays.
     assert.is_true(sandbox.new{ mounts = { { type = "tmpfs", destination = "/x" } }, on_stdout = f }:check({ "a" }, client))
+    -- And it may give names to what a client may have.
+    local named = sandbox.new{ filesystems = { data = "/srv/data", out = { source = "/srv/out", readonly = false }, copy = { source = "/srv/copy", cow = true } } }
+    local function may(mount, of)
+      mount.destination = mount.destination or "/x"
+      local ok, message = (of or named):check({ "a", mounts = { mount } }, client)
+      return ok or message:match "^bad option '([^']*)'"
+    end
+    for _, mount in ipairs{ { source = "data" }, { source = "copy", type = "cow" }, { source = "out", type = "cow" }, { source = "out", readonly = false }, { source = "data", type = "erofs" } } do
+      assert.is_true(may(mount))
+    end
+    assert.same({ "mounts", "mounts", "mounts[1].source", "mounts[1].readonly", "mounts[1].size", "mounts[1].type", "mounts[1].source", "mounts" },
+      { may{ source = "/srv/data" }, may{ type = "tmpfs" }, may{ source = "what" }, may{ source = "data", readonly = false }, may{ source = "copy", type = "cow", size = "1G" },
+        may{ source = "data", type = "cow" }, may({ source = "data" }, sandbox.new{}), may{ source = "../data" } })
     assert.is_nil(sandbox.check({ "a" }, { clients = true }))
     assert.is_nil(sandbox.check({ "a" }, "client"))
     assert.is_true(sandbox.check{ "a", rootfs = "/x" })

@@ -138,6 +138,18 @@ describe("schema", function()
     assert.are.same({ destination = "/data/in", type = "bind", source = "/s", source_type = "directory", readonly = true }, mounts[2])
   end)
 
+  it("knows what tags stand for", function()
+    local instance = plans.instance{ filesystems = { data = "/srv/data/", out = { source = "/srv/out", readonly = false } }, mounts = { { source = "data", destination = "/d" } } }
+    local function source(mounts) return plans.run({ "a", mounts = mounts }, instance.defaults).mounts[1].source end
+    assert.are.same({ "/srv/data", "/srv/out" }, { source(), source{ { source = "out", destination = "/o", readonly = false } } })
+    assert.is_true(pcall(plans.run, { "a", mounts = { { source = "x", destination = "/x" } } }, nil, { elsewhere = true }))
+    for _, filesystems in ipairs{ { [""] = "/a" }, { ["/a"] = "/a" }, { a = "b" }, { a = {} }, { a = { source = "/a", write = true } }, { ["a\0"] = "/a" }, { "/a" },
+                                  { [("a"):rep(65)] = "/a" }, { a = { source = "/a", readonly = 1 } } } do
+      assert.is_nil(plans.try("instance", { filesystems = filesystems }))
+    end
+    assert.is_nil(plans.try("instance", { mounts = { { source = "data", destination = "/d" } } }))
+  end)
+
   it("refuses bad mounts", function()
     for _, m in ipairs{ {}, { destination = "/x" }, { destination = "x", source = "/s" }, { destination = "/", source = "/s" },
                         { destination = "/proc", source = "/s" }, { destination = "/dev/shm", source = "/s" }, { destination = "/sys/fs", source = "/s" },

@@ -299,6 +299,7 @@
 ---@field boot_timeout? number seconds a boot may take
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
+---@field filesystems? table<string, string|sandbox.Filesystem> names for directories of this host: the `source` of a mount may be such a tag, also in what a client or a fleet's job asks for. See [Mounts](#mounts)
 ---@field image_dir? string where images are kept: 0700, one user's alone, shared by all of that one's processes
 ---@field max_image_bytes? integer|string a larger image, packed or unpacked, is refused before anything of it is unpacked
 ---@field max_image_files? integer the same for the entries of all its layers together
@@ -347,7 +348,7 @@
 ---@field memory? boolean false: the files alone, whatever runs. true is `not_supported` in this version
 
 ---@class sandbox.CheckOptions
----@field client? boolean what names anything of this host is refused: paths, functions, mounts, `network = "host"`
+---@field client? boolean what names anything of this host is refused: paths, functions, mounts of other than a tag, `network = "host"`
 
 ---@class sandbox.PullOptions
 ---@field on_progress? fun(event:table):boolean? called as it goes on, at most four times a second; giving `false` cancels it

@@ -12,7 +12,7 @@ describe("a fleet", function()
     before = h.census()
     broker = fleets.broker()
     h.write(broker.dir .. "/small.json", '{ "size": 1, "limits": { "memory": "64M", "pids": 32 } }')
-    worker = broker:sandboxes("judge", ("--slots 2 --lease 60 --memory 256M --timeout 60 --has tests --metrics %s/metrics --pool %s/small.json"):format(broker.dir, broker.dir))
+    worker = broker:sandboxes("judge", ("--slots 2 --lease 60 --memory 256M --timeout 60 --has tests --metrics %s/metrics --pool %s/small.json --filesystem given=%s"):format(broker.dir, broker.dir, broker.dir))
     fleet = broker:fleet "judge"
   end)
   teardown(function()
@@ -56,6 +56,10 @@ describe("a fleet", function()
   it("answers with words and a code where there is no result", function()
     assert.same({ nil, "bad_command" }, { (function() local r, _, code = fleet:run{ "no-such-program" } return r, code end)() })
     assert.same({ nil, "bad option 'limits.memory': this worker gives at most 268435456", "bad_option" }, { fleet:run{ "true", limits = { memory = "1G" } } })
+    local given = { "cat", "/d/small.json", mounts = { { source = "given", destination = "/d" } } } -- by a tag of the worker's
+    assert.is_truthy(assert(fleet:run(given)).stdout:find "memory")
+    given.mounts[1].source = "other"
+    assert.equal("bad_option", select(3, fleet:run(given)))
     assert.equal("not_found", select(3, fleet:result "1-1.00"))
     local away = sandbox.fleet{ redis = "redis://127.0.0.1:1", broker_timeout = 0.05 }
     assert.equal("broker_lost", select(3, away:submit{ "true" }))

@@ -82,6 +82,14 @@ describe("mounts", function()
     assert.same({ nil, ("mount source %s is no EROFS file"):format(file), "bad_rootfs" }, { r, message, code })
   end)
 
+  it("are of what the instance calls so", function()
+    local own = h.sandbox.new{ state_dir = h.state_dir, boot_timeout = 30, control = h.control, filesystems = { data = dir .. "/src" } }
+    local job = { "cat", "/d/sub/b", mounts = { { source = "data", destination = "/d" } } }
+    assert.is_true(own:check(job, { client = true }))
+    assert.equal("two\n", assert(own:run(job)).stdout)
+    own:close()
+  end)
+
   it("need user = 0 as an ordinary user, where they are written", function()
     local r, message, code = sb:run{ "true", mounts = { { type = "cow", source = dir .. "/src", destination = "/c" } } }
     if h.root then return assert.is_true(r.ok) end

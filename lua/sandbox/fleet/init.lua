@@ -73,7 +73,7 @@ end
 -- @treturn string the job's id, or nil, message, code
 function Fleet:submit(options, how)
   local asked = options_plan.call("submit", how)
-  options_plan.run(options, nil, { client = true })
+  options_plan.run(options, nil, { client = true, elsewhere = true })
   local may, why, kind = wait.may_wait()
   if not may then return nil, why, kind end
   local body, words, code = message.encode_job(options)

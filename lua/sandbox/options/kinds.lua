@@ -338,12 +338,23 @@ local mount_types = {
 }
 local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "erofs" } }
 
-local function checked_source(where, m, mount, kind)
-  mount.source = values.path(where .. ".source", m.source)
-  local st = values.stat(mount.source)
-  mount.source_type = st and st.type
+-- A name that stands for something of this host: a file system's tag.
+local function is_name(v) return type(v) == "string" and #v <= 64 and v:find "^[%w_][%w_.-]*$" ~= nil end
+
+-- What a source must be, for this type of mount.
+local function fits(where, mount, kind, source)
+  local st = values.stat(source)
+  mount.source, mount.source_type = source, st and st.type
   if st and not kind.source[st.type] then
-    bad(where .. ".source", ("expected %s, got a %s at %s"):format(kind.what, st.type, mount.source))
+    bad(where, ("expected %s, got a %s at %s"):format(kind.what, st.type, source))
+  end
+end
+
+local function checked_source(where, m, mount, kind)
+  if is_name(m.source) then
+    mount.tag = m.source
+  else
+    fits(where, mount, kind, values.path(where, m.source, "an absolute path, or a tag of filesystems"))
   end
 end
 
@@ -357,7 +368,7 @@ local function checked_mount(where, m)
   mount.type = m.type == nil and "bind" or M.enum(where .. ".type", m.type, MOUNT_TYPES)
   local kind = mount_types[mount.type]
   if kind.source then
-    checked_source(where, m, mount, kind)
+    checked_source(where .. ".source", m, mount, kind)
   elseif m.source ~= nil then
     bad(where .. ".source", "expected none for a " .. mount.type, m.source)
   end
@@ -373,11 +384,15 @@ local function checked_mount(where, m)
   return mount
 end
 
-function M.mounts(where, v)
+-- A client names what the instance has a tag for, and how much of it is the instance's to say.
+function M.mounts(where, v, _, client)
   local out, seen = {}, {}
   for i = 1, values.list(where, v, "a list of mounts", false, 100) do
     local at = ("%s[%d]"):format(where, i)
+    if client and not is_name(values.table(at, rawget(v, i), "a table { destination=, source=, … }").source) then bad(where, FOREIGN) end
     out[i] = checked_mount(at, rawget(v, i))
+    if client and out[i].size then bad(at .. ".size", "expected none of a client: what it writes counts as its disk and memory") end
+    if out[i].tag then out[i].at = i end
     if seen[out[i].destination] then
       bad(at .. ".destination", "expected each destination once", out[i].destination)
     end
@@ -392,6 +407,48 @@ function M.mounts(where, v)
     if na ~= nb then return na < nb end
     return order[a] < order[b]
   end)
+  return out
+end
+
+--- Mounts with what their tags stand for; others as they are.
+-- @tparam {table,...} mounts as checked
+-- @tparam[opt] table filesystems of the instance, as checked
+-- @treturn {table,...}
+function M.untagged(mounts, filesystems)
+  local out = {}
+  for i, m in ipairs(mounts) do
+    out[i] = m
+    if m.tag then
+      local at, known = ("mounts[%d]"):format(m.at), filesystems and filesystems[m.tag]
+      if not known then
+        local tags = table.concat(values.sorted_keys(filesystems or {}), ", ")
+        bad(at .. ".source", ("no such tag; %s"):format(tags == "" and "filesystems of the instance names none" or "known are " .. tags), m.tag)
+      end
+      if m.type == "bind" and not m.readonly and known.readonly then bad(at .. ".readonly", "the file system is read-only in filesystems of the instance", false) end
+      if m.type == "cow" and known.readonly and not known.cow then -- who has a copy may read what is the owner's alone
+        bad(at .. ".type", "the file system is neither writable nor for cow in filesystems of the instance", "cow")
+      end
+      out[i] = { destination = m.destination, type = m.type, size = m.size, readonly = m.readonly }
+      fits(at .. ".source", out[i], mount_types[m.type], known.source)
+    end
+  end
+  return out
+end
+
+function M.filesystems(where, v)
+  values.table(where, v, "a map of tags to directories")
+  local out = {}
+  for _, tag in ipairs(values.sorted_keys(v)) do
+    local at, given = errors.field(where, tag), v[tag]
+    if not is_name(tag) then bad(at, "expected a tag of at most 64 letters, digits, '_', '.' and '-', the first a letter, digit or '_'") end
+    if type(given) == "string" then given = { source = given } end
+    check_keys(at, values.table(at, given, "an absolute path, or { source=, readonly=, cow= }"), "filesystem")
+    local known = { source = values.path(at .. ".source", given.source), readonly = true, cow = false }
+    for _, name in ipairs{ "readonly", "cow" } do
+      if given[name] ~= nil then known[name] = M.boolean(at .. "." .. name, given[name]) end
+    end
+    out[tag] = known
+  end
   return out
 end
 

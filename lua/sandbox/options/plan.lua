@@ -210,7 +210,7 @@ local function of_root(limits)
 end
 
 -- A plan without a program: what is given, over an instance's defaults, over the schema's.
-local function filled(given, defaults)
+local function filled(given, defaults, elsewhere)
   local plan = { mode = "run" }
   for i = 1, #run_rows do
     local row = run_rows[i]
@@ -226,6 +226,7 @@ local function filled(given, defaults)
   plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
   plan.env = env_list(merge(merge(default_env, defaults.env), given.env))
   plan.files, plan.mounts = plan.files or {}, plan.mounts or {}
+  if not elsewhere then plan.mounts = kinds.untagged(plan.mounts, defaults.filesystems) end
   plan.root_writes = not plan.capabilities and not plan.readonly and plan.user.uid == 0 or nil
   plan.capabilities = plan.capabilities or plan.root_writes and of_root(plan.limits) or {}
   return plan
@@ -239,7 +240,7 @@ function build.run(options, defaults, how)
   end
   if how.spawning and given.init then bad("init", "a job's program is its sandbox's first process; sandbox.run takes it, and boxes have it always") end
   defaults = defaults or {}
-  local plan = filled(given, defaults)
+  local plan = filled(given, defaults, how.elsewhere)
   if how.spawning then plan.collect = nil end -- a default one is for what can collect
   if plan.bundle then
     plan_bundle(plan, options)
@@ -382,6 +383,8 @@ function build.instance(options)
     if schema.is_of(row, "run") then defaults[name] = given[name] else out[name] = given[name] end
     if out[name] == nil and not schema.is_of(row, "run") then out[name] = default_of(row) end
   end
+  defaults.filesystems = out.filesystems
+  kinds.untagged(defaults.mounts or {}, out.filesystems)
   out.defaults = defaults
   return out
 end
@@ -406,7 +409,8 @@ end
 --- A run's plan.
 -- @tparam table options
 -- @tparam[opt] table defaults of an instance
--- @tparam[opt] table how { client = refuse what names anything of this host, spawning = it is a job's }
+-- @tparam[opt] table how { client = refuse what names anything of this host, spawning = it is a job's, elsewhere = it is another instance's to
+-- say what tags stand for }
 -- @treturn table
 function M.run(options, defaults, how) return errors.call(build.run, options, defaults, how) end
 

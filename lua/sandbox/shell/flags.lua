@@ -61,6 +61,14 @@ function take.files(flag, word, before)
   return map
 end
 
+function take.filesystems(flag, word, before)
+  local tag, source, mode = word:match "^([^=]+)=([^:]+):?(%a*)$"
+  if not tag or not (mode == "" or mode == "ro" or mode == "rw" or mode == "cow") then usage("%s: expected TAG=DIR[:rw|cow], got %s", flag, word) end
+  local map = before or {}
+  map[tag] = { source = source, readonly = mode ~= "rw", cow = mode == "cow" }
+  return map
+end
+
 -- --allow and --deny make a policy, whatever --network has said.
 function take.network(flag, word, before)
   if flag == "--network" then return word == "sandbox" and { public = true, allow = {}, deny = {} } or word end
