@@ -403,6 +403,7 @@ end
 
 local function copy_into(box, list, files)
   local ok, message, code = box:wait_ready()
+  if ok then box:throttle() end -- where it is a pool's
   for i, tree in ipairs(list) do
     if ok then
       files[i]:seek("set", 0)
