@@ -11,7 +11,7 @@ local function stat(pid)
   local fields = {}
   for word in rest:gmatch "%S+" do fields[#fields + 1] = word end
   if fields[1] == "Z" then return nil end
-  return { parent = fields[2], policy = fields[39] }
+  return { parent = fields[2], policy = fields[39], began = tonumber(fields[20]) }
 end
 
 local function knows(pid, host)
@@ -32,7 +32,8 @@ function M.of(host)
       if s then
         all[pid] = s
         -- SCHED_BATCH: src/supervisor/sup_zygote.c
-        if s.policy == "3" and s.parent == "1" and knows(pid, host) then zygote = pid end
+        -- The youngest: that of a spec before may still wait to be collected, and pids come round.
+        if s.policy == "3" and s.parent == "1" and knows(pid, host) and (not zygote or s.began >= all[zygote].began) then zygote = pid end
       end
     end
   end
