@@ -71,11 +71,6 @@ local function check(self, options)
     return nil, ("the box may write anywhere in %s, and what it wrote there cannot be told from what was there: start it with readonly = true and no "
       .. "mount of the type cow, and a tmpfs in `mounts` for each other place that it writes to"):format(layer), "not_supported"
   end
-  for _, m in ipairs(self.plan.mounts) do
-    if m.type == "cow" then
-      return nil, ("the files of the cow at %s cannot be kept, for what was taken away there would come back: work in a tmpfs"):format(m.destination), "not_supported"
-    end
-  end
   local ok, message, code = self:await()
   if not ok or options.memory == false then return ok, message, code end
   local limit, list = core.now() + QUIET_SECONDS, nil
