@@ -456,10 +456,10 @@ function services(self)
       fail(self, message, code)
       return nil, message, code
     end,
-    launch = function(plan, req, plain, armed)
+    launch = function(plan, req, plain, armed, identity)
       if self.closed then return nil, "the instance is closed", "closed" end
       plan.wait = self.options.wait
-      local job, message, code = start(self, plan, req, plain, armed)
+      local job, message, code = start(self, plan, req, plain, armed, identity)
       if not job then return nil, message, code end
       local done = plan.done
       plan.done = function(r, why, kind)

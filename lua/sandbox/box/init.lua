@@ -42,7 +42,21 @@ local function make(host, options, pooled)
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
-  return { plan = plan, rt = rt, programs = checked.programs, req = req, runsc = core.stat(rt.runsc) }
+  -- Who we are was asked for the runtime; none but our own code runs until the box is started, unless the caller's has its say.
+  return { plan = plan, rt = rt, programs = checked.programs, req = req, runsc = core.stat(rt.runsc), identity = not plan.spec and rt.identity or nil }
+end
+
+-- What is around an id in a request: a look through some kilobytes takes longer than all else of another such box.
+local function around(bytes, id)
+  local parts, at = {}, 1
+  local from, to = bytes:find(id, 1, true)
+  while from do
+    parts[#parts + 1] = bytes:sub(at, from - 1)
+    at = to + 1
+    from, to = bytes:find(id, at, true)
+  end
+  parts[#parts + 1] = bytes:sub(at)
+  return parts
 end
 
 -- The same once more under another id; nil where there is nothing to be had again, or runsc is another by now.
@@ -54,16 +68,17 @@ local function make_again(pooled)
   for k, v in pairs(last) do made[k] = v end
   for k, v in pairs(last.plan) do plan[k] = v end
   plan.id, plan.began, plan.done = id, core.now(), nil
-  made.plan = plan
+  made.plan, made.identity = plan, nil
   made.req = {}
   for k, v in pairs(last.req) do made.req[k] = v end
-  made.req.id, made.req.r, made.req.config = id, last.req.r:gsub(last.plan.id, id), (last.req.config:gsub(last.plan.id, id))
+  made.around = last.around or { r = around(last.req.r, last.plan.id), config = around(last.req.config, last.plan.id) }
+  made.req.id, made.req.r, made.req.config = id, table.concat(made.around.r, id), table.concat(made.around.config, id)
   return made
 end
 
 local function boot(host, made, delay, single)
   local plan, rt = made.plan, made.rt
-  local job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true)
+  local job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true, nil, made.identity)
   if not job then return nil, message, code end
   return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
                         uses = 0, running = 0, single = single, made = not plan.spec and made or nil }, Box)
@@ -168,9 +183,10 @@ local function attach(self, warm, ahead)
 end
 
 --- Has a supervisor attached ahead of the next program, which is started the sooner.
-function Box:arm()
+-- @bool[opt] ahead the box was begun right before, and still boots
+function Box:arm(ahead)
   if self.armed or self.cli ~= false or self.stopped or self.host.owns_connections() then return end
-  self.armed = attach(self)
+  self.armed = attach(self, false, ahead)
 end
 
 --- For pools: the same while it still boots; then our helper is run in it, for a first program is slower than the next.
@@ -475,6 +491,7 @@ function M.run_once(host, options, past)
   local self, message, code = M.begin(host, start, { argv = { unpack(program) } })
   if not self then return nil, message, code end
   self.single, self.once = true, true -- nobody else's, and nobody's after this
+  if self:answers() then self:arm(true) end
   local r, raised
   r, message, code, raised = self:attempt(program, past)
   if r then raised = take_network(self, r) or raised end

@@ -209,8 +209,8 @@ local function of_root(limits)
   return names
 end
 
--- A plan without a program: what is given, over an instance's defaults, over the schema's.
-local function filled(given, defaults, elsewhere)
+-- A plan without a program: what is given, over an instance's defaults, over the schema's. `env`: what its environment is in any case.
+local function filled(given, defaults, elsewhere, env)
   local plan = { mode = "run" }
   for i = 1, #run_rows do
     local row = run_rows[i]
@@ -224,7 +224,7 @@ local function filled(given, defaults, elsewhere)
   if given.rootfs then plan.image = nil end
   plan.limits = merged_limits(defaults.limits, given.limits)
   plan.inodes_asked = ((given.limits or {}).inodes or (defaults.limits or {}).inodes) and plan.limits.inodes and true or nil
-  plan.env = env_list(merge(merge(default_env, defaults.env), given.env))
+  plan.env = env or env_list(merge(merge(default_env, defaults.env), given.env))
   plan.files, plan.mounts = plan.files or {}, plan.mounts or {}
   if not elsewhere then plan.mounts = kinds.untagged(plan.mounts, defaults.filesystems) end
   plan.root_writes = not plan.capabilities and not plan.readonly and plan.user.uid == 0 or nil
@@ -325,8 +325,11 @@ local function share(box, plan, asked)
   end
 end
 
--- The defaults of a box's program as those of a run: a limit that was taken away stays away.
+-- The defaults of a box's program as those of a run: a limit that was taken away stays away. The same for all of a box's, or of a pool's
+-- boxes', and only read.
 local function defaults_in(box, spawning)
+  local name_of = spawning and "of_jobs" or "of_runs"
+  if box.programs[name_of] then return box.programs[name_of] end
   local limits = {}
   for _, name in ipairs(program_limits) do limits[name] = false end
   for name, value in pairs(box.programs.limits) do limits[name] = value end
@@ -334,20 +337,29 @@ local function defaults_in(box, spawning)
   local defaults = { limits = limits, cwd = box.programs.cwd }
   for _, name in ipairs(program_defaults) do defaults[name] = box.programs[name] end
   if spawning then defaults.collect = nil end
+  box.programs[name_of] = defaults
   return defaults
+end
+
+-- The environment of the box, with the program's own over it.
+local function env_in(box, own)
+  local env = {}
+  if not own then
+    for i, pair in ipairs(box.programs.env) do env[i] = pair end
+    return env
+  end
+  for _, pair in ipairs(box.programs.env) do
+    local name, value = pair:match "^([^=]*)=(.*)$"
+    env[name] = value
+  end
+  return env_list(merge(env, own))
 end
 
 local function program_in(box, given, argv, spawning)
   if spawning and given.collect then bad("collect", "a job's files are read with box:read_file") end
   check_limits(given.limits or {}, box.single)
-  local plan = filled(given, defaults_in(box, spawning))
+  local plan = filled(given, defaults_in(box, spawning), nil, env_in(box, given.env))
   plan.argv = argv
-  local env = {}
-  for _, pair in ipairs(box.programs.env) do
-    local name, value = pair:match "^([^=]*)=(.*)$"
-    env[name] = value
-  end
-  plan.env = env_list(merge(env, given.env))
   terminal.seat(plan, spawning)
   check_strings(plan)
   place_files(plan)

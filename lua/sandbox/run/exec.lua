@@ -12,20 +12,33 @@ local M = {}
 
 local CONFIG_MAX = 16 * 1024 * 1024 -- of what stands for config.json
 
+local runtimes = setmetatable({}, { __mode = "k" })
+
+-- What all boxes of a runtime have in common: a pool's have one, which nobody changes in this.
+local function of_runtime(rt)
+  local bytes = runtimes[rt]
+  if bytes then return bytes end
+  local p = wire.new()
+  p:add("runsc", rt.runsc)
+  p:add("platform", rt.platform)
+  p:add("rootless", rt.rootless)
+  p:add("container", oci.BOX)
+  p:add("abstract", not rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
+  p:add("boot_timeout", rt.boot_timeout)
+  bytes = p:bytes()
+  runtimes[rt] = bytes
+  return bytes
+end
+
 -- What a box is to all its supervisors: the same for each program, and encoded once.
 local function of_itself(box, pid)
   local known = box.itself
   if known and known.pid == pid then return known.bytes end
   local p = wire.new()
-  p:add("runsc", box.rt.runsc)
-  p:add("platform", box.rt.platform)
-  p:add("rootless", box.rt.rootless)
+  p:add_bytes(of_runtime(box.rt))
   p:add("box", box.dir)
   p:add("box_pid", pid)
   p:add("await", pid == nil)
-  p:add("container", oci.BOX)
-  p:add("abstract", not box.rt.flags.directfs) -- since the release that brought --directfs the control socket is a file
-  p:add("boot_timeout", box.rt.boot_timeout)
   box.itself = { pid = pid, bytes = p:bytes() }
   return box.itself.bytes
 end
@@ -38,20 +51,32 @@ local function of_box(mode, plan, box, pid)
   return p
 end
 
+local function list(strings)
+  local out = {}
+  for i, s in ipairs(strings) do out[i] = json.encode(s) end
+  return "[" .. table.concat(out, ",") .. "]"
+end
+
+local last = { json = "[]" } -- environment, and as JSON: most programs have the same
+
+local function env_json(env)
+  local same = #env == #last
+  for i = 1, same and #env or 0 do same = same and env[i] == last[i] end
+  if same then return last.json end
+  last = { json = list(env) }
+  for i, pair in ipairs(env) do last[i] = pair end
+  return last.json
+end
+
 -- gVisor's control.ExecArgs. A prepared program has its code on 3 and its word on 4; our helper's is the last (the oldest build counts
 -- them itself). Null capabilities would be all there are.
 local function exec_args(plan, argv, direct, prepared)
   local mask, groups = capabilities.mask(plan.capabilities), {}
   for i, group in ipairs(plan.user.groups or {}) do groups[i] = ("%.0f"):format(group) end
-  local function list(strings)
-    local out = {}
-    for i, s in ipairs(strings) do out[i] = json.encode(s) end
-    return "[" .. table.concat(out, ",") .. "]"
-  end
   return ('{"filename":%s,"argv":%s,"envv":%s,"wd":%s,"KUID":%.0f,"KGID":%.0f,"ExtraKGIDs":[%s],"NoNewPrivileges":true,'
     .. '"Capabilities":{"PermittedCaps":%s,"InheritableCaps":%s,"EffectiveCaps":%s,"BoundingCaps":%s,"AmbientCaps":%s},'
     .. '"StdioIsPty":false,"GuestFDs":%s,"ContainerID":"%s"}'):format(
-    direct and '""' or json.encode(oci.HELPER), list(argv), list(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
+    direct and '""' or json.encode(oci.HELPER), list(argv), env_json(plan.env), direct and json.encode(plan.cwd) or '"/"', plan.user.uid, plan.user.gid,
     table.concat(groups, ","), mask, mask, mask, mask, mask,
     "[0,1,2" .. (prepared and ",3,4" or "") .. (direct and "]" or prepared and ",5]" or ",3]"), oci.BOX)
 end
