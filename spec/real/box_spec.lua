@@ -362,7 +362,7 @@ describe("a box's end", function()
     r = assert(box:run{ "/.sandbox-guest", "true" })
     assert.same({ true, "", false }, { r.ok, env.flags_of(r), r.limits.disk.hit })
     if cgroup then
-      r = assert(box:run{ "python3", "-c", "import os, time\nos.fork()\nwhile time.process_time() < 0.15: pass" }) -- on two processors at once: neighbours leave it more than its share
+      r = assert(box:run{ "python3", "-c", "import os, time\np = os.fork()\nwhile time.process_time() < 0.15: pass\nif p: os.wait()" }) -- on two processors at once: neighbours leave it more than its share
       assert.same({ true, true, "v" }, { r.ok, r.limits.cpus.hit, r.runtime.cgroup:sub(1, 1) })
     end
     assert.equal(cgroup and "cgroup" or "affini", r.limits.cpus.enforced_by:sub(1, 6))
