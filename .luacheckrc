@@ -13,6 +13,7 @@ files["lua/sandbox/hosts/wait.lua"] = { read_globals = { "ngx", "vim" } }
 files["lua/sandbox/json.lua"] = { read_globals = { "vim" } }
 files["spec"] = { std = "+busted", max_line_length = 210, read_globals = { "ngx", "vim" } }
 files["examples/openresty"] = { globals = { "ngx" } }
+files["examples/terminal"] = { globals = { "ngx" } }
 files["bench/nginx_probe.lua"] = { globals = { "ngx" } }
 files["examples/nvim"] = { globals = { "vim" } }
 exclude_files = { "types" }

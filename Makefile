@@ -66,7 +66,7 @@ IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fuzz model serve docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fuzz model serve terminal docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -179,6 +179,9 @@ model:
 	@scripts/model.sh
 serve:
 	@scripts/serve.sh
+# A shell in a sandbox, in a browser.
+terminal:
+	@scripts/serve.sh terminal
 lint:
 	@scripts/lint.sh
 docs:

@@ -15,7 +15,7 @@ case $codename in
 esac
 # A private network of a sandbox's own (sandbox-net).
 network="libc-ares-dev libmnl-dev libnftnl-dev libseccomp-dev"
-nginx="nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache lua-nginx-string lua-nginx-dns lua-nginx-redis curl"
+nginx="nginx libnginx-mod-http-lua lua-resty-core lua-resty-lrucache lua-nginx-string lua-nginx-websocket lua-nginx-dns lua-nginx-redis curl"
 test="lua5.1 liblua5.1-0-dev $luajit lua-busted lua-socket lua-luv lua-cqueues lua-copas lua-coxpcall lua-posix \
  $nginx neovim lua-check lua-ldoc luarocks valgrind spin clang-tidy python3 perl busybox-static procps passwd binutils"
 # A machine under emulation, for the kernels that this one is not (spec/support/vm.sh).

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# npm.sh: what the tests and the playground take from npm, in build/npm and build/playground, with this machine's own settings of npm.
-# npm.sh playground: the playground's editor only. Nothing is installed elsewhere, and no package's script is run.
+# npm.sh [playground|terminal]: what the examples' pages and the tests take from npm, in build/npm, build/playground and build/terminal, with
+# this machine's own settings of npm. Nothing is installed elsewhere, and no package's script is run.
 . "$(dirname "$0")/lib.sh"
 npm_dir=$TREE/build/npm
-# The editor's files that the page asks for; version 5 has no other packages.
-editor=codemirror@5.65.20
+editor=(codemirror@5.65.20) # version 5 needs no other packages
+xterm=(@xterm/xterm@6.0.0 @xterm/addon-fit@0.11.0)
 
 # get PACKAGE@VERSION…: those that are not there
 get() {
@@ -16,10 +16,21 @@ get() {
   npm install --prefix "$npm_dir" --ignore-scripts --no-audit --no-fund "${want[@]}" || die "npm cannot fetch ${want[*]}"
 }
 
+# What the pages ask for, and no more.
+playground() {
+  local to=$TREE/build/playground/codemirror
+  get "${editor[@]}"
+  mkdir -p "$to" && cp -r "$npm_dir"/node_modules/codemirror/{LICENSE,lib,mode,addon} "$to/" || die "cannot copy the editor to $to"
+}
+terminal() {
+  local to=$TREE/build/terminal from=$npm_dir/node_modules/@xterm
+  get "${xterm[@]}"
+  mkdir -p "$to" && cp "$from"/xterm/{LICENSE,lib/xterm.js,css/xterm.css} "$from/addon-fit/lib/addon-fit.js" "$to/" || die "cannot copy xterm.js to $to"
+}
+
 case ${1:-all} in
-  playground) get "$editor" ;;
-  all) get piston-client@1.0.2 "$editor" ;;
-  *) die "usage: npm.sh [playground]" ;;
+  playground) playground ;;
+  terminal) terminal ;;
+  all) get piston-client@1.0.2 "${editor[@]}" "${xterm[@]}" && playground && terminal ;;
+  *) die "usage: npm.sh [playground|terminal]" ;;
 esac
-mkdir -p "$TREE/build/playground/codemirror" && cp -r "$npm_dir"/node_modules/codemirror/{LICENSE,lib,mode,addon} "$TREE/build/playground/codemirror/" ||
-  die "cannot copy the editor to $TREE/build/playground"

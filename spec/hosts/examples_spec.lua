@@ -48,13 +48,15 @@ describe("the example", function()
     remove()
     assert.truthy(out:find("passed\n", 1, true), out)
   end)
-  it("the playground, in Chromium", function()
-    local dir, remove = env.tmpdir()
-    local pipe = io.popen(("timeout -k 5 900 bash spec/hosts/scripts/playground.sh %s %s 2>&1"):format(os.getenv "SANDBOX_TEST_TREE", dir))
-    local out = pipe:read "*a"
-    pipe:close()
-    remove()
-    assert.truthy(out:find("\npassed\n", 1, true), out)
-  end)
+  for _, page in ipairs{ "playground", "terminal" } do
+    it("the " .. page .. ", in Chromium", function()
+      local dir, remove = env.tmpdir()
+      local pipe = io.popen(("timeout -k 5 900 bash spec/hosts/scripts/%s.sh %s %s 2>&1"):format(page, os.getenv "SANDBOX_TEST_TREE", dir))
+      local out = pipe:read "*a"
+      pipe:close()
+      remove()
+      assert.truthy(out:find("\npassed\n", 1, true), out)
+    end)
+  end
   it("leaves nothing behind", function() assert.is_nil(env.leftovers(before)) end)
 end)

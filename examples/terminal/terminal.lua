@@ -1,0 +1,166 @@
+-- SPDX-License-Identifier: MIT
+-- A terminal for each websocket: a sandbox of its own, which lives as long as the connection.
+-- From the page: binary messages are what is typed; text is JSON, {"rows":, "cols":} first of all and whenever its size changes, and
+-- {"seen": bytes} for output that it has drawn. To the page: binary messages are output; text is JSON, {"end":, "message":} or {"error":}.
+local cjson = require "cjson.safe"
+local sandbox = require "sandbox"
+local semaphore = require "ngx.semaphore"
+local found, websocket = pcall(require, "resty.websocket.server")
+if not found then found, websocket = pcall(require, "nginx.websocket.server") end -- as Debian calls it
+if not found then error "there is no websocket for nginx: the Debian package lua-nginx-websocket has it" end
+
+local M = {}
+
+-- The names by which this service is called: see examples/openresty/app.lua.
+local HOSTS = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
+local LIMITS = { timeout = 3600, cpu_time = 300, memory = "512M", pids = 128, open_files = 1024, output = false }
+local MAX_SESSIONS = 8 -- of one of nginx's workers
+local MAX_MESSAGE = 65535 -- bytes
+local MAX_TYPED = 1024 * 1024 -- bytes that wait for a program that does not read
+local MAX_UNSEEN = 256 * 1024 -- bytes of output that are on their way to the page; beyond them the program waits
+local SILENCE = 30 -- seconds, after which a page is asked whether it is there; twice that ends the session
+local SHELL = { "sh", "-c", "command -v bash >/dev/null && exec bash; exec sh" }
+
+local sb
+local function instance()
+  sb = sb or sandbox.new{ max_concurrent = MAX_SESSIONS, queue = false }
+  return sb
+end
+
+local function refuse(status, words)
+  ngx.status = status
+  ngx.say(words)
+  return ngx.exit(ngx.OK)
+end
+
+--- Pages of another origin get nothing; for a websocket, which a browser opens to anywhere, the origin has to be said.
+function M.guard()
+  local host, origin = (ngx.var.http_host or ""):lower(), ngx.var.http_origin
+  if not HOSTS[(host:gsub(":%d+$", ""))] then return refuse(403, "this service is not called so") end
+  if ngx.var.uri ~= "/session" and not origin then return end
+  if not origin or origin:lower() ~= "http://" .. host and origin:lower() ~= "https://" .. host then
+    return refuse(403, "pages of another origin may not use this service")
+  end
+end
+
+-- The connection ------------------------------------------------------------------------------------------------------
+
+local Session = {}
+Session.__index = Session
+
+-- One message at a time: a socket takes no two writers.
+function Session:send(kind, data)
+  if not self.line:wait(SILENCE) then return nil end
+  local ok = self.ws["send_" .. kind](self.ws, data)
+  self.line:post()
+  return ok
+end
+
+function Session:tell(message) return self:send("text", cjson.encode(message)) end
+
+-- The next message of the page: its text, and "text" or "binary"; nil when the page is gone, or does not keep to the rules.
+function Session:receive()
+  local quiet = false
+  while true do
+    local data, kind, err = self.ws:recv_frame()
+    if kind == "text" or kind == "binary" then
+      if err then return nil end -- a message in parts, which the page does not send
+      return data, kind
+    elseif kind == "ping" then
+      self:send("pong", data)
+    elseif kind ~= "pong" then
+      if data or not tostring(err):find(": timeout", 1, true) or quiet then return nil end
+      if not self:send("ping", "") then return nil end
+    end
+    quiet = not data
+  end
+end
+
+local function is_size(n) return type(n) == "number" and n >= 1 and n <= 1000 and n % 1 == 0 end
+
+function Session:command(text)
+  local message = cjson.decode(text)
+  if type(message) ~= "table" then return false end
+  if is_size(message.rows) and is_size(message.cols) then
+    self.rows, self.cols = message.rows, message.cols
+    if self.job then self.job:resize(self.rows, self.cols) end
+  elseif type(message.seen) == "number" and message.seen >= 0 and message.seen <= self.unseen then
+    self.unseen = self.unseen - message.seen
+    if self.unseen < MAX_UNSEEN and self.seen:count() < 1 then self.seen:post() end
+  else
+    return false
+  end
+  return true
+end
+
+-- From the page ----------------------------------------------------------------------------------------------------------
+
+-- Never waits for the program, so that a page that goes is missed at once, and a size gets past what is not read.
+function Session:hear()
+  while true do
+    local data, kind = self:receive()
+    if not data then return end
+    if kind == "text" then
+      if not self:command(data) then return end
+    else
+      self.waiting = self.waiting + #data
+      if self.waiting > MAX_TYPED then return end
+      self.typed[#self.typed + 1] = data
+      self.keys:post()
+    end
+  end
+end
+
+function Session:type()
+  while true do
+    if self.keys:wait(SILENCE) then
+      local data = table.remove(self.typed, 1)
+      if not self.job:write(data) then return end
+      self.waiting = self.waiting - #data
+    end
+  end
+end
+
+-- To the page ------------------------------------------------------------------------------------------------------------
+
+function Session:show()
+  for _, chunk in self.job:chunks() do
+    for at = 1, #chunk, 32768 do
+      local piece = chunk:sub(at, at + 32767)
+      while self.unseen >= MAX_UNSEEN do self.seen:wait(SILENCE) end
+      self.unseen = self.unseen + #piece
+      if not self:send("binary", piece) then return end
+    end
+  end
+  local r, message = self.job:wait()
+  self:tell(r and { ["end"] = r.status, exit_code = r.exit_code, message = r.message } or { error = message })
+  self:send("close", 1000)
+end
+
+local function run(session)
+  local text, kind = session:receive()
+  if kind ~= "text" or not session:command(text) or not session.rows then return end
+  local message, code
+  session.job, message, code = instance():spawn{
+    SHELL[1], SHELL[2], SHELL[3], env = { HOME = "/work", SHELL = "/bin/sh", EDITOR = "vi" },
+    pty = { rows = session.rows, cols = session.cols }, limits = LIMITS,
+  }
+  if not session.job then
+    ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
+    return session:tell{ error = code == "busy" and "there are as many sessions as may be; try again later" or "the sandbox could not be started" }
+  end
+  local threads = {}
+  for i, part in ipairs{ "hear", "show", "type" } do threads[i] = ngx.thread.spawn(session[part], session) end
+  ngx.thread.wait(threads[1], threads[2]) -- the page is gone, or the program is
+  for _, thread in ipairs(threads) do ngx.thread.kill(thread) end
+  session.job:close()
+end
+
+--- GET /session, as a websocket.
+function M.session()
+  local ws = websocket:new{ timeout = SILENCE * 1000, max_payload_len = MAX_MESSAGE }
+  if not ws then return refuse(400, "this is for a websocket") end
+  run(setmetatable({ ws = ws, line = semaphore.new(1), keys = semaphore.new(), seen = semaphore.new(), typed = {}, waiting = 0, unseen = 0 }, Session))
+end
+
+return M
