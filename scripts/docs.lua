@@ -119,7 +119,7 @@ local scope_classes = {
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
   { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
-  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "snapshot", "sandbox.SnapshotOptions" }, { "check", "sandbox.CheckOptions" },
+  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "attach", "sandbox.AttachOptions" }, { "snapshot", "sandbox.SnapshotOptions" }, { "check", "sandbox.CheckOptions" },
   { "pull", "sandbox.PullOptions" }, { "prune_images", "sandbox.PruneOptions" },
   { "fleet", "sandbox.FleetOptions" }, { "submit", "sandbox.SubmitOptions" },
 }
@@ -202,6 +202,9 @@ function Job:kill(signal) end
 function Job:close() end
 ---@return integer?
 function Job:pid() end
+---Of a detached program: where in its output the next piece begins.
+---@return integer
+function Job:offset() end
 ---@param port integer
 ---@param seconds? number
 ---@return sandbox.Stream?, string? message, string? code
@@ -276,6 +279,13 @@ function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end
+---Its detached programs.
+---@return sandbox.Program[]?, string? message, string? code
+function Box:programs() end
+---@param which string name or id
+---@param options? sandbox.AttachOptions
+---@return sandbox.Job?, string? message, string? code
+function Box:attach(which, options) end
 ---@return sandbox.BoxStats?, string? message, string? code
 function Box:stats() end
 ---@return sandbox.Process[]?, string? message, string? code

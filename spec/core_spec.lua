@@ -394,8 +394,8 @@ describe("sandbox.run.patience", function()
     end
     p = patience.new(0, 1, 1)
     assert.equal("ask", p:due(1000))
-    assert.is_nil(p:due(1001.9))
-    assert.equal("give up", p:due(1002))
+    assert.is_nil(p:due(1004.9))
+    assert.equal("give up", p:due(1005))
     p:begin(0)
     p:finish(50)
     assert.is_nil(p:due(60)) -- a clean-up may take 10 s

@@ -43,8 +43,8 @@ describe("types/sandbox.lua", function()
   local types = declared()
 
   it("has the methods of jobs, boxes, pools, streams, tasks and results", function()
-    assert.are.same(types.Job, written("Job", "run/job run/input run/reading", "take step finish take_line lease await_start"))
-    assert.are.same(types.Box, written("Box", "box/init box/connect box/control box/files box/lease box/carry box/snapshot",
+    assert.are.same(types.Job, written("Job", "run/job run/input run/reading", "take step finish take_line lease await_start await_known"))
+    assert.are.same(types.Box, written("Box", "box/init box/connect box/control box/files box/lease box/carry box/snapshot box/kept",
       "ready wait_ready arm arm_ahead is_armed exec another tell begin_program lease answers await outcome attempt put_files collect_into lend take_back throttle "
         .. "pack_work unpack_work pack_tree unpack_tree", { Stream = true }))
     assert.are.same(types.Pool, written("Pool", "pool/init pool/lease", "grow fill discard step acquire"))

@@ -165,6 +165,17 @@
 ---@field command string
 ---@field threads integer
 
+---@class sandbox.Program
+---@field name string?
+---@field id string
+---@field state "starting"|"running"|"ended"
+---@field argv string[]
+---@field pty boolean
+---@field seconds number since its start
+---@field first integer offset of the oldest byte that is kept
+---@field written integer offset behind the last
+---@field readers integer jobs that there are of it
+
 ---@class sandbox.DirectoryEntry
 ---@field name string
 ---@field type string
@@ -211,6 +222,8 @@
 ---@field on_network? fun(event:sandbox.NetworkEvent) called as the guest connects, or is refused; of a program in a box: as the box does while it runs
 ---@field stderr? "stdout" merges the two in the guest, in the order of writing
 ---@field pty? boolean|sandbox.Terminal a terminal of the program's own, made inside: what it shows is stdout, `job:write` types, `job:close_stdin` types ^D, `job:resize(rows, cols)` makes it another size, `job:kill("HUP")` hangs up. See [Terminals](#terminals)
+---@field detach? boolean for `box:spawn`: the program goes on when its job is closed, or its request ends, as long as the box does. See [Programs that stay](#programs-that-stay)
+---@field name? string with `detach`: what `box:attach` finds it by; one program of a name at a time, else it is `busy`
 ---@field limits? sandbox.Limits what the run may use
 ---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
 ---@field on_stderr? fun(chunk:string):boolean? the same for stderr
@@ -343,6 +356,10 @@
 ---@field max_bytes? integer|string of all files together
 ---@field max_files? integer how many files
 
+---@class sandbox.AttachOptions
+---@field from? "start"|"now"|integer where the output begins: with what is kept, with what comes from now on, or at `job:offset()` of a job before
+---@field write? boolean whether this job takes over the program's stdin, and a terminal's size; false leaves it to the one before
+
 ---@class sandbox.SnapshotOptions
 ---@field max_bytes? integer|string of all files together; more is `too_big`
 ---@field memory? boolean false: the files alone, whatever runs. true is `not_supported` in this version
@@ -459,6 +476,9 @@ function Job:kill(signal) end
 function Job:close() end
 ---@return integer?
 function Job:pid() end
+---Of a detached program: where in its output the next piece begins.
+---@return integer
+function Job:offset() end
 ---@param port integer
 ---@param seconds? number
 ---@return sandbox.Stream?, string? message, string? code
@@ -533,6 +553,13 @@ function Box:open_read(path) end
 ---@param path string
 ---@return boolean?, string? message, string? code
 function Box:remove(path) end
+---Its detached programs.
+---@return sandbox.Program[]?, string? message, string? code
+function Box:programs() end
+---@param which string name or id
+---@param options? sandbox.AttachOptions
+---@return sandbox.Job?, string? message, string? code
+function Box:attach(which, options) end
 ---@return sandbox.BoxStats?, string? message, string? code
 function Box:stats() end
 ---@return sandbox.Process[]?, string? message, string? code

@@ -91,6 +91,7 @@ int guest_terminal_enter(const struct guest_terminal *t)
 	for (int fd = 0; fd < 3; fd++)
 		if (dup2(t->replica, fd) < 0)
 			return -1;
+	(void)close(t->line[0]);	/* whose end, by the helper's, is what ends our process in the session */
 	guest_session_begin(t->master, &t->size, t->line[1]);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lua_conn.h"
@@ -83,6 +84,34 @@ int lua_conn_open(struct conn *c)
 	c->own = 1;
 	(void)fcntl(c->fd.number, F_SETFL, O_NONBLOCK);
 	return pair[1];
+}
+
+/* core.dial(path) -> conn to a socket of our own user's, or nil, message, errno's name. Never waits. */
+static int core_dial(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct ucred peer = { 0, (uid_t)-1, (gid_t)-1 };
+	socklen_t len = sizeof(peer);
+
+	if (strlen(path) >= sizeof(a.sun_path))
+		return lua_util_fail(L, ENAMETOOLONG, "connect");
+	(void)strcpy(a.sun_path, path);
+	struct conn *c = lua_conn_new(L);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || sbx_fd_take(&c->fd, fd) < 0)
+		return lua_util_fail(L, errno, "socket");
+	c->own = 1;
+	int err = connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? errno : 0;
+
+	/* Whose it is: the directory may not be what it was. */
+	if (!err && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != geteuid()))
+		err = EACCES;
+	if (!err)
+		return 1;
+	lua_conn_shut(c);
+	return lua_util_fail(L, err, "connect");
 }
 
 static int core_frames(lua_State *L)
@@ -283,4 +312,6 @@ void lua_conn_register(lua_State *L)
 	lua_util_class(L, CONN, conn_methods);
 	lua_pushcfunction(L, core_frames);
 	lua_setfield(L, -2, "frames");
+	lua_pushcfunction(L, core_dial);
+	lua_setfield(L, -2, "dial");
 }

@@ -9,6 +9,7 @@ int64_t sbx_wire_limit(uint8_t type)
 	case SBX_WIRE_ATTACH:
 	case SBX_WIRE_REQUEST:
 	case SBX_WIRE_FILE:
+	case SBX_WIRE_HOLD:
 	case SBX_WIRE_LEASE:
 	case SBX_WIRE_NETWORK:
 	case SBX_WIRE_STARTED:

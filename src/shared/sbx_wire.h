@@ -14,7 +14,7 @@
 
 #define SBX_WIRE_HEADER 5u
 #define SBX_WIRE_DATA_MAX (64u * 1024u)		/* I, D, '1', '2' */
-#define SBX_WIRE_TEXT_MAX (1024u * 1024u)	/* A, R, L, X, F, S */
+#define SBX_WIRE_TEXT_MAX (1024u * 1024u)	/* A, R, H, L, X, F, S */
 #define SBX_WIRE_CONFIG_MAX (16u * 1024u * 1024u)
 #define SBX_WIRE_WINDOW (256u * 1024u)		/* stdin bytes that the host may have outstanding */
 
@@ -31,6 +31,7 @@ enum sbx_wire_type {
 	SBX_WIRE_KILL = 'K',
 	SBX_WIRE_NETWORK = 'N',		/* both ways: a policy; what the network tells (sbx_net.h) */
 	SBX_WIRE_LEASE = 'L',		/* to a prepared program: its own limits, from now on */
+	SBX_WIRE_HOLD = 'H',		/* both ways: what is kept, from where it is wanted, and what there is of it (sup_keep.h) */
 	SBX_WIRE_BUSY = 'B',		/* to a box: a program begins (1) or has ended (0) */
 	SBX_WIRE_SIZE = 'Z',		/* within the stdin of our helper that has a terminal (guest_terminal.h): rows and columns */
 	/* both ways: are you there? Answered at once by the same, whatever is under way */

@@ -119,7 +119,7 @@ int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const cha
 	if (sup_exec_attach(x, way, e) < 0)
 		return -1;
 	note(x);
-	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract) < 0)
+	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract, x->request->kept) < 0)
 		return sup_error(e, "system", "more than %d programs are at work in the box", SUP_PROGRAMS_SLOTS);
 	sup_programs_pass(&x->programs);
 	x->asked = way->start(x, arg, stdio, e) == 0;

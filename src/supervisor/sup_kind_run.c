@@ -284,10 +284,14 @@ static void limits_box(struct sup_run *s, double now)
 	if (!s->started)
 		return;
 	kill_orphans(s, now);
+	unsigned kept = sup_programs_kept(&s->record);
+
+	if (kept)	/* whether or not a host still tells of them */
+		s->idle_since = now;
 	if (r->idle_timeout > 0 && !s->programs && now >= s->idle_since + r->idle_timeout)
 		sup_run_end(s, SUP_IDLE);
 	/* The first process, and a helper at each program's side: others than the user's. */
-	count_tasks(s, 1 + (s->programs ? s->programs : 1));
+	count_tasks(s, 1 + (s->programs + kept ? s->programs + kept : 1));
 	/* Who waits for the turn reads what it measured; what takes longer comes behind it. */
 	if (answer(s, now))
 		sup_report_stats(s, false);

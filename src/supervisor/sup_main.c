@@ -11,6 +11,8 @@
  * A box is a run whose first process is our helper (guest_main) and that tells others of itself (sup_stats, sup_tree); a
  * program in it has a supervisor of its own, which starts it over the sentry's control socket (sup_exec, sup_control) or by
  * runsc's commands (sup_cli), and serves its host as above. Boots take turns (sup_slot).
+ *
+ * What is to outlive its host has a keeper between the two (sup_keep): a host to its supervisor, and a door for any number of hosts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,7 @@
 
 #include "sbx_fd.h"
 #include "sbx_launch.h"
+#include "sup_keep.h"
 #include "sup_run.h"
 #include "sup_zygote.h"
 
@@ -72,12 +75,14 @@ int main(void)
 		return 111;
 	if (sup_zygote_asked(SBX_LAUNCH_CONTROL) && !sup_zygote_serve(SBX_LAUNCH_CONTROL))
 		return 0;
-	(void)setsid();
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	int line = fcntl(SBX_LAUNCH_LINE, F_GETFD) < 0 ? -1 : SBX_LAUNCH_LINE;
 
 	if (sup_host_init(&host, SBX_LAUNCH_CONTROL, line) < 0)
 		return 111;
+	if (sup_keep(&host))
+		return 0;
+	(void)setsid();
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sup_run_init(&run, &host);
 	live(&run);
 	sup_run_destroy(&run);

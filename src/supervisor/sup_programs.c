@@ -64,7 +64,7 @@ static int lock(const struct sup_programs *p, short type, unsigned slot)
 	return fcntl(p->fd, F_OFD_SETLK, &l);
 }
 
-int sup_programs_enter(struct sup_programs *p, bool command, bool abstract)
+int sup_programs_enter(struct sup_programs *p, bool command, bool abstract, bool kept)
 {
 	for (unsigned i = 0; p->map && i < SUP_PROGRAMS_SLOTS; i++) {
 		struct sup_programs_slot *s = &p->map->slot[i];
@@ -78,6 +78,7 @@ int sup_programs_enter(struct sup_programs *p, bool command, bool abstract)
 		s->pid = 0;
 		s->command = command;
 		s->abstract = abstract;
+		s->kept = kept;
 		PUBLISH(s->state, SUP_PROGRAMS_ASKED);
 		for (uint32_t used = SEEN(p->map->used); used <= i;)
 			if (__atomic_compare_exchange_n(&p->map->used, &used, i + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
@@ -133,6 +134,15 @@ void sup_programs_open_gate(struct sup_programs *p)
 {
 	if (p->fd >= 0)
 		(void)lock(p, F_UNLCK, DOOR);
+}
+
+unsigned sup_programs_kept(const struct sup_programs *p)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; p->map && i < SUP_PROGRAMS_SLOTS && i < SEEN(p->map->used); i++)
+		n += SEEN(p->map->slot[i].state) != SUP_PROGRAMS_FREE && p->map->slot[i].kept;
+	return n;
 }
 
 /* With its lock in our hand nobody enters or leaves: what it says is so. */

@@ -27,6 +27,7 @@ struct sup_programs {
 			int32_t pid;		/* in the guest */
 			uint8_t command;	/* it is reached by runsc's commands, */
 			uint8_t abstract;	/* or over a socket without a file */
+			uint8_t kept;		/* it goes on without a host (sup_keep.h) */
 		} slot[SUP_PROGRAMS_SLOTS];
 	} *map;
 	int fd;			/* which holds the locks of its opener; -1: none */
@@ -41,7 +42,9 @@ int sup_programs_open(struct sup_programs *p, int run);
 void sup_programs_close(struct sup_programs *p);
 
 /* A program is going to be asked for, by us. -1: there are too many. */
-int sup_programs_enter(struct sup_programs *p, bool command, bool abstract);
+int sup_programs_enter(struct sup_programs *p, bool command, bool abstract, bool kept);
+/* How many there are that go on without a host. */
+unsigned sup_programs_kept(const struct sup_programs *p);
 /* It has a pid. */
 void sup_programs_known(struct sup_programs *p, int pid);
 /* It has ended, or never was: the entry, if any, is free. */

@@ -51,6 +51,7 @@ static const struct field {
 	{ "direct", OF(EXEC), 0, 0, BIT(direct) },
 	{ "prepared", OF(EXEC), 0, 0, BIT(prepared) },
 	{ "code", PROGRAM, 0, PROGRAM, SIZE, AT(code), 0, 0 },
+	{ "kept", PROGRAM, 0, 0, BIT(kept) },
 	{ "alone", PROGRAM, 0, 0, BIT(alone) },
 	{ "tell_space", SANDBOX | PROGRAM, 0, 0, BIT(tell_space) },
 	{ "abstract", INSIDE, 0, 0, BIT(abstract) },

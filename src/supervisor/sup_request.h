@@ -63,6 +63,7 @@ struct sup_request {
 	bool tell_space;		/* the trace tells of calls that find no room: all of that is `disk` */
 	bool prepared;			/* exec: it waits for its lease, with a pipe for its code and one for its own word */
 	uint64_t code;			/* of a lease: so many bytes of what is fed are code, and go there */
+	bool kept;			/* in a box: it goes on without a host (sup_keep.h) */
 	bool alone;			/* in a box: the helper becomes the program; else it stays its parent */
 	bool reach;			/* run: others may be started in it beside its program, as in a box */
 	bool await;			/* in a box: it may still boot; its pid is not known yet */

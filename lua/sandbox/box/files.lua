@@ -21,7 +21,7 @@ local function put(self, list, user)
   local source, state = files.put(list)
   local over -- what goes into a root that may be written goes there whoever the user is, as in a run
   for _, file in ipairs(self.plan.readonly and {} or list) do
-    local path = file.path:sub(1, 1) == "/" and file.path or text.clean_path(self.programs.cwd .. "/" .. file.path)
+    local path = file.path:sub(1, 1) == "/" and file.path or text.clean_path(self.usual.cwd .. "/" .. file.path)
     over = over or files.in_root(path, self.plan.mounts)
   end
   local entries, message, code = helper.entries(self, { stdin = source, output = 1024 * 1024, user = user, over = over })

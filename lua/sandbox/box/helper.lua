@@ -22,7 +22,7 @@ function M.start(self, how)
   plan.user = { uid = 0, gid = user.gid, groups = user.groups } -- it becomes another at once; older builds give capabilities to 0 alone
   plan.capabilities = { "CAP_SETUID", how.alone and "CAP_KILL" or nil }
   if how.over then plan.capabilities[#plan.capabilities + 1] = "CAP_DAC_OVERRIDE" end
-  plan.runtime, plan.env, plan.cwd, plan.quiet, plan.stdin_open = self.rt, {}, self.programs.cwd, true, how.stdin_open
+  plan.runtime, plan.env, plan.cwd, plan.quiet, plan.stdin_open = self.rt, {}, self.usual.cwd, true, how.stdin_open
   local job, message, code = self:exec(options_plan.stamp(plan), plan.argv)
   return job, message, code
 end

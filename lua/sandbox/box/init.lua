@@ -10,6 +10,7 @@ local errors = require "sandbox.errors"
 local loaders = require "sandbox.pool.prepared"
 local options_plan = require "sandbox.options.plan"
 local exec = require "sandbox.run.exec"
+local kept = require "sandbox.box.kept"
 local network = require "sandbox.run.network"
 local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
@@ -29,6 +30,7 @@ for _, part in ipairs{ "sandbox.box.files", "sandbox.box.connect", "sandbox.box.
   for name, method in pairs(require(part)) do Box[name] = method end
 end
 for name, method in pairs(require("sandbox.box.snapshot").methods) do Box[name] = method end
+for name, method in pairs(kept.methods) do Box[name] = method end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
 local function make(host, options, pooled)
@@ -37,13 +39,13 @@ local function make(host, options, pooled)
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
   plan.idle_timeout, plan.quiet = checked.idle_timeout, true
-  plan.program = { argv = pooled.argv, env = checked.programs.env, cwd = checked.programs.cwd }
+  plan.program = { argv = pooled.argv, env = checked.usual.env, cwd = checked.usual.cwd }
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return nil, message, code end
   -- Who we are was asked for the runtime; none but our own code runs until the box is started, unless the caller's has its say.
-  return { plan = plan, rt = rt, programs = checked.programs, req = req, runsc = core.stat(rt.runsc), identity = not plan.spec and rt.identity or nil }
+  return { plan = plan, rt = rt, usual = checked.usual, req = req, runsc = core.stat(rt.runsc), identity = not plan.spec and rt.identity or nil }
 end
 
 -- What is around an id in a request: a look through some kilobytes takes longer than all else of another such box.
@@ -80,7 +82,7 @@ local function boot(host, made, delay, single)
   local plan, rt = made.plan, made.rt
   local job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true, nil, made.identity)
   if not job then return nil, message, code end
-  return setmetatable({ host = host, job = job, plan = plan, rt = rt, programs = made.programs, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
+  return setmetatable({ host = host, job = job, plan = plan, rt = rt, usual = made.usual, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
                         uses = 0, running = 0, single = single, made = not plan.spec and made or nil }, Box)
 end
 
@@ -246,6 +248,7 @@ function Box:exec(plan, argv, alone, plain, ahead)
   local pid = pid_of(self)
   local req, message, code = exec.exec(plan, self, argv, pid, argv == plan.argv, alone)
   if not req then return nil, message, code end
+  if plan.kept then req.hold = kept.program(self, plan) end
   local ours = plan.pty and 1 + terminal.beside(self.rt) or 1
   tell(self, true, ours)
   self.uses, self.running = self.uses + 1, self.running + 1
@@ -254,7 +257,7 @@ function Box:exec(plan, argv, alone, plain, ahead)
     if not self.stopped then tell(self, false, ours) end
   end
   local transport
-  if ahead then transport = attach(self, false, true) else transport = take_armed(self) end
+  if ahead then transport = attach(self, false, true) elseif not plan.kept then transport = take_armed(self) end
   local job
   job, message, code = self.host.launch(plan, req, plain, transport)
   if not job then plan.done(nil, message, code) end
@@ -419,8 +422,13 @@ local function start_program(self, options, spawning, past)
   if not ok then return nil, message, code end
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
+  if plan.detach then ok, message, code = kept.make_room(self, plan.name) end
+  if not ok then return nil, message, code end
+  plan.kept = plan.detach or nil
+  local argv, alone = programs.argv(self, plan)
   local job
-  job, message, code = self:exec(plan, programs.argv(self, plan))
+  job, message, code = self:exec(plan, argv, alone, plan.kept) -- it belongs to no request
+  if job and plan.kept then job:await_known() end -- whoever asks for it next finds it
   if past then past.told = job ~= nil end
   return job, message, code, plan
 end
@@ -463,6 +471,9 @@ end
 -- @tparam[opt] table past for pools: as of `attempt`
 -- @treturn Job or nil, message, code
 function Box:spawn(options, past)
+  if (past or self.back) and type(options) == "table" and options.detach then
+    errors.raise "detach: a pool's sandbox goes back to it; a box of its own has such programs"
+  end
   local job, message, code = start_program(self, options, true, past)
   if not job then return explain(self, nil, message, code) end
   job.reach = function(_, port, seconds)

@@ -170,8 +170,8 @@ local function manifest_of(self, list, total)
   for _, row in ipairs(schema.limits) do
     local name = row[1]
     local whole = schema.is_of(row, "box")
-    local value = (whole and self.plan or self.programs).limits[name]
-    if name == "timeout" and not self.programs.timed or name == "inodes" and not self.plan.inodes_asked then
+    local value = (whole and self.plan or self.usual).limits[name]
+    if name == "timeout" and not self.usual.timed or name == "inodes" and not self.plan.inodes_asked then
       limits[name] = nil -- nobody asked for it
     elseif not row.mode then
       limits[name] = value or false

@@ -123,12 +123,23 @@ function M.connect(plain_descriptor, again, identity)
   return setmetatable({ conn = conn, waiting = setmetatable({}, WEAK) }, Descriptor)
 end
 
+--- A connection to who keeps a program, or a box: a descriptor of our own in every host.
+-- @string path of its socket
+-- @treturn table, or nil, message, errno's name
+function M.dial(path)
+  local conn, message, code = core.dial(path)
+  if not conn then return nil, message, code end
+  return setmetatable({ conn = conn, waiting = setmetatable({}, WEAK) }, Descriptor)
+end
+
 local PIECE = 64 * 1024
 
 --- Sends a request, in one go, for the supervisor wakes up for each frame.
 -- @tparam table transport
 -- @tparam table request
 function M.send(transport, request)
+  if request.hold then transport:send("H", request.hold, request.r ~= nil) end
+  if not request.r then return end -- it is there already
   transport:send("R", request.r, true)
   if request.config then transport:send("C", request.config, true) end
   if request.network then transport:send("N", request.network, true) end

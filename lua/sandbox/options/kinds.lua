@@ -255,6 +255,20 @@ function M.name(where, v)
   return v
 end
 
+-- What a program is called by whoever comes back to it.
+function M.label(where, v)
+  if type(v) ~= "string" or #v > 60 or not v:find "^[%w_][%w_.-]*$" then
+    bad(where, "expected a name of at most 60 letters, digits, '_', '.' and '-'", v)
+  end
+  return v
+end
+
+function M.from(where, v)
+  if v == "start" or v == "now" then return v end
+  if type(v) == "number" and v >= 0 and v < 2 ^ 53 and v % 1 == 0 then return v end
+  bad(where, 'expected "start", "now" or an offset, as job:offset() has it', v)
+end
+
 function M.stdin(where, v, _, client)
   if type(v) == "string" then return v end
   if is_callable(v) then

@@ -284,7 +284,7 @@ local function whole_box(given, defaults)
   plan.programs_env = plan.env -- whose HOME is that of the guest's account
   plan.env = env_list(merge(default_env, defaults.env))
   plan.limits = box_limits(plan.limits, given.lifetime)
-  return { plan = plan, programs = programs, idle_timeout = given.idle_timeout or false }
+  return { plan = plan, usual = programs, idle_timeout = given.idle_timeout or false }
 end
 
 function build.box(options, defaults)
@@ -329,15 +329,15 @@ end
 -- boxes', and only read.
 local function defaults_in(box, spawning)
   local name_of = spawning and "of_jobs" or "of_runs"
-  if box.programs[name_of] then return box.programs[name_of] end
+  if box.usual[name_of] then return box.usual[name_of] end
   local limits = {}
   for _, name in ipairs(program_limits) do limits[name] = false end
-  for name, value in pairs(box.programs.limits) do limits[name] = value end
-  if spawning and not box.programs.timed then limits.timeout = false end
-  local defaults = { limits = limits, cwd = box.programs.cwd }
-  for _, name in ipairs(program_defaults) do defaults[name] = box.programs[name] end
+  for name, value in pairs(box.usual.limits) do limits[name] = value end
+  if spawning and not box.usual.timed then limits.timeout = false end
+  local defaults = { limits = limits, cwd = box.usual.cwd }
+  for _, name in ipairs(program_defaults) do defaults[name] = box.usual[name] end
   if spawning then defaults.collect = nil end
-  box.programs[name_of] = defaults
+  box.usual[name_of] = defaults
   return defaults
 end
 
@@ -345,10 +345,10 @@ end
 local function env_in(box, own)
   local env = {}
   if not own then
-    for i, pair in ipairs(box.programs.env) do env[i] = pair end
+    for i, pair in ipairs(box.usual.env) do env[i] = pair end
     return env
   end
-  for _, pair in ipairs(box.programs.env) do
+  for _, pair in ipairs(box.usual.env) do
     local name, value = pair:match "^([^=]*)=(.*)$"
     env[name] = value
   end
@@ -371,7 +371,12 @@ end
 
 function build.program(box, options, spawning)
   local given = checked("program", options, true)
-  return program_in(box, given, checked_argv(options), spawning)
+  if given.detach and not spawning then bad("detach", "box:spawn takes it; box:run waits for its program") end
+  if given.name and not given.detach then bad("name", "it goes with detach = true") end
+  local plan = program_in(box, given, checked_argv(options), spawning)
+  if given.detach and not plan.limits.output then bad("limits.output", "what is kept of a detached program's output needs a size") end
+  plan.detach, plan.name = given.detach or nil, given.name
+  return plan
 end
 
 function build.lease(box, options)
@@ -426,7 +431,7 @@ end
 -- @treturn table
 function M.run(options, defaults, how) return errors.call(build.run, options, defaults, how) end
 
---- A box: { plan = that of our helper in it, programs = the defaults of its programs, idle_timeout = seconds or false }.
+--- A box: { plan = that of our helper in it, usual = the defaults of its programs, idle_timeout = seconds or false }.
 -- @tparam table options
 -- @tparam[opt] table defaults
 -- @treturn table

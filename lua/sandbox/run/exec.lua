@@ -99,6 +99,14 @@ local function starts_as(plan, argv)
   return { user = { uid = 0, gid = plan.user.gid, groups = plan.user.groups }, capabilities = { "CAP_SETUID" }, env = plan.env, cwd = plan.cwd }
 end
 
+-- A detached program's output is limited by who keeps it; its supervisor passes on what comes, unless the limit is the program's end.
+local function ungoverned(plan)
+  local own = { limits = {}, unenforced = plan.unenforced }
+  for name, value in pairs(plan.limits) do own.limits[name] = value end
+  own.limits.output, own.limits.output_keep = own.limits.output_kill and own.limits.output or nil, "head"
+  return own
+end
+
 --- The request for a program in a box.
 -- @tparam table plan
 -- @tparam table box
@@ -109,7 +117,8 @@ end
 -- @treturn table or nil, message, code
 function M.exec(plan, box, argv, pid, direct, alone)
   local p = of_box(box.cli and "command" or "exec", plan, box, pid)
-  limits.add(p, plan)
+  limits.add(p, plan.kept and ungoverned(plan) or plan)
+  p:add("kept", plan.kept)
   p:add("disk_by", limits.disk_word(box.plan, box.rt))
   p:add("inodes_held", require("sandbox.run.oci").inodes_held(box.plan, box.rt))
   p:add("tell_space", limits.tell_space(box.plan, box.rt))

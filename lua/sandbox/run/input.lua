@@ -67,7 +67,10 @@ function M.methods(base)
   local wait_until, reraise, check_open = base.wait_until, base.reraise, base.check_open
   local Input = {}
 
-  local function can_write(self) return room(self) > 0 or self.ended end
+  -- Of several jobs of a detached program, one writes.
+  local function is_denied(self) return self.plan.kept and not self.writes end
+
+  local function can_write(self) return room(self) > 0 or self.ended or is_denied(self) end
 
   --- Writes to the program's stdin; waits while the pipe is full.
   -- @string bytes
@@ -80,6 +83,7 @@ function M.methods(base)
     self:take()
     while at <= #bytes do
       if self.stdin_ended or self.ended or not self.plan.stdin_open then return nil, "stdin is closed", "closed" end
+      if is_denied(self) then return nil, "the program's stdin is another job's, which attached later", "closed" end
       local n = room(self)
       if n > 0 then
         put(self, bytes:sub(at, at + n - 1))

@@ -43,6 +43,7 @@ end
 -- Frames --------------------------------------------------------------------------------------------------------------
 
 local function on_output(self, name, chunk)
+  if self.position then self.position = self.position + #chunk end
   if chunk == "" then -- its end, while the program may go on
     self.streams[name].over = true
     return
@@ -70,9 +71,17 @@ local function conclude(self, r, message, code)
   if self.plan.on_exit then self.inbox:put({ f = self.plan.on_exit, r = r, message = message, code = code }) end
 end
 
+-- What its supervisor does not know: its output is limited by who keeps it.
+local function complete(self)
+  if not self.plan.kept then return end
+  self.x.stdout_truncated, self.x.stderr_truncated = self.lost and "1" or self.x.stdout_truncated, self.lost and "1" or self.x.stderr_truncated
+  self.x["enforced.output"], self.x["hit.output"] = "supervisor", self.lost and "1" or self.x["hit.output"] or "0"
+end
+
 -- The result is made when it is asked for first: what was read until then is not in it.
 local function on_result(self, payload)
   self.x = result.parse(payload)
+  complete(self)
   self.patience:finish(core.now())
   local job = { id = self.id, network = self.network, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
   local why = self.terminal and self.terminal:failure()
@@ -93,6 +102,22 @@ local function on_network(self, payload)
   end
 end
 
+-- What is kept by another process says who may write to it, and from where its output goes on.
+local function on_hold(self, payload)
+  local told = result.parse(payload)
+  local from = tonumber(told.from)
+  self.known = true
+  if told.writer then
+    self.writes, self.window = told.writer == "1", 0 -- what may be written is told next
+    if self.writes then input.tell(self) end
+  end
+  if told.stdin == "closed" then self.stdin_ended = true end
+  if from then
+    self.lost = self.lost or from > (self.position or from)
+    self.position = from
+  end
+end
+
 local handlers = {
   ["1"] = function(self, payload) on_output(self, "stdout", payload) end,
   ["2"] = function(self, payload) on_output(self, "stderr", payload) end,
@@ -102,6 +127,7 @@ local handlers = {
     input.tell(self)
   end,
   N = on_network,
+  H = on_hold,
   X = on_result,
 }
 
@@ -347,7 +373,16 @@ function Job:kill(signal)
   return true
 end
 
---- Kills the run if it still goes on, and lets go of it; never waits.
+--- Of a detached program: where in its output the next piece begins, for `box:attach(name, { from = offset })`: how many bytes it has
+-- written before that, to stdout and stderr together.
+-- @treturn integer
+function Job:offset()
+  check_open(self, "offset")
+  if not self.plan.kept then errors.raise "offset: the program is not detached; box:spawn{ detach = true } starts one" end
+  return math.max(0, (self.position or 0) - self.streams.stdout.bytes - self.streams.stderr.bytes - self.inbox.bytes)
+end
+
+--- Kills the run if it still goes on, and lets go of it; never waits. A detached program goes on.
 function Job:close()
   if self.closed then return end
   self.closed, self.gone = true, true
@@ -381,6 +416,11 @@ function Job:await_start()
   if not self.started and not self.ended and not self.closed then wait_until(self, function() return self.started or self.ended end) end
   if self.started and not self.ended and not self.closed then return true end
   return nil, self.started and "the program has ended" or self.message or "the job is closed", self.started and "closed" or self.code or "closed"
+end
+
+--- For boxes: waits until a detached program can be found by others, or is over.
+function Job:await_known()
+  if not self.known and not self.ended and not self.closed then wait_until(self, function() return self.known or self.ended or self.closed end) end
 end
 
 --- As `wait`, but what a callback raised is given back instead of raised: for those who have to tidy up first. (Without pcall,
@@ -444,11 +484,13 @@ end
 function M.start(transport, plan, request)
   local state_dir = plan.runtime and plan.runtime.state_dir
   local self = setmetatable({
-    transport = transport, plan = plan, id = request.id, dir = state_dir and state_dir .. "/run-" .. request.id, window = WINDOW, seq = 0, ended = false,
+    transport = transport, plan = plan, id = request.id, dir = state_dir and state_dir .. "/run-" .. request.id,
+    window = plan.kept and 0 or WINDOW, writes = plan.kept and not plan.mute, seq = 0, ended = false, -- of what is kept, the window is told
     streams = { stdout = streams.new(), stderr = streams.new() },
     inbox = inbox.new(), lock = lock.new(), terminal = plan.pty and terminals.new() or nil,
     patience = patience.new(core.now(), request.boot_timeout or SLOW, plan.limits and plan.limits.timeout),
   }, Job)
+  if plan.kept then self.position = type(plan.from) == "number" and plan.from or plan.from ~= "now" and 0 or nil end
   local source, message, code
   if plan.stdin ~= nil then
     source, message, code = feeder.new(plan.stdin)
