@@ -31,6 +31,7 @@
 #include "sup_slot.h"
 #include "sup_stats.h"
 #include "sup_sweep.h"
+#include "sup_tail.h"
 #include "sbx_word.h"
 #include "sup_trace.h"
 #include "sbx_time.h"
@@ -445,6 +446,45 @@ static void test_gate(struct sup_programs *box, struct sup_programs *a, int run)
 	CHECK("then both do", passes(run, false, 30) && passes(run, true, 30));
 }
 
+/* What is kept of two streams, against a log that keeps all. */
+static void test_tail(void)
+{
+	static unsigned char log[100000], types[100000], got[4096];
+	struct sup_tail t;
+	size_t n = 0;
+	bool same = sup_tail_init(&t, 1000) == 0;
+
+	srand(1);
+	for (unsigned round = 0; round < 2000 && n < sizeof(log) - 1500; round++) {
+		size_t piece = (size_t)(rand() % (round % 50 ? 40 : 1500));
+		uint8_t type = rand() % 2 ? '1' : '2', whose = 0;
+
+		for (size_t i = 0; i < piece; i++) {
+			log[n + i] = (unsigned char)rand();
+			types[n + i] = type;
+		}
+		sup_tail_add(&t, type, log + n, piece);
+		n += piece;
+		same = same && t.end == n && t.first == (n > 1000 ? n - 1000 : 0);
+		for (uint64_t at = t.first; at < t.end;) {
+			size_t k = sup_tail_read(&t, at, &whose, got, 1 + (size_t)rand() % 300);
+
+			same = same && k && !memcmp(got, log + at, k);
+			for (size_t i = 0; i < k; i++)
+				same = same && types[at + i] == whose;
+			at += k ? k : 1;
+		}
+	}
+	CHECK("a tail is the end of what came, each byte its stream's", same);
+	CHECK("nothing behind the end, nor before the beginning", !sup_tail_read(&t, t.end, types, got, 9) && !sup_tail_read(&t, t.first - 1, types, got, 9));
+	sup_tail_destroy(&t);
+	CHECK("turns are bounded", sup_tail_init(&t, 1 << 20) == 0);
+	for (unsigned i = 0; i < 3 * SUP_TAIL_TURNS; i++)
+		sup_tail_add(&t, i % 2 ? '1' : '2', (const unsigned char *)"x", 1);
+	CHECK("and what is older is let go", t.end == 3 * SUP_TAIL_TURNS && t.first == 2 * SUP_TAIL_TURNS && t.turns == SUP_TAIL_TURNS);
+	sup_tail_destroy(&t);
+}
+
 static void test_programs(void)
 {
 	char dir[] = "/tmp/sbx-programs-XXXXXX", path[64];
@@ -452,7 +492,7 @@ static void test_programs(void)
 	struct sup_programs box, a, b;
 
 	CHECK("the record is shared", !sup_programs_make(&box, run) && !sup_programs_open(&a, run) && !sup_programs_open(&b, run));
-	CHECK("two programs have two entries", !sup_programs_enter(&a, false, false) && !sup_programs_enter(&b, true, false) && a.mine != b.mine);
+	CHECK("two programs have two entries", !sup_programs_enter(&a, false, false, false) && !sup_programs_enter(&b, true, false, false) && a.mine != b.mine);
 	sup_programs_known(&b, 7);
 	CHECK("none is an orphan", !sup_programs_adopt(&box));
 	int mine = b.mine;
@@ -461,7 +501,7 @@ static void test_programs(void)
 	CHECK("one is", sup_programs_adopt(&box) && box.mine == mine && box.map->slot[mine].pid == 7 && box.map->slot[mine].command);
 	sup_programs_leave(&box);
 	sup_programs_leave(&a);
-	CHECK("no more", !sup_programs_adopt(&box) && !sup_programs_enter(&a, false, false));
+	CHECK("no more", !sup_programs_adopt(&box) && !sup_programs_enter(&a, false, false, false));
 	test_gate(&box, &a, run);
 	sup_programs_close(&a);
 	sup_programs_stands(&box);
@@ -794,6 +834,7 @@ int main(void)
 	test_paths();
 	test_slots();
 	test_programs();
+	test_tail();
 	test_cgroup_bounds();
 	test_tree();
 	test_control();
