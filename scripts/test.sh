@@ -24,6 +24,7 @@ scripts/runsc.sh >"$LOG/runsc.log" 2>&1 || cat "$LOG/runsc.log"
 if is_root && wanted hosts; then
   scripts/nvim.sh >"$LOG/nvim.log" 2>&1 || cat "$LOG/nvim.log"
   scripts/npm.sh >"$LOG/npm.log" 2>&1 || cat "$LOG/npm.log"
+  scripts/schemathesis.sh >"$LOG/schemathesis.log" 2>&1 || cat "$LOG/schemathesis.log"
 fi
 
 # Short, for socket addresses are: 108 bytes must hold a run's directory and more.

@@ -16,7 +16,7 @@ end
 --- Runs it: a result, or nil, message, code. That it has begun is known from its first output.
 function M.run(run)
   local client = M.client()
-  local id, message, code = client:submit(run.options, { key = run.record.id, needs = run.needs })
+  local id, message, code = client:submit(run.options, { key = run.record.id, needs = { run.needs } })
   if not id then return nil, message, code end
   run.kill = function() client:cancel(id) end
   if run.cancelled or run.late then run.kill() end

@@ -11,13 +11,14 @@ local M = {}
 
 local LOOK, CHECK, SILENCE = 0.1, 2, 10 -- seconds between two looks, two looks at whether the run is there, two signs of life
 
--- The number of the last event that a reader has; or nil and a problem.
+-- The number of the last event that a reader has: the header's, else the address's; or nil and a problem.
 local function after_of_request()
-  local v = ngx.req.get_headers(100)["Last-Event-ID"]
-  if v == nil then v = ngx.req.get_uri_args(20).after end
-  if v == nil then return 0 end
-  if type(v) ~= "string" or not v:find "^%d+$" or #v > 9 then return nil, http.problem(400, "header", "Last-Event-ID and `after` are the number of an event") end
-  return tonumber(v)
+  local n = 0
+  for _, v in ipairs{ ngx.req.get_uri_args(20).after or "0", ngx.req.get_headers(100)["Last-Event-ID"] } do
+    if type(v) ~= "string" or not v:find "^%d+$" or #v > 9 then return nil, http.problem(400, "header", "Last-Event-ID and `after` are the number of an event") end
+    n = tonumber(v)
+  end
+  return n
 end
 
 local function data_of(record, kind, bytes)

@@ -76,7 +76,7 @@ end
 
 -- What a client is told: of what this machine lacks it is no business of his.
 local WORDS = { broker_lost = "the fleet cannot be reached", system = "the sandbox could not be started" }
-local STATUS = { busy = 503, lost = 500, timeout = 503, broker_lost = 503 }
+local STATUS = { busy = 503, lost = 500, broker_lost = 503 }
 
 local function limits_of(r)
   local out = {}
@@ -96,12 +96,15 @@ end
 local function finish(run, r, message, code)
   local record = run.record
   run:flush(true)
-  if r then
-    record.state, record.result = run.cancelled and r.status == "killed" and "cancelled" or "finished", result_of(r)
-  elseif run.cancelled then
+  local killed = not r or r.status == "killed"
+  if r and not (killed and run.late) then record.result = result_of(r) end
+  if run.late and killed then
+    record.state, record.error = "failed", http.problem(503, "timeout", ("it did not end within %d s"):format(settings.patience))
+  elseif run.cancelled and killed then
     record.state = "cancelled"
+  elseif r then
+    record.state = "finished"
   else
-    if run.late then message, code = ("it did not end within %d s"):format(settings.patience), "timeout" end
     ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
     code = tostring(code or "system")
     record.state, record.error = "failed", http.problem(STATUS[code] or 500, code, WORDS[code] or STATUS[code] and tostring(message) or WORDS.system)

@@ -142,7 +142,7 @@ local function try(f, ...)
   error(what, 0)
 end
 
---- The value that a body is; or nil and a problem.
+--- The value that a body is, which may be false; or nil and a problem.
 function M.decode(text)
   local body, why = strict_json.decode(text, List)
   if body == nil then return nil, http.problem(400, "json", "the body is not JSON: " .. why) end

@@ -67,7 +67,7 @@ end
 
 local function create(key, body, idem, read)
   local value, problem = request.decode(body)
-  if not value then return nil, problem end
+  if problem then return nil, problem end
   local list
   list, problem = request[read](value, key)
   if not list then return nil, problem end
