@@ -433,6 +433,11 @@ function Instance:pull(image, options) end
 ---@param image string
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function Instance:remove_image(image) end
+---@return sandbox.Volume[]?, string? message, string? code
+function Instance:volumes() end
+---@param name string
+---@return boolean?, string? message, string? code
+function Instance:remove_volume(name) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function Instance:prune_images(options) end
@@ -508,6 +513,11 @@ function sandbox.pull(image, options) end
 ---@param image string
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function sandbox.remove_image(image) end
+---@return sandbox.Volume[]?, string? message, string? code
+function sandbox.volumes() end
+---@param name string
+---@return boolean?, string? message, string? code
+function sandbox.remove_volume(name) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function sandbox.prune_images(options) end

@@ -33,7 +33,7 @@
 ---@class sandbox.Mount
 ---@field destination string
 ---@field source? string
----@field type? "bind"|"tmpfs"|"cow"|"erofs"
+---@field type? "bind"|"tmpfs"|"cow"|"volume"|"erofs"
 ---@field readonly? boolean
 ---@field size? integer|string
 
@@ -131,6 +131,11 @@
 ---@field last_used number seconds since 1970
 ---@field rootfs string its root on this host
 ---@field key string its name below image_dir
+
+---@class sandbox.Volume
+---@field name string
+---@field path string on this host
+---@field last_used number seconds since 1970
 
 ---@class sandbox.FleetWorker
 ---@field name string
@@ -313,6 +318,7 @@
 ---@field state_dir? string where runs live: 0700, as root 0711, for the mapped gofer must pass
 ---@field rootless? boolean|"auto" whether runsc runs as an ordinary user
 ---@field filesystems? table<string, string|sandbox.Filesystem> names for directories of this host: the `source` of a mount may be such a tag, also in what a client or a fleet's job asks for. See [Mounts](#mounts)
+---@field volume_dir? string where volumes are kept: 0700, this user's alone. What is below `/run` is gone when the machine starts anew
 ---@field image_dir? string where images are kept: 0700, one user's alone, shared by all of that one's processes
 ---@field max_image_bytes? integer|string a larger image, packed or unpacked, is refused before anything of it is unpacked
 ---@field max_image_files? integer the same for the entries of all its layers together
@@ -707,6 +713,11 @@ function Instance:pull(image, options) end
 ---@param image string
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function Instance:remove_image(image) end
+---@return sandbox.Volume[]?, string? message, string? code
+function Instance:volumes() end
+---@param name string
+---@return boolean?, string? message, string? code
+function Instance:remove_volume(name) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function Instance:prune_images(options) end
@@ -782,6 +793,11 @@ function sandbox.pull(image, options) end
 ---@param image string
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function sandbox.remove_image(image) end
+---@return sandbox.Volume[]?, string? message, string? code
+function sandbox.volumes() end
+---@param name string
+---@return boolean?, string? message, string? code
+function sandbox.remove_volume(name) end
 ---@param options? sandbox.PruneOptions
 ---@return { images: integer, bytes: integer }?, string? message, string? code
 function sandbox.prune_images(options) end

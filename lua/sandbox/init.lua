@@ -66,7 +66,7 @@ function M.cgroup_entries(limits)
 end
 
 for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool", "stages", "interact",
-                   "images", "pull", "remove_image", "prune_images", "pack_image", "image_options" } do
+                   "images", "pull", "remove_image", "prune_images", "pack_image", "image_options", "volumes", "remove_volume" } do
   M[name] = function(...)
     local sb = get()
     local a, b, c, d = sb[name](sb, ...)

@@ -19,6 +19,7 @@ local transport = require "sandbox.hosts.transport"
 local wait = require "sandbox.hosts.wait"
 local box_module = require "sandbox.box"
 local image = require "sandbox.image"
+local volumes = require "sandbox.run.volumes"
 local dial = require "sandbox.box.dial"
 
 local M = {}
@@ -27,6 +28,7 @@ local Instance = {}
 Instance.__index = Instance
 for name, method in pairs(require "sandbox.run.several") do Instance[name] = method end
 for name, method in pairs(image.methods) do Instance[name] = method end
+for name, method in pairs(volumes.methods) do Instance[name] = method end
 
 --- Makes an instance.
 -- @tparam[opt] table options see the README; a wrong one raises
@@ -112,6 +114,16 @@ end
 
 -- Launching -------------------------------------------------------------------------------------------------------------
 
+-- Until nothing of those is left.
+local LEAVE_SECONDS = 15
+local function wait_left(self)
+  local limit = core.now() + LEAVE_SECONDS
+  for _, dir in ipairs(self.leaving) do
+    while core.lstat(dir) and core.now() < limit do sleep(self, 0.005) end
+  end
+  self.leaving = {}
+end
+
 -- A plan with what it needs to know of this machine: the plan and the runtime, or nil, message, code.
 local function prepare(self, plan)
   plan.clock, plan.began = core.now, core.now()
@@ -123,6 +135,7 @@ local function prepare(self, plan)
   ok, message, code = feasible.check_runtime(plan, rt)
   if ok then ok, message, code = check_ambient(self, plan, rt) end
   if not ok then return nil, message, code end
+  volumes.place(plan, volumes.dir(self.options, rt.state_dir))
   plan.runtime, plan.id, plan.held = rt, core.random_hex(16), image.held(self.options, plan)
   return plan, rt
 end
@@ -153,16 +166,6 @@ local function leaves(self, plan)
     self.leaving, leaving = still, still
   end
   leaving[#leaving + 1] = plan.runtime.state_dir .. "/run-" .. plan.id
-end
-
--- Until nothing of those is left.
-local LEAVE_SECONDS = 15
-local function wait_left(self)
-  local limit = core.now() + LEAVE_SECONDS
-  for _, dir in ipairs(self.leaving) do
-    while core.lstat(dir) and core.now() < limit do sleep(self, 0.005) end
-  end
-  self.leaving = {}
 end
 
 -- Called once, when the job's end is known.
@@ -200,6 +203,7 @@ local function launch(self, options, spawning)
   if self.closed then return nil, "the instance is closed", "closed" end
   local plan, rt, code = prepare(self, options_plan.run(options, self.options.defaults, { spawning = spawning }))
   if not plan then return fail(self, rt, code) end
+  if plan.volumes and not spawning then wait_left(self) end -- who has told its end may still have one
   if spawning and plan.stdin == nil then plan.stdin_open = true end
   plan.spawn = spawning
   local req, message
@@ -309,6 +313,7 @@ function Instance:spec(options)
   local dir = self.options.state_dir or runtime.default_state_dir(core)
   local base, message, kind = runtime.expected_map_base(core, self.options, rootless, dir)
   if not rootless and not base then return nil, message, kind end
+  volumes.place(plan, volumes.dir(self.options, dir))
   local spec, why, code = request.spec(plan, { rootless = rootless, map_base = base }, dir .. "/run-ID")
   if not spec then return nil, why, code end
   return spec
@@ -442,6 +447,7 @@ function services(self)
       return rt, message, code
     end,
     sleep = function(seconds) sleep(self, seconds) end,
+    wait_left = function() wait_left(self) end,
     prepare = function(plan)
       local prepared, rt, code = prepare(self, plan)
       return prepared, rt, code

@@ -18,6 +18,7 @@
 #include "img_pull.h"
 #include "img_say.h"
 #include "img_store.h"
+#include "img_volume.h"
 
 /* Of the caller's environment, what the tools need to find their own configuration, and their way out. */
 static const char *const passed[] = {
@@ -96,7 +97,11 @@ int main(int argc, char *argv[])
 		if (take_argument(&w, argv[i]) < 0)
 			return img_fail("system", "sandbox-image: what is %s?", argv[i]), 1;
 	take_environment();
-	if (!fit(&w) || img_store_enter(w.dir) < 0)
+	if (!fit(&w))
+		return 1;
+	if (!strcmp(task, "volume") && w.name)
+		return img_volume_remove(w.dir, w.name) < 0;
+	if (img_store_enter(w.dir) < 0)
 		return 1;
 	int rc = -1;
 

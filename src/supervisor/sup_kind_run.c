@@ -83,6 +83,8 @@ static int prepare(struct sup_run *s)
 {
 	if (sup_rlimit_check(&s->request, &s->error) < 0 || (s->request.hold && sup_hold_open(&s->hold, s->request.hold, &s->error) < 0))
 		return -1;
+	if (sup_volume_hold(&s->volumes, &s->request, s->host, &s->error) < 0)
+		return -1;
 	s->queued = s->request.boot_delay;
 	if (s->request.boot_delay > 0 && sup_host_sleep(s->host, s->request.boot_delay) < 0)
 		return sup_error(&s->error, "closed", "the host has gone");

@@ -71,6 +71,7 @@ static const struct field {
 	{ "place", SANDBOX, 0, 0, LIST, AT(places), 0, 0 },
 	{ "cow", SANDBOX, 0, 0, LIST, AT(cows), 0, 0 },
 	{ "cow_place", SANDBOX, 0, 0, LIST, AT(cow_places), 0, 0 },
+	{ "volume", SANDBOX, 0, 0, LIST, AT(volumes), 0, 0 },
 	{ "rootless", SANDBOX | INSIDE, 0, 0, BIT(rootless) },
 	{ "network", SANDBOX, 0, 0, FLAG, AT(host_network), "host", "none" },
 	{ "net", SANDBOX, 0, 0, TEXT, AT(net), 0, 0 },
@@ -288,6 +289,18 @@ static bool good_cows(const struct sup_request *r)
 	return true;
 }
 
+/* "ro DIR/NAME" or "rw DIR/NAME", of an absolute path and one name. */
+static bool good_volumes(const struct sup_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const char *item = l->item[i], *name = strrchr(item, '/');
+
+		if ((strncmp(item, "ro /", 4) != 0 && strncmp(item, "rw /", 4) != 0) || name == item + 3 || !name[1] || name[1] == '.' || strlen(item) > 4000)
+			return false;
+	}
+	return true;
+}
+
 /* Relative, and below where it begins: it is part of a path that is made. */
 static bool is_below(const char *path)
 {
@@ -335,6 +348,8 @@ static const char *wrong(const struct sup_request *r)
 		return "source";
 	if (!good_cows(r))
 		return "cow";
+	if (!good_volumes(&r->volumes))
+		return "volume";
 	if (!good_hides(&r->etc_hide))
 		return "etc_hide";
 	/* The guest's ids are those above map_base on the host: never one of the host's own. */
@@ -392,7 +407,7 @@ int sup_request_update(struct sup_request *r, const char *payload, size_t n, str
 void sup_request_destroy(struct sup_request *r)
 {
 	struct sup_list *const lists[] = { &r->args, &r->binds, &r->symlinks, &r->etc, &r->etc_hide, &r->etc_text, &r->dirs, &r->files, &r->sources, &r->places,
-		&r->cows, &r->cow_places };
+		&r->cows, &r->cow_places, &r->volumes };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		free(lists[i]->item);

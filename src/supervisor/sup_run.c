@@ -186,6 +186,7 @@ void sup_run_teardown(struct sup_run *s)
 	sup_trace_destroy(&s->trace);
 	sup_meter_destroy(&s->meter);
 	sup_cgroup_remove(&s->cgroup);
+	sup_volume_release(&s->volumes);	/* before the directory goes: who waits for that may have them */
 	sup_dir_remove(&s->dir);
 	sup_exec_destroy(&s->exec);
 	if (s->stats >= 0)
@@ -207,5 +208,6 @@ void sup_run_destroy(struct sup_run *s)
 	if (s->signals >= 0)
 		close(s->signals);
 	sup_hold_close(&s->hold);
+	sup_volume_release(&s->volumes);
 	s->signals = -1;
 }

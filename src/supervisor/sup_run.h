@@ -15,6 +15,7 @@
 #include "sup_exec.h"
 #include "sup_gofer.h"
 #include "sup_hold.h"
+#include "sup_volume.h"
 #include "sup_host.h"
 #include "sup_judge.h"
 #include "sup_kind.h"
@@ -59,6 +60,7 @@ struct sup_run {
 	struct sup_outer outer;
 	struct sup_gofer gofer;
 	int hold;			/* the image's directory, with a shared lock; -1: none */
+	struct sup_volumes volumes;
 	struct sup_place place;
 	struct sup_pump pump;
 	struct sup_trace trace;

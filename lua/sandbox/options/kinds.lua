@@ -348,9 +348,10 @@ local mount_types = {
   bind = { source = { directory = true, file = true }, what = "a directory or a regular file", choice = true, readonly = true },
   tmpfs = { size = true, choice = true, readonly = false },
   cow = { source = { directory = true }, what = "a directory", size = true, readonly = false, why = "a cow is there to be written; a bind is not" },
+  volume = { name = true, size = true, choice = true, readonly = false },
   erofs = { source = { file = true }, what = "an EROFS file", readonly = true, why = "an EROFS file is never written" },
 }
-local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "erofs" } }
+local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "volume", "erofs" } }
 
 -- A name that stands for something of this host: a file system's tag.
 local function is_name(v) return type(v) == "string" and #v <= 64 and v:find "^[%w_][%w_.-]*$" ~= nil end
@@ -381,13 +382,18 @@ local function checked_mount(where, m)
   if taken then bad(where .. ".destination", "expected a path outside of " .. taken .. ", which is gVisor's", m.destination) end
   mount.type = m.type == nil and "bind" or M.enum(where .. ".type", m.type, MOUNT_TYPES)
   local kind = mount_types[mount.type]
-  if kind.source then
+  if kind.name then
+    if not is_name(m.source) then
+      bad(where .. ".source", "expected a volume's name: at most 64 letters, digits, '_', '.' and '-', the first a letter, digit or '_'", m.source)
+    end
+    mount.source = m.source
+  elseif kind.source then
     checked_source(where .. ".source", m, mount, kind)
   elseif m.source ~= nil then
     bad(where .. ".source", "expected none for a " .. mount.type, m.source)
   end
   if m.size ~= nil then
-    if not kind.size then bad(where .. ".size", ("expected none for %s: only a tmpfs and a cow have one"):format(mount.type), m.size) end
+    if not kind.size then bad(where .. ".size", ("expected none for %s: only a tmpfs, a cow and a volume have one"):format(mount.type), m.size) end
     mount.size = M.size(where .. ".size", m.size)
   end
   mount.readonly = kind.readonly
@@ -405,6 +411,7 @@ function M.mounts(where, v, _, client)
     local at = ("%s[%d]"):format(where, i)
     if client and not is_name(values.table(at, rawget(v, i), "a table { destination=, source=, … }").source) then bad(where, FOREIGN) end
     out[i] = checked_mount(at, rawget(v, i))
+    if client and out[i].type == "volume" then bad(where, FOREIGN) end
     if client and out[i].size then bad(at .. ".size", "expected none of a client: what it writes counts as its disk and memory") end
     if out[i].tag then out[i].at = i end
     if seen[out[i].destination] then

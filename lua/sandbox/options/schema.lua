@@ -60,8 +60,9 @@ M.options = {
   { "readonly", "boolean", scope = "run box pool instance", makes_spec = true, show = "boolean", default = true, lua = "boolean",
     cli = { { "--writable", value = false, "a private writable layer over the rootfs" } },
     doc = "false gives the guest a private, throw-away writable layer over the whole rootfs; the host directory is never changed. As root, with `user = 0`, what is root's in a directory given as `rootfs` (not `/`) is the guest's root's there, to read and to write. `/work` and `/tmp` are writable in both cases, and gone afterwards" },
-  { "mounts", "mounts", scope = "run box pool instance", makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\"/\"cow\"/\"erofs\", readonly=true, size= }`", default_text = "none",
-    lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw|cow|erofs]", "bind a host directory or file, read-only unless rw; cow: a directory under a layer of its own; erofs: a file" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" } },
+  { "mounts", "mounts", scope = "run box pool instance", makes_spec = true, show = "list of `{ destination=, source=, type=\"bind\"/\"tmpfs\"/\"cow\"/\"volume\"/\"erofs\", readonly=true, size= }`", default_text = "none",
+    lua = "sandbox.Mount[]", cli = { { "--mount", "SOURCE:DEST[:rw|cow|erofs]", "bind a host directory or file, read-only unless rw; cow: a directory under a layer of its own; erofs: a file" }, { "--tmpfs", "DEST[:SIZE]", "mount a tmpfs" },
+                                    { "--volume", "NAME:DEST[:ro]", "a directory that is kept for the next run, under this name" } },
     doc = "binds are read-only unless asked; `nosuid,nodev` always. A writable one is written as the mapped user as root; as a user it needs `user = 0`, which is yourself, else `not_supported`. See [Mounts](#mounts)" },
   { "network", "network", scope = "run box pool instance", makes_spec = true, values = { "none", "host", "sandbox" }, show = "`\"none\"`, `\"host\"`, `\"sandbox\"`, or a policy table", default = "none",
     lua = '"none"|"host"|"sandbox"|sandbox.Network',
@@ -108,6 +109,8 @@ M.options = {
   { "filesystems", "filesystems", scope = "instance", show = "map of tags to absolute paths, or to `{ source=, readonly=true, cow=false }`", default_text = "none", lua = "table<string, string|sandbox.Filesystem>",
     cli = { { "--filesystem", "TAG=DIR[:rw|cow]", "a host directory that mounts may name as TAG, to be written only with rw, and to be a cow with either" } },
     doc = "names for directories of this host: the `source` of a mount may be such a tag, also in what a client or a fleet's job asks for. See [Mounts](#mounts)" },
+  { "volume_dir", "host_path", scope = "instance", show = "absolute path", default_text = "`volumes` in `state_dir`", lua = "string",
+    cli = { { "--volume-dir", "DIR", "where volumes are kept" } }, doc = "where volumes are kept: 0700, this user's alone. What is below `/run` is gone when the machine starts anew" },
   { "image_dir", "host_path", scope = "instance", show = "absolute path", default_text = "`/var/cache/lua-sandbox/images` as root, else `lua-sandbox/images` in `$XDG_CACHE_HOME` or `~/.cache`", lua = "string",
     cli = { { "--image-dir", "DIR", "where images are kept" } }, doc = "where images are kept: 0700, one user's alone, shared by all of that one's processes" },
   { "max_image_bytes", "size", scope = "instance", default = "8G", lua = "integer|string", doc = "a larger image, packed or unpacked, is refused before anything of it is unpacked" },
@@ -249,7 +252,7 @@ M.result = {
 
 --- Fields of the small tables that options hold: name, type for editors.
 M.shapes = {
-  mount = { class = "sandbox.Mount", { "destination", "string", required = true }, { "source", "string" }, { "type", '"bind"|"tmpfs"|"cow"|"erofs"' },
+  mount = { class = "sandbox.Mount", { "destination", "string", required = true }, { "source", "string" }, { "type", '"bind"|"tmpfs"|"cow"|"volume"|"erofs"' },
             { "readonly", "boolean" }, { "size", "integer|string" } },
   filesystem = { class = "sandbox.Filesystem", { "source", "string", required = true }, { "readonly", "boolean" }, { "cow", "boolean" } },
   file = { class = "sandbox.File", { "content", "string" }, { "from", "string" }, { "mode", "string" } },
@@ -289,6 +292,7 @@ M.records = {
   { "sandbox.Image", { "digest", "string", "of its manifest" }, { "references", "string[]", "the names that stand for it" }, { "bytes", "integer", "on the disk" },
     { "files", "integer" }, { "layers", "integer" }, { "devices", "integer", "device nodes, which were left out" }, { "last_used", "number", "seconds since 1970" },
     { "rootfs", "string", "its root on this host" }, { "key", "string", "its name below image_dir" } },
+  { "sandbox.Volume", { "name", "string" }, { "path", "string", "on this host" }, { "last_used", "number", "seconds since 1970" } },
   { "sandbox.FleetWorker", { "name", "string" }, { "slots", "integer" }, { "busy", "integer" }, { "free_memory", "integer", "bytes" }, { "has", "string[]", "what a job may need" },
     { "draining", "boolean" }, { "heard", "number", "seconds since it was heard of" } },
   { "sandbox.FleetStats", { "queue", "string" }, { "queued", "integer" }, { "running", "integer" }, { "age", "number", "seconds for which the first has waited" },

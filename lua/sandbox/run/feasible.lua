@@ -28,7 +28,11 @@ function M.check_host(plan)
   end
   if not ok then return nil, message, code end
   for _, m in ipairs(plan.mounts) do
-    if m.source then
+    if m.size and m.type == "volume" then
+      return nil, ("the size of volume %s cannot be held here: keep it without one, and let volume_dir be a file system of the size that all may have"):format(m.source),
+        "not_supported"
+    end
+    if m.source and m.type ~= "volume" then
       ok, message, code = exists(m.source, m.type == "cow" and "directory" or nil, "mount source")
       if not ok then return nil, message, code end
     end

@@ -146,6 +146,7 @@ local function add_places(p, plan, rt, spec, binds)
     p:add("cow", cow.item)
     p:add("cow_place", cow.place)
   end
+  p:add_all("volume", plan.volumes or {})
 end
 
 local function add_rootfs(p, plan, user, env, root, core)

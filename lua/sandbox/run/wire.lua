@@ -15,7 +15,7 @@ M.keys = {}
 for kind, names in pairs{
   text = [[mode id state_dir runsc platform rootfs rootfs_path bundle cwd container guest box call first disk_by cgroup_parent hold
     net net_guest net_edge net_mac net_resolver word]],
-  list = [[arg bind symlink etc etc_hide etc_text mkdir mkfile source place cow cow_place]],
+  list = [[arg bind symlink etc etc_hide etc_text mkdir mkfile source place cow cow_place volume]],
   flag = [[await reach whole_box cpus_later direct prepared alone kept tell_space abstract rootless work inside inodes_held writable store_root own_root trace nodev
     best_effort output_kill
     net_ipv6]],

@@ -17,6 +17,7 @@ local usages = {
   doctor = "sandbox doctor [flags]", bench = "sandbox bench [flags] [N]",
   version = "sandbox version [flags]", worker = "sandbox worker [flags]",
   image = "sandbox image pull|ls|rm|prune|inspect|build [flags] [ARGUMENT...]",
+  volume = "sandbox volume ls|rm [flags] [NAME...]",
 }
 local about = {
   run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
@@ -28,7 +29,9 @@ local about = {
   worker = "Runs the jobs of a fleet's queue (sandbox.fleet), each in a sandbox of its own or in one of a pool. Limits are the most that a job\n"
     .. "may have. SIGTERM and SIGINT drain: what is in hand is done; at the second it is left for others.",
   image = "Images that are kept: see --image of sandbox run.",
+  volume = "Directories that are kept: see --volume of sandbox run.",
 }
+local with_tasks = { image = true, volume = true }
 local EXIT = [[
 exit status: the program's own, 128 + signal, 124 timed out (also of --cpu-time), 137 out of memory (or killed), 130 interrupted,
 125 the sandbox failed, 126 the command could not be run, 127 it is not there]]
@@ -38,8 +41,8 @@ local function help(command)
   for _, flag in ipairs(flags.list(command)) do
     out[#out + 1] = ("  %-28s %s"):format(flag.what and flag.name .. " " .. flag.what or flag.name, flag.words)
   end
-  if command == "image" then
-    for i, task in ipairs(require("sandbox.shell.image").tasks) do
+  if with_tasks[command] then
+    for i, task in ipairs(require("sandbox.shell." .. command).tasks) do
       table.insert(out, 2 + i, ("  %-34s %s"):format(task[1] .. " " .. task[2], task[3]))
     end
   end
@@ -49,7 +52,7 @@ end
 
 local function overview()
   local lines = {}
-  for i, command in ipairs{ "run", "shell", "doctor", "bench", "version", "worker", "image" } do
+  for i, command in ipairs{ "run", "shell", "doctor", "bench", "version", "worker", "image", "volume" } do
     lines[i] = (i == 1 and "usage: " or "       ") .. usages[command]
   end
   return ("%s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(table.concat(lines, "\n"), EXIT)
@@ -298,6 +301,10 @@ function commands.image(options, instance, how)
   return require("sandbox.shell.image").main(options, instance, how, emit)
 end
 
+function commands.volume(options, instance, how)
+  return require("sandbox.shell.volume").main(options, instance, how, emit)
+end
+
 local function command_line(args)
   local command = args[1]
   check_streams(require "sandbox.core")
@@ -310,7 +317,7 @@ local function command_line(args)
   elseif not commands[command] then
     usage("unknown command %s (see sandbox --help)", command)
   end
-  local rest, task = {}, command == "image" and args[2] and args[2]:sub(1, 1) ~= "-" and args[2] or nil
+  local rest, task = {}, with_tasks[command] and args[2] and args[2]:sub(1, 1) ~= "-" and args[2] or nil
   for i = task and 3 or 2, #args do rest[#rest + 1] = args[i] end
   local options, instance, how = flags.parse(command, rest)
   if task then table.insert(options, 1, task) end

@@ -86,6 +86,10 @@ function take.mounts(flag, word, before)
     return append(before, { type = "tmpfs", destination = destination, size = size ~= "" and size or nil })
   end
   local source, destination, mode = word:match "^([^:]+):([^:]+):?(%a*)$"
+  if flag == "--volume" then
+    if not source or mode ~= "" and mode ~= "ro" and mode ~= "rw" then usage("--volume: expected NAME:DEST[:ro], got %s", word) end
+    return append(before, { type = "volume", source = source, destination = destination, readonly = mode == "ro" })
+  end
   local mount = source and mount_modes[mode]
   if not mount then usage("%s: expected SOURCE:DEST[:rw|cow|erofs], got %s", flag, word) end
   return append(before, { source = source, destination = destination, type = mount.type, readonly = mount.readonly })
@@ -169,6 +173,7 @@ local function goes_with(flag, name, command)
   if flag.where == "instance" or name == "--help" then return true end
   if command == "worker" then return flag.where == "worker" or flag.where == "limits" and not flag.mode end
   if command == "image" then return flag.where == "image" or name == "--json" end
+  if command == "volume" then return name == "--json" end
   return flag.where ~= "worker" and flag.where ~= "image" and (command == "run" or command == "shell" and not no_session[flag.key])
 end
 

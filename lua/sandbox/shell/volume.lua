@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: MIT
+--- The command `sandbox volume`: directories that are kept for sandboxes, at the shell.
+-- @module sandbox.shell.volume
+local json = require "sandbox.json"
+local text = require "sandbox.text"
+local usage = require("sandbox.shell.flags").usage
+
+local M = {}
+
+--- What each says of itself: its arguments, and words.
+M.tasks = { { "ls", "", "the volumes that there are" }, { "rm", "NAME...", "remove volumes, with all that is in them" } }
+
+local function failed(message, code)
+  io.stderr:write("sandbox: ", tostring(message), " (", tostring(code), ")\n")
+  return 125
+end
+
+local run = {}
+
+function run.ls(sb, args, how, emit)
+  if args[1] then usage "sandbox volume ls takes no arguments" end
+  local list, message, code = sb:volumes()
+  if not list then return failed(message, code) end
+  if how.json then
+    emit(list[1] and json.encode(list) or "[]", "\n")
+    return 0
+  end
+  for _, volume in ipairs(list) do
+    emit(("%-24s used %s  %s\n"):format(volume.name, os.date("%Y-%m-%d %H:%M", math.floor(volume.last_used)), text.line(volume.path)))
+  end
+  return 0
+end
+
+function run.rm(sb, args)
+  if not args[1] then usage "sandbox volume rm NAME..." end
+  local status = 0
+  for _, name in ipairs(args) do
+    if #name > 64 or not name:find "^[%w_][%w_.-]*$" then usage("sandbox volume rm: %s is no volume's name", name) end
+    local ok, message, code = sb:remove_volume(name)
+    if not ok then status = failed(message, code) end
+  end
+  return status
+end
+
+--- Runs a task.
+-- @tparam {string,...} words its name, and what follows its flags
+-- @tparam table instance options
+-- @tparam table how
+-- @func emit writes to stdout, or raises
+-- @treturn integer exit status
+function M.main(words, instance, how, emit)
+  local task = words[1]
+  if not run[task or ""] then usage("sandbox volume: expected ls or rm, got %s", tostring(task)) end
+  local sb = require("sandbox").new(instance)
+  local args = {}
+  for i = 2, #words do args[#args + 1] = words[i] end
+  return run[task](sb, args, how, emit)
+end
+
+return M
