@@ -8,6 +8,8 @@
  * Nobody holds up the program: who reads too slowly is told from where it goes on. One writes to its stdin, who came last of those that
  * want to. Another user is refused by the socket's mode (0600), and by its credentials.
  *
+ * (Of the two, the Lua half asks for programs only as yet.)
+ *
  * It goes when what it keeps is over and the box has gone, or somebody has killed what is over; a box's: when it is over, or `keep`
  * seconds after the last host has gone, which ends the box.
  */
