@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "img_say.h"
@@ -60,6 +61,11 @@ int img_volume_remove(const char *dir, const char *name)
 		return img_fail("not_supported", "%s is not yours alone", dir);
 	int fd = take(name);
 
+	/* Who has just ended may have it a little longer. */
+	for (unsigned i = 0; i < 300 && fd < 0 && errno == EWOULDBLOCK; i++) {
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+		fd = take(name);
+	}
 	if (fd < 0)
 		return errno == EWOULDBLOCK ? img_fail("busy", "volume %s is in use", name) : errno == ENOENT ?
 		       img_fail("not_found", "there is no volume %s", name) : img_fail("system", "volume %s: %s", name, strerror(errno));
