@@ -9,6 +9,7 @@ local webhook = require "v3.webhook"
 local M = { BATCH = 16 }
 
 local MAX_FILES, MAX_ARGS, MAX_NAME, MAX_ARG = 64, 64, 255, 4096
+local MAX_TEXT = 200000 -- characters, as openapi.yaml says
 local List = {} -- tells [] from {}
 
 local function stop(status, code, pointer, form, ...) error({ problem = http.problem(status, code, form:format(...), pointer) }, 0) end
@@ -34,6 +35,13 @@ local function need_string(v, at, most)
   return v
 end
 
+-- A program, its stdin, a file.
+local function need_text(v, at)
+  need_string(v, at)
+  if #v > MAX_TEXT and select(2, v:gsub("[^\128-\191]", "")) > MAX_TEXT then invalid(at, "at most %d characters", MAX_TEXT) end
+  return v
+end
+
 local function is_name(name) return #name <= MAX_NAME and ("/" .. name):gsub("/[%w_][%w_.-]*", "") == "" end
 
 local function files_of(given, at)
@@ -48,10 +56,10 @@ local function files_of(given, at)
     if type(content) == "table" then
       need_object(content, here, { base64 = true })
       local bytes = content.base64
-      need_string(bytes, here .. "/base64")
+      need_text(bytes, here .. "/base64")
       out[name] = #bytes % 4 == 0 and bytes:find "^[%w+/]*=?=?$" and ngx.decode_base64(bytes) or invalid(here .. "/base64", "this is not base64")
     else
-      out[name] = need_string(content, here)
+      out[name] = need_text(content, here)
     end
   end
   return out
@@ -114,12 +122,12 @@ local function one(body, at, key)
   local name = need_string(body.language, at .. "/language", 40)
   local entry = (settings.fleet and languages.anywhere or languages.here)(name)
   if not entry then invalid(at .. "/language", "this language is not known: GET /api/v3/service lists those that are") end
-  local code = need_string(body.code, at .. "/code")
+  local code = need_text(body.code, at .. "/code")
   local files = files_of(body.files, at .. "/files")
   if files[entry.name] then invalid(at .. "/files/" .. part(entry.name), "this is where `code` is put") end
   files[entry.name] = code
   local options = command_of(entry, files, args_of(body.args, at .. "/args"))
-  options.files, options.stdin = files, body.stdin == nil and "" or need_string(body.stdin, at .. "/stdin")
+  options.files, options.stdin = files, body.stdin == nil and "" or need_text(body.stdin, at .. "/stdin")
   options.limits = limits_of(body.limits, at .. "/limits", key)
   local encoding = body.encoding == nil and "utf-8" or body.encoding
   if encoding ~= "utf-8" and encoding ~= "base64" then invalid(at .. "/encoding", "utf-8 or base64") end
