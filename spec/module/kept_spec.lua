@@ -134,6 +134,8 @@ describe("a detached program", function()
     local kept = read_to(late, "y")
     assert.equal(65536, #kept)
     assert.equal(3000001, late:offset())
+    assert.is_true(#read_to(idle, "y") < 3000001) -- of what it was too slow for, it is told where that ends
+    assert.equal(3000001, idle:offset())
     late:kill()
     local r = assert(late:wait())
     assert.same({ "killed", true, 3000001 }, { r.status, r.stdout_truncated, r.stdout_bytes })
