@@ -21,7 +21,6 @@
 #include "sup_stats.h"
 #include "sup_tree.h"
 
-#define BOX_SOCKET "k"
 #define ABOUT_MAX (128u * 1024u)
 
 /* --- what is asked for ---------------------------------------------------------------------------------------------------- */
@@ -58,18 +57,14 @@ static bool parse(struct sup_keep *k, const unsigned char *payload, uint32_t n)
 
 		if (text)
 			*text = value;
-		else if (is("box", key, klen))
-			k->box = true;
 		else if (!good_number(value, &number))
 			return false;
 		else if (is("output", key, klen))
 			k->output = (uint64_t)number;
-		else if (is("keep", key, klen))
-			k->keep = number;
 		else
 			return false;
 	}
-	return rc == 0 && k->run && k->run[0] == '/' && (k->box || k->output);
+	return rc == 0 && k->run && k->run[0] == '/' && k->output;
 }
 
 /* --- the door ------------------------------------------------------------------------------------------------------------- */
@@ -117,13 +112,6 @@ static const char *const *open_program(struct sup_keep *k)
 	return busy;
 }
 
-/* Once it has started its directory is there. Without a socket nobody else comes, and its host has it as ever. */
-static void open_box(struct sup_keep *k)
-{
-	if (sup_dir_open(&k->dir, k->run) == 0)
-		(void)bind_socket(k, BOX_SOCKET);
-}
-
 /* --- the supervisor ------------------------------------------------------------------------------------------------------- */
 
 static void store(struct sup_keep_blob *b, const unsigned char *bytes, uint32_t n)
@@ -163,8 +151,6 @@ static void take(struct sup_keep *k, uint8_t type, const unsigned char *payload,
 		break;
 	case SBX_WIRE_STARTED:
 		store(&k->started, payload, n);
-		if (k->box)
-			open_box(k);
 		break;
 	case SBX_WIRE_RESULT:
 		store(&k->result, payload, n);
@@ -316,33 +302,6 @@ static void serve_hosts(struct sup_keep *k, const struct pollfd p[P_COUNT])
 	}
 }
 
-static bool has_hosts(const struct sup_keep *k)
-{
-	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
-		if (k->host[i].used && k->host[i].attached)
-			return true;
-	return false;
-}
-
-/* A box that nobody has come back for is ended, as its host would have. */
-static void mind_the_time(struct sup_keep *k)
-{
-	double now = sbx_time_now();
-
-	k->alone = has_hosts(k) ? 0 : k->alone > 0 ? k->alone : now;
-	if (k->box && !k->killed && !k->ended && k->alone > 0 && now >= k->alone + k->keep)
-		k->killed = sup_host_put(&k->sup, SBX_WIRE_KILL, "", 1);
-}
-
-static int until_next(const struct sup_keep *k)
-{
-	double left = k->alone + k->keep - sbx_time_now();
-
-	if (!k->box || k->killed || k->ended || k->alone <= 0)
-		return -1;
-	return left <= 0 ? 0 : left > 3600 ? 3600000 : (int)(left * 1000) + 1;
-}
-
 /* Whether nothing is left to be done. */
 static bool is_done(const struct sup_keep *k)
 {
@@ -351,7 +310,7 @@ static bool is_done(const struct sup_keep *k)
 	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
 		if (k->host[i].used && k->host[i].attached && ((k->result.there && !k->host[i].told_result) || k->host[i].h.out_len))
 			return false;
-	return k->box || k->box_gone || k->forgotten || !k->result.there || !k->started.there;
+	return k->box_gone || k->forgotten || !k->result.there || !k->started.there;
 }
 
 static void serve(struct sup_keep *k)
@@ -360,7 +319,7 @@ static void serve(struct sup_keep *k)
 
 	while (!is_done(k)) {
 		fill(k, p);
-		if (poll(p, P_COUNT, until_next(k)) < 0 && errno != EINTR)
+		if (poll(p, P_COUNT, -1) < 0 && errno != EINTR)
 			return;
 		k->box_gone = k->box_gone || p[P_KEEPER].revents;
 		if (p[P_SUP].revents && !k->ended)
@@ -368,7 +327,6 @@ static void serve(struct sup_keep *k)
 		if (p[P_LISTENER].revents)
 			sup_keep_accept(k);
 		serve_hosts(k, p);
-		mind_the_time(k);
 		if (!k->ended)
 			(void)sup_host_flush(&k->sup);
 	}
@@ -402,7 +360,7 @@ bool sup_keep(struct sup_host *h)
 
 	sup_host_drop(h);
 	(void)setsid();
-	const char *const *why = good && !k.box ? open_program(&k) : NULL;
+	const char *const *why = good ? open_program(&k) : NULL;
 	int side = good && !why ? split(&k, h) : -1;
 
 	if (side == 0)

@@ -54,7 +54,6 @@ static bool tell_all(struct sup_keep *k, unsigned i)
 	add(&w, "first=%llu", (unsigned long long)k->tail.first);
 	add(&w, "end=%llu", (unsigned long long)k->tail.end);
 	add(&w, "hosts=%u", hosts);
-	add(&w, "keep=%.6f", k->keep);
 	add(&w, "stdin=%s", k->stdin_ended ? "closed" : "open");
 	add(&w, "about=%s", k->about);
 	if (h->attached)
@@ -131,7 +130,6 @@ void sup_keep_attach(struct sup_keep *k, unsigned i, uint64_t at, bool mute)
 	h->mute = mute;
 	h->serial = ++k->serial;
 	h->at = at < k->tail.first ? k->tail.first : at > k->tail.end ? k->tail.end : at;
-	k->alone = 0;
 	(void)tell_all(k, i);
 	elect(k);
 }
@@ -337,6 +335,6 @@ void sup_keep_tell(struct sup_keep *k, unsigned i)
 			grant(k);
 	}
 	if (sup_host_flush(&h->h) < 0 || (h->asked && !h->h.out_len) ||
-	    (h->attached && k->ended && (h->told_result || !k->result.there) && !h->h.out_len && !k->box))
-		sup_keep_drop(k, i);	/* a box's go all at once, with us, when nothing of it is left */
+	    (h->attached && k->ended && (h->told_result || !k->result.there) && !h->h.out_len))
+		sup_keep_drop(k, i);
 }

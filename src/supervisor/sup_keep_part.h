@@ -36,17 +36,15 @@ struct sup_keep_host {
 struct sup_keep {
 	/* What the first host said; the strings point into payload. */
 	char *payload;
-	bool box;		/* a box is kept, not a program in one */
 	const char *id, *name, *run, *about;
 	uint64_t output;
-	double keep;
 	struct sup_host sup;	/* the supervisor */
 	pid_t child;		/* which it is */
 	struct sup_keep_host host[SUP_KEEP_HOSTS];
 	uint64_t serial;
 	struct sup_tail tail;
 	struct sup_dir dir;	/* the box's */
-	int listener, keeper;	/* keeper: a pidfd of the box's supervisor, for a program; -1 */
+	int listener, keeper;	/* keeper: a pidfd of the box's supervisor */
 	char socket[8];		/* its name in dir; empty: none */
 	struct sup_keep_blob started, result;
 	bool over[2];		/* the program has closed its stdout, its stderr */
@@ -56,8 +54,8 @@ struct sup_keep {
 	uint32_t granted;	/* more that the writer may send; both together never more than the window */
 	uint32_t due;		/* of those, what the writer has not been told of */
 	bool ended;		/* the supervisor has gone */
-	bool box_gone, forgotten, killed;
-	double born, alone;	/* when it began; since when there is no host, 0: there is */
+	bool box_gone, forgotten;
+	double born;		/* when it began */
 };
 
 /* Takes a connection that the listener has, if there is one, and it is this user's. */
