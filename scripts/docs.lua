@@ -119,7 +119,8 @@ local scope_classes = {
   { "pool", "sandbox.PoolOptions" }, { "lease", "sandbox.Lease" }, { "instance", "sandbox.InstanceOptions" },
   { "stages", "sandbox.StagesOptions : sandbox.Options" }, { "stage", "sandbox.Stage : sandbox.Options" }, { "interact", "sandbox.InteractOptions" },
   { "read_file", "sandbox.ReadFileOptions" }, { "write_file", "sandbox.WriteFileOptions" },
-  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" }, { "attach", "sandbox.AttachOptions" }, { "snapshot", "sandbox.SnapshotOptions" }, { "check", "sandbox.CheckOptions" },
+  { "open_write", "sandbox.OpenWriteOptions" }, { "list", "sandbox.ListOptions" }, { "get", "sandbox.GetOptions" },
+  { "attach", "sandbox.AttachOptions" }, { "snapshot", "sandbox.SnapshotOptions" }, { "check", "sandbox.CheckOptions" },
   { "pull", "sandbox.PullOptions" }, { "prune_images", "sandbox.PruneOptions" },
   { "fleet", "sandbox.FleetOptions" }, { "submit", "sandbox.SubmitOptions" },
 }

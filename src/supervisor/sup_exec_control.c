@@ -150,13 +150,46 @@ static void serve_told(struct sup_exec *x, struct sup_trace *t)
 	t->started = t->ended = x->early = true;
 }
 
+/* A call while the program ends, during which its host gets answers. -1: the box gives none; 1: it says no. */
+static int call(const struct sup_exec *x, struct sup_control *c, const char *method, const char *arg)
+{
+	struct sup_error ignored = { .code = "" };
+	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
+	struct json_object *reply = NULL;
+	int rc = arg && sup_control_send(c, method, arg, NULL, 0) == 0 ? 0 : -1;
+
+	while (rc == 0 && (rc = sup_control_receive(c, &reply)) == 0) {
+		if (sbx_time_now() > limit)
+			return -1;
+		(void)poll(&(struct pollfd){ .fd = c->fd, .events = sup_control_events(c) }, 1, 100);
+		sup_host_answer(x->host);
+	}
+	return rc < 0 ? -1 : sup_control_result(reply, NULL, &ignored) < 0;
+}
+
+/* Whether the sentry goes on: a call that it has to make for us, for one that was killed makes none. */
+static bool is_alive(const struct sup_exec *x)
+{
+	struct sup_control c = SUP_CONTROL_NONE;
+	struct sup_error ignored = { .code = "" };
+	struct sup_json j = { .failed = false };
+
+	sup_json_string(&j, x->request->container);
+	bool alive = sup_control_open(&c, x->request, SUP_EXEC_SECONDS, &ignored) == 0 &&
+		     call(x, &c, "containerManager.Processes", sup_json_text(&j)) >= 0;
+
+	sup_control_close(&c);
+	sup_json_destroy(&j);
+	return alive;
+}
+
 /*
- * A box that is killed may still tell how its programs end. Its supervisor writes down that it ends before it kills; and where that
- * one was killed itself, the box goes with it.
+ * A box that is killed may still tell how its programs end. Its supervisor writes down that it ends before it kills; where that
+ * one was killed itself, the box goes with it; and where the sentry was, its supervisor may not know yet.
  */
 static bool killed_with_box(const struct sup_exec *x, int status)
 {
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && (!sup_exec_settle(x) || sup_stats_read(x->stats).ended);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && (!sup_exec_settle(x) || sup_stats_read(x->stats).ended || !is_alive(x));
 }
 
 /* The answer to ExecuteAsync: the program's pid; its end is asked for at once. */
@@ -242,23 +275,6 @@ static void signal_later(struct sup_exec *x, int pid, int signo)
 	if (x->signals_n < SUP_EXEC_SIGNALS)
 		x->signals[x->signals_n++] = (unsigned char)signo;
 	serve_signals(x);
-}
-
-/* A call while the program ends, during which its host gets answers. -1: the box gives none; 1: it says no. */
-static int call(const struct sup_exec *x, struct sup_control *c, const char *method, const char *arg)
-{
-	struct sup_error ignored = { .code = "" };
-	double limit = sbx_time_now() + SUP_EXEC_SECONDS;
-	struct json_object *reply = NULL;
-	int rc = arg && sup_control_send(c, method, arg, NULL, 0) == 0 ? 0 : -1;
-
-	while (rc == 0 && (rc = sup_control_receive(c, &reply)) == 0) {
-		if (sbx_time_now() > limit)
-			return -1;
-		(void)poll(&(struct pollfd){ .fd = c->fd, .events = sup_control_events(c) }, 1, 100);
-		sup_host_answer(x->host);
-	}
-	return rc < 0 ? -1 : sup_control_result(reply, NULL, &ignored) < 0;
 }
 
 /* A process that ended in this moment is none, which is no matter. */

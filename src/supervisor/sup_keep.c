@@ -221,6 +221,7 @@ static bool relay_request(struct sup_keep *k)
 /* In the supervisor-to-be: what is its keeper's is let go. */
 static void become_supervisor(struct sup_keep *k, struct sup_host *h, int control)
 {
+	(void)setsid();
 	sup_host_destroy(h);
 	sup_dir_close(&k->dir);
 	if (k->listener >= 0)
@@ -359,7 +360,6 @@ bool sup_keep(struct sup_host *h)
 	bool good = parse(&k, payload, n);
 
 	sup_host_drop(h);
-	(void)setsid();
 	const char *const *why = good ? open_program(&k) : NULL;
 	int side = good && !why ? split(&k, h) : -1;
 

@@ -79,9 +79,9 @@ int main(void)
 
 	if (sup_host_init(&host, SBX_LAUNCH_CONTROL, line) < 0)
 		return 111;
+	(void)setsid();
 	if (sup_keep(&host))
 		return 0;
-	(void)setsid();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sup_run_init(&run, &host);
 	live(&run);
