@@ -194,7 +194,12 @@ describe("a pool", function()
   it("tells nobody of a sandbox that died before it was the caller's", function()
     local pool = assert(sb:pool{ size = 1, max_uses = 10, limits = { memory = "64M" } })
     assert(pool:ready(60))
-    local pid = pool.boxes[1].box.job:pid()
+    local pid
+    assert.is_true(env.eventually(function() -- it answers before it has told of itself
+      pool:step()
+      pid = pool.boxes[1].box.job:pid()
+      return pid ~= nil
+    end))
     os.execute("kill -9 " .. pid)
     assert.is_true(env.eventually(function() return not core.stat("/proc/" .. pid) end)) -- and nobody has told the pool
     local chunks = { "a", "b", "c" }
