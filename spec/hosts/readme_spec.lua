@@ -35,6 +35,12 @@ local known = {
       assert.same({ "42\n", "exited" }, { kept.r.stdout, kept.result.status })
       assert.is_truthy(printed:find 'sandbox_fleet_queued{queue="judge"} 0\n')
     end },
+  ['local job = assert(box:spawn{ "python3", "-um", "http.server", detach = true, name = "server" })'] = {
+    begin = function() return { box = assert(env.sb:start{}) } end, keep = "box, again", check = function(kept, printed)
+      assert.truthy(printed:find("^server\t%a+ing\t%d+\nstdout\tServing HTTP on [^\n]*port 8000"), printed)
+      kept.again:close()
+      kept.box:stop()
+    end },
   ["local pool = assert(sandbox.pool{ size = 4, limits = { memory = \"128M\" } })"] = {
     given = { code = "print(6*7)", source = "import sys\nprint(input(), sys.argv)", input = "in\n" }, keep = "pool, python, r", check = function(kept)
       assert.equal("in ['main.py', 'x']\n", kept.r.stdout)
@@ -68,6 +74,7 @@ describe("README", function()
     for _, body in ipairs(snippets()) do
       local first = body:match "^[^\n]*"
       local what, printed, kept = known[first] or {}, {}, {}
+      if what.begin then what.given = what.begin() end
       local function out(separator, newline)
         return function(...)
           local words = {}
