@@ -79,7 +79,7 @@ static void test_limits(void)
 		sbx_wire_put_header(bytes, (uint8_t)t, 0xffffffffu);
 		CHECK(sbx_wire_get_header(bytes, sizeof(bytes), &type, &n) == -1);
 	}
-	CHECK(known == 19);
+	CHECK(known == 20);
 	CHECK(sbx_wire_limit(SBX_WIRE_GO) == 0 && sbx_wire_limit(SBX_WIRE_KILL) == 1 && sbx_wire_limit(SBX_WIRE_CREDIT) == 4 && sbx_wire_limit(SBX_WIRE_SIZE) == 4);
 }
 
