@@ -88,4 +88,12 @@ function M.is_below(path, dir)
   return dir == "/" or path == dir or path:sub(1, #dir + 1) == dir .. "/"
 end
 
+--- Whether this is a name that stands for something of the host's: a volume's, a tag, what a program is called.
+-- @param v
+-- @int[opt=64] most bytes
+-- @treturn boolean
+function M.is_name(v, most)
+  return type(v) == "string" and #v <= (most or 64) and v:find "^[%w_][%w_.-]*$" ~= nil
+end
+
 return M

@@ -134,3 +134,21 @@ export class Chromium {
     await this.ended;
   }
 }
+
+/** Does all tests, functions by name, one after the other, says how each went, and ends the browser; the process fails if one did. */
+export async function perform(browser, tests) {
+  let failed = 0;
+  for (const [name, test] of Object.entries(tests)) {
+    const began = Date.now();
+    try {
+      await test();
+      console.log(`ok ${name} (${Date.now() - began} ms)`);
+    } catch (e) {
+      failed++;
+      console.log(`failed: ${name}: ${e.message}`);
+    }
+  }
+  await browser.close();
+  console.log(failed ? `${failed} failed` : "passed");
+  process.exitCode = failed ? 1 : 0;
+}

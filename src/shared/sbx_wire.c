@@ -77,3 +77,8 @@ int sbx_wire_next_item(const char *payload, size_t n, size_t *pos, const char **
 	*pos += (size_t)(end - item) + 1;
 	return 1;
 }
+
+bool sbx_wire_is_key(const char *word, const char *key, size_t klen)
+{
+	return strlen(word) == klen && !memcmp(key, word, klen);
+}

@@ -9,6 +9,7 @@
 #ifndef SBX_WIRE_H
 #define SBX_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,5 +62,7 @@ int sbx_wire_get_header(const unsigned char *buf, size_t n, uint8_t *type, uint3
  * the end, -1 where the bytes are no such list. The pointers lie in the payload.
  */
 int sbx_wire_next_item(const char *payload, size_t n, size_t *pos, const char **key, size_t *klen, const char **value);
+/* Whether an item's key is this word. */
+bool sbx_wire_is_key(const char *word, const char *key, size_t klen);
 
 #endif

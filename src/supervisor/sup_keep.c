@@ -25,25 +25,25 @@
 
 /* --- what is asked for ---------------------------------------------------------------------------------------------------- */
 
-static bool is(const char *word, const char *key, size_t klen)
-{
-	return strlen(word) == klen && !memcmp(key, word, klen);
-}
-
-static bool good_number(const char *value, double *out)
+static bool parse_bytes(const char *value, uint64_t *out)
 {
 	char *end;
+	double number = strtod(value, &end);
 
-	*out = strtod(value, &end);
-	return end != value && !*end && isfinite(*out) && *out >= 0;
+	if (end == value || *end || !isfinite(number) || number < 0)
+		return false;
+	*out = (uint64_t)number;
+	return true;
 }
 
 /* false: no list of what there is to be said, or too much of it. */
 static bool parse(struct sup_keep *k, const unsigned char *payload, uint32_t n)
 {
+	const struct {
+		const char *key, **value;
+	} texts[] = { { "id", &k->id }, { "name", &k->name }, { "run", &k->run }, { "about", &k->about } };
 	size_t pos = 0, klen;
 	const char *key, *value;
-	double number = 0;
 	int rc;
 
 	if (n > ABOUT_MAX || !(k->payload = malloc((size_t)n + 1)))
@@ -52,16 +52,13 @@ static bool parse(struct sup_keep *k, const unsigned char *payload, uint32_t n)
 	k->payload[n] = '\0';
 	k->id = k->name = k->about = "";
 	while ((rc = sbx_wire_next_item(k->payload, n, &pos, &key, &klen, &value)) > 0) {
-		const char **text = is("id", key, klen) ? &k->id : is("name", key, klen) ? &k->name : is("run", key, klen) ? &k->run :
-				    is("about", key, klen) ? &k->about : NULL;
+		const char **text = NULL;
 
+		for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]) && !text; i++)
+			text = sbx_wire_is_key(texts[i].key, key, klen) ? texts[i].value : NULL;
 		if (text)
 			*text = value;
-		else if (!good_number(value, &number))
-			return false;
-		else if (is("output", key, klen))
-			k->output = (uint64_t)number;
-		else
+		else if (!sbx_wire_is_key("output", key, klen) || !parse_bytes(value, &k->output))
 			return false;
 	}
 	return rc == 0 && k->run && k->run[0] == '/' && k->output;
@@ -125,13 +122,6 @@ static void store(struct sup_keep_blob *b, const unsigned char *bytes, uint32_t 
 		memcpy(b->bytes, bytes, n);
 }
 
-static void pass_on(struct sup_keep *k, uint8_t type, const unsigned char *payload, uint32_t n)
-{
-	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
-		if (k->host[i].attached)
-			(void)sup_host_put(&k->host[i].h, type, payload, n);
-}
-
 static void take(struct sup_keep *k, uint8_t type, const unsigned char *payload, uint32_t n)
 {
 	uint32_t credit = 0;
@@ -154,9 +144,6 @@ static void take(struct sup_keep *k, uint8_t type, const unsigned char *payload,
 		break;
 	case SBX_WIRE_RESULT:
 		store(&k->result, payload, n);
-		break;
-	case SBX_WIRE_NETWORK:
-		pass_on(k, type, payload, n);
 		break;
 	default:
 		break;

@@ -138,8 +138,6 @@ void sup_keep_drop(struct sup_keep *k, unsigned i)
 {
 	struct sup_keep_host *h = &k->host[i];
 
-	while (h->busy && sup_host_put(&k->sup, SBX_WIRE_BUSY, "", 1))
-		h->busy--;
 	sup_host_destroy(&h->h);
 	memset(h, 0, sizeof(*h));
 	h->h.fd = h->h.pidfd = -1;
@@ -191,11 +189,6 @@ void sup_keep_accept(struct sup_keep *k)
 
 /* --- what they say -------------------------------------------------------------------------------------------------------- */
 
-static bool is(const char *word, const char *key, size_t klen)
-{
-	return strlen(word) == klen && !memcmp(key, word, klen);
-}
-
 /* Asks what there is, or from where it wants to have it. false: no list. */
 static bool on_hold(struct sup_keep *k, unsigned i, const char *payload, uint32_t n)
 {
@@ -207,11 +200,11 @@ static bool on_hold(struct sup_keep *k, unsigned i, const char *payload, uint32_
 	int rc;
 
 	while ((rc = sbx_wire_next_item(payload, n, &pos, &key, &klen, &value)) > 0) {
-		if (is("ask", key, klen))
+		if (sbx_wire_is_key("ask", key, klen))
 			h->asked = true;
-		else if (is("mute", key, klen))
+		else if (sbx_wire_is_key("mute", key, klen))
 			mute = true;
-		else if (is("from", key, klen) && strcmp(value, "start") != 0)
+		else if (sbx_wire_is_key("from", key, klen) && strcmp(value, "start") != 0)
 			at = !strcmp(value, "now") ? k->tail.end : strtoull(value, NULL, 10);
 	}
 	if (rc < 0 || h->attached)
@@ -256,15 +249,7 @@ static int on_frame(struct sup_keep *k, unsigned i, uint8_t type, const unsigned
 			return 1;
 		k->stdin_ended = sup_host_put(&k->sup, type, NULL, 0);
 		return k->stdin_ended;
-	case SBX_WIRE_BUSY:
-		if (!n || (!payload[0] && !h->busy))
-			return 1;
-		if (!sup_host_put(&k->sup, type, payload, n))
-			return 0;
-		h->busy += payload[0] ? 1u : -1u;
-		return 1;
 	case SBX_WIRE_KILL:
-	case SBX_WIRE_NETWORK:
 		return sup_host_put(&k->sup, type, payload, n);
 	default:
 		return -1;

@@ -30,7 +30,6 @@ struct sup_keep_host {
 	bool told_started, told_result, told_over[2];
 	uint64_t at;		/* the offset of what it gets next */
 	uint64_t serial;	/* the higher, the later it came */
-	unsigned busy;		/* programs that it says to be at work in the box */
 };
 
 struct sup_keep {
@@ -62,7 +61,7 @@ struct sup_keep {
 void sup_keep_accept(struct sup_keep *k);
 /* A host of its own from now on: it gets all from `at` on. */
 void sup_keep_attach(struct sup_keep *k, unsigned i, uint64_t at, bool mute);
-/* It is gone: another one writes, and of what it had at work in the box nothing is known any more. */
+/* It is gone: another one writes. */
 void sup_keep_drop(struct sup_keep *k, unsigned i);
 /* Takes what it has said. */
 void sup_keep_hear(struct sup_keep *k, unsigned i);

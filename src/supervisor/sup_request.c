@@ -184,17 +184,12 @@ static int parse_value(const struct field *f, const char *value, void *out)
 	}
 }
 
-static bool is(const char *word, const char *key, size_t klen)
-{
-	return strlen(word) == klen && !memcmp(key, word, klen);
-}
-
 /* The row of a key; FIELDS: none. */
 static size_t find(const char *key, size_t klen)
 {
 	size_t i = 0;
 
-	while (i < FIELDS && !is(fields[i].key, key, klen))
+	while (i < FIELDS && !sbx_wire_is_key(fields[i].key, key, klen))
 		i++;
 	return i;
 }
@@ -210,7 +205,7 @@ static int parse_mode(struct sup_request *r, const char *payload, size_t n, size
 	size_t klen;
 	const char *key, *value;
 
-	if (sbx_wire_next_item(payload, n, pos, &key, &klen, &value) > 0 && is("mode", key, klen))
+	if (sbx_wire_next_item(payload, n, pos, &key, &klen, &value) > 0 && sbx_wire_is_key("mode", key, klen))
 		for (unsigned i = 0; i < SUP_MODES; i++)
 			if (!strcmp(value, modes[i])) {
 				r->mode = (enum sup_mode)i;

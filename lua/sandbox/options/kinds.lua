@@ -257,7 +257,7 @@ end
 
 -- What a program is called by whoever comes back to it.
 function M.label(where, v)
-  if type(v) ~= "string" or #v > 60 or not v:find "^[%w_][%w_.-]*$" then
+  if not text.is_name(v, 60) then
     bad(where, "expected a name of at most 60 letters, digits, '_', '.' and '-'", v)
   end
   return v
@@ -353,9 +353,6 @@ local mount_types = {
 }
 local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "volume", "erofs" } }
 
--- A name that stands for something of this host: a file system's tag.
-local function is_name(v) return type(v) == "string" and #v <= 64 and v:find "^[%w_][%w_.-]*$" ~= nil end
-
 -- What a source must be, for this type of mount.
 local function fits(where, mount, kind, source)
   local st = values.stat(source)
@@ -366,7 +363,7 @@ local function fits(where, mount, kind, source)
 end
 
 local function checked_source(where, m, mount, kind)
-  if is_name(m.source) then
+  if text.is_name(m.source) then
     mount.tag = m.source
   else
     fits(where, mount, kind, values.path(where, m.source, "an absolute path, or a tag of filesystems"))
@@ -383,7 +380,7 @@ local function checked_mount(where, m)
   mount.type = m.type == nil and "bind" or M.enum(where .. ".type", m.type, MOUNT_TYPES)
   local kind = mount_types[mount.type]
   if kind.name then
-    if not is_name(m.source) then
+    if not text.is_name(m.source) then
       bad(where .. ".source", "expected a volume's name: at most 64 letters, digits, '_', '.' and '-', the first a letter, digit or '_'", m.source)
     end
     mount.source = m.source
@@ -409,7 +406,7 @@ function M.mounts(where, v, _, client)
   local out, seen = {}, {}
   for i = 1, values.list(where, v, "a list of mounts", false, 100) do
     local at = ("%s[%d]"):format(where, i)
-    if client and not is_name(values.table(at, rawget(v, i), "a table { destination=, source=, … }").source) then bad(where, FOREIGN) end
+    if client and not text.is_name(values.table(at, rawget(v, i), "a table { destination=, source=, … }").source) then bad(where, FOREIGN) end
     out[i] = checked_mount(at, rawget(v, i))
     if client and out[i].type == "volume" then bad(where, FOREIGN) end
     if client and out[i].size then bad(at .. ".size", "expected none of a client: what it writes counts as its disk and memory") end
@@ -461,7 +458,7 @@ function M.filesystems(where, v)
   local out = {}
   for _, tag in ipairs(values.sorted_keys(v)) do
     local at, given = errors.field(where, tag), v[tag]
-    if not is_name(tag) then bad(at, "expected a tag of at most 64 letters, digits, '_', '.' and '-', the first a letter, digit or '_'") end
+    if not text.is_name(tag) then bad(at, "expected a tag of at most 64 letters, digits, '_', '.' and '-', the first a letter, digit or '_'") end
     if type(given) == "string" then given = { source = given } end
     check_keys(at, values.table(at, given, "an absolute path, or { source=, readonly=, cow= }"), "filesystem")
     local known = { source = values.path(at .. ".source", given.source), readonly = true, cow = false }

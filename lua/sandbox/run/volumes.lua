@@ -5,6 +5,7 @@
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
 local pull = require "sandbox.image.pull"
+local text = require "sandbox.text"
 
 local M = {}
 
@@ -58,7 +59,7 @@ end
 -- @string name
 -- @treturn boolean true, or nil, message, code ("not_found", "busy")
 function Volumes:remove_volume(name)
-  if type(name) ~= "string" or #name > 64 or not name:find "^[%w_][%w_.-]*$" then errors.argument(1, "remove_volume", "a volume's name", name) end
+  if not text.is_name(name) then errors.argument(1, "remove_volume", "a volume's name", name) end
   local host = self:services()
   local dir, message, code = dir_of(host)
   if not dir then return nil, message, code end

@@ -3,10 +3,11 @@
 -- @module sandbox.shell.image
 local flags = require "sandbox.shell.flags"
 local json = require "sandbox.json"
+local task = require "sandbox.shell.task"
 local text = require "sandbox.text"
 
 local M = {}
-local usage = flags.usage
+local usage, failed = flags.usage, task.failed
 
 --- What each says of itself: its arguments, and words.
 M.tasks = {
@@ -14,11 +15,6 @@ M.tasks = {
   { "prune", "", "remove what no name stands for, --unused-for SECONDS, and down to --max-bytes SIZE" },
   { "inspect", "IMAGE", "all that is known of an image, as JSON" }, { "build", "--erofs FILE IMAGE|DIR", "pack an image or a directory into one file, for --rootfs" },
 }
-
-local function failed(message, code)
-  io.stderr:write("sandbox: ", tostring(message), " (", tostring(code), ")\n")
-  return 125
-end
 
 local function only(args, n, what)
   if #args ~= n then usage("sandbox image %s", what) end
@@ -56,12 +52,7 @@ end
 
 function run.rm(sb, args)
   if not args[1] then usage "sandbox image rm IMAGE|DIGEST..." end
-  local status = 0
-  for _, name in ipairs(args) do
-    local ok, message, code = sb:remove_image(name)
-    if not ok then status = failed(message, code) end
-  end
-  return status
+  return task.each(args, function(name) return sb:remove_image(name) end)
 end
 
 function run.prune(sb, args, how, emit)
@@ -103,12 +94,7 @@ end
 -- @func emit writes to stdout, or raises
 -- @treturn integer exit status
 function M.main(words, instance, how, emit)
-  local task = words[1]
-  if not run[task or ""] then usage("sandbox image: expected pull, ls, rm, prune, inspect or build, got %s", tostring(task)) end
-  local sb = require("sandbox").new(instance)
-  local args = {}
-  for i = 2, #words do args[#args + 1] = flags.here(words[i]) end
-  return run[task](sb, args, how, emit)
+  return task.main("image", M.tasks, run, words, instance, how, emit, flags.here)
 end
 
 return M

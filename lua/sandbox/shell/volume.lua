@@ -2,6 +2,7 @@
 --- The command `sandbox volume`: directories that are kept for sandboxes, at the shell.
 -- @module sandbox.shell.volume
 local json = require "sandbox.json"
+local task = require "sandbox.shell.task"
 local text = require "sandbox.text"
 local usage = require("sandbox.shell.flags").usage
 
@@ -10,17 +11,12 @@ local M = {}
 --- What each says of itself: its arguments, and words.
 M.tasks = { { "ls", "", "the volumes that there are" }, { "rm", "NAME...", "remove volumes, with all that is in them" } }
 
-local function failed(message, code)
-  io.stderr:write("sandbox: ", tostring(message), " (", tostring(code), ")\n")
-  return 125
-end
-
 local run = {}
 
 function run.ls(sb, args, how, emit)
   if args[1] then usage "sandbox volume ls takes no arguments" end
   local list, message, code = sb:volumes()
-  if not list then return failed(message, code) end
+  if not list then return task.failed(message, code) end
   if how.json then
     emit(list[1] and json.encode(list) or "[]", "\n")
     return 0
@@ -33,13 +29,10 @@ end
 
 function run.rm(sb, args)
   if not args[1] then usage "sandbox volume rm NAME..." end
-  local status = 0
-  for _, name in ipairs(args) do
-    if #name > 64 or not name:find "^[%w_][%w_.-]*$" then usage("sandbox volume rm: %s is no volume's name", name) end
-    local ok, message, code = sb:remove_volume(name)
-    if not ok then status = failed(message, code) end
-  end
-  return status
+  return task.each(args, function(name)
+    if not text.is_name(name) then usage("sandbox volume rm: %s is no volume's name", name) end
+    return sb:remove_volume(name)
+  end)
 end
 
 --- Runs a task.
@@ -49,12 +42,7 @@ end
 -- @func emit writes to stdout, or raises
 -- @treturn integer exit status
 function M.main(words, instance, how, emit)
-  local task = words[1]
-  if not run[task or ""] then usage("sandbox volume: expected ls or rm, got %s", tostring(task)) end
-  local sb = require("sandbox").new(instance)
-  local args = {}
-  for i = 2, #words do args[#args + 1] = words[i] end
-  return run[task](sb, args, how, emit)
+  return task.main("volume", M.tasks, run, words, instance, how, emit)
 end
 
 return M

@@ -4,23 +4,15 @@
 set -u
 tree=$1 dir=$2
 here=$(pwd)
-fail() { echo "failed: $*"; cat "$dir/nginx.log"; exit 1; }
+. spec/hosts/scripts/example.sh
 
 npm=$here/build/npm
 [ -e "$npm/node_modules/piston-client" ] || fail "no client from npm: scripts/npm.sh"
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-mkdir -p "$tree/build/serve" "$dir/run" && chown www-data "$dir/run" && chmod 700 "$dir/run"
-# The example as it stands, but for its port and for where the state of its runs lies.
-sed "s/127\.0\.0\.1:2000/127.0.0.1:$port/; s/^env SANDBOX_RUNSC;/& env XDG_RUNTIME_DIR;/; s/^worker_processes.*/worker_processes 1;/" \
-  "$tree/examples/openresty/nginx.conf" >"$dir/nginx.conf"
-export SANDBOX_RUNSC=$tree/build/runsc/2024/runsc XDG_RUNTIME_DIR=$dir/run
-nginx -p "$tree/" -c "$dir/nginx.conf" -g "daemon off; user www-data;" >"$dir/nginx.log" 2>&1 &
-pid=$!
-trap 'kill -QUIT $pid 2>/dev/null; wait $pid' EXIT
+serve openresty 2000
 api=http://127.0.0.1:$port/api/v2
 ask() { curl -s --max-time 100 "$@"; }
-for _ in $(seq 400); do ask -f -o /dev/null "$api/runtimes" && break; read -rt 0.05 <> <(:); done
+within 400 ask -f -o /dev/null "$api/runtimes"
 
 node spec/hosts/scripts/piston.mjs "$npm" "http://127.0.0.1:$port" >"$dir/client.log" 2>&1 || fail "the client: $(cat "$dir/client.log")"
 
@@ -72,7 +64,5 @@ got=$(ask "http://127.0.0.1:$port/metrics")
 # The loop that ran out of time did so by the clock or by its processor time, which is as long.
 grep -Eq '^code_runs_total\{language="python",status="(timed_out|cpu_exceeded)"\} 1$' <<<"$got" || fail "metrics: $got"
 [ -d "$dir/run/lua-sandbox" ] || fail "the runs were elsewhere"
-got=$(find "$dir/run" -name 'run-*')
-for _ in $(seq 400); do [ -z "$got" ] && break; read -rt 0.05 <> <(:); got=$(find "$dir/run" -name 'run-*'); done
-[ -z "$got" ] || fail "left: $got"
+within 400 none_left || fail "left: $(left)"
 echo passed

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The playground in a real Chromium: playground.mjs URL DIRECTORY [PICTURES]. A directory for pictures makes them, too.
 import assert from "node:assert/strict";
-import { Chromium } from "../../support/chromium.mjs";
+import { Chromium, perform } from "../../support/chromium.mjs";
 
 const [url, directory, pictures] = process.argv.slice(2);
 const ready = 'document.body?.dataset.ready === ""';
@@ -163,17 +163,4 @@ const tests = {
   },
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  const began = Date.now();
-  try {
-    await test();
-    console.log(`ok ${name} (${Date.now() - began} ms)`);
-  } catch (e) {
-    failed++;
-    console.log(`failed: ${name}: ${e.message}`);
-  }
-}
-await browser.close();
-console.log(failed ? `${failed} failed` : "passed");
-process.exitCode = failed ? 1 : 0;
+await perform(browser, tests);

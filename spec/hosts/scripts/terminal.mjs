@@ -2,7 +2,7 @@
 // The web terminal in a real Chromium: terminal.mjs URL DIRECTORY RUNS [PICTURES]. RUNS is where the state of its sandboxes lies.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
-import { Chromium } from "../../support/chromium.mjs";
+import { Chromium, perform } from "../../support/chromium.mjs";
 
 const [url, directory, runs, pictures] = process.argv.slice(2);
 const screen = `Array.from({ length: terminal.rows }, (_, i) => terminal.buffer.active.getLine(terminal.buffer.active.viewportY + i)?.translateToString(true) ?? "").join("\\n")`;
@@ -94,17 +94,4 @@ const tests = {
   },
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  const began = Date.now();
-  try {
-    await test();
-    console.log(`ok ${name} (${Date.now() - began} ms)`);
-  } catch (e) {
-    failed++;
-    console.log(`failed: ${name}: ${e.message}`);
-  }
-}
-await browser.close();
-console.log(failed ? `${failed} failed` : "passed");
-process.exitCode = failed ? 1 : 0;
+await perform(browser, tests);
