@@ -1,8 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Checks that need no sandbox, each one line of TAP: style, the direction of includes, exported symbols, static analysis.
+# Checks that need no sandbox, each one line of TAP: style, the direction of includes, exported symbols, static analysis. lint.sh does
+# all of them, lint.sh PART… some: quick (seconds), install, tidy and analyzer (a minute or two each).
 . "$(dirname "$0")/lib.sh"
 cd "$TREE" || exit 1
+parts=${*:-quick install tidy analyzer}
+for part in $parts; do [[ " quick install tidy analyzer " == *" $part "* ]] || die "no part $part: quick, install, tidy, analyzer"; done
+part() { [[ " $parts " == *" $1 "* ]]; }
 n=0 failed=0
 check() { # NAME COMMAND…: silence and status 0 pass
   local name=$1 out rc
@@ -113,24 +117,6 @@ analyzer() {
 rock() { luarocks lint rockspec/sandbox-gvisor-scm-1.rockspec; }
 installed() { scripts/check-install.sh; }
 
-check "luacheck" luacheck -q --no-color lua bin/sandbox examples bench spec scripts
-check "Lua 5.1 reads every file" lua_syntax
-check "shell scripts parse" shell_syntax
-check "sup_* includes no Lua" direction_sup
-check "lua_* includes no sup_*" direction_lua
-net_c() { ls src/net/net_*.c src/net/net_*.h; }
-direction_net() { none grep -n -e "$lua_headers" -e "$sup_headers" $(net_c); }
-check "net_* includes neither" direction_net
-direction_img() { none grep -n -e "$lua_headers" -e "$sup_headers" src/image/img_*; }
-check "img_* includes neither" direction_img
-check "sbx_* includes neither" direction_sbx
-check "core.so exports one symbol" one_symbol
-check "core.so needs libc alone" no_liblua
-check "the supervisor is static" is_static
-check "every binary is hardened" hardened
-check "functions and files are short" sizes
-check "every file names its licence" licences
-check "README and types are what the tables say" docs_current
 # A file that its map does not name is not found by a newcomer; a name that stands for no file misleads.
 mapped() { # MAP, then what it is to name
   local map=$1 bad=0 f; shift
@@ -150,14 +136,37 @@ maps() {
   mapped src/README.md $(cd src && ls -d -- */) || bad=1
   return $bad
 }
-check "the maps name every file" maps
-check "luarocks lint" rock
-check "make install and luarocks make give a module that loads" installed
-if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
+net_c() { ls src/net/net_*.c src/net/net_*.h; }
+direction_net() { none grep -n -e "$lua_headers" -e "$sup_headers" $(net_c); }
+direction_img() { none grep -n -e "$lua_headers" -e "$sup_headers" src/image/img_*; }
 tidy_net() { tidied clang-tidy --quiet src/net/net_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared; }
-check "clang-tidy, net_*" tidy_net
 tidy_img() { tidied clang-tidy --quiet src/image/img_*.c -- -std=gnu11 -D_GNU_SOURCE -Isrc/shared; }
-check "clang-tidy, img_*" tidy_img
-check "clang-tidy, sbx_* and sup_*" tidy
-check "gcc -fanalyzer, sbx_* and sup_*" analyzer
+
+if part quick; then
+  check "luacheck" luacheck -q --no-color lua bin/sandbox examples bench spec scripts
+  check "Lua 5.1 reads every file" lua_syntax
+  check "shell scripts parse" shell_syntax
+  check "sup_* includes no Lua" direction_sup
+  check "lua_* includes no sup_*" direction_lua
+  check "net_* includes neither" direction_net
+  check "img_* includes neither" direction_img
+  check "sbx_* includes neither" direction_sbx
+  check "core.so exports one symbol" one_symbol
+  check "core.so needs libc alone" no_liblua
+  check "the supervisor is static" is_static
+  check "every binary is hardened" hardened
+  check "functions and files are short" sizes
+  check "every file names its licence" licences
+  check "README and types are what the tables say" docs_current
+  check "the maps name every file" maps
+  check "luarocks lint" rock
+fi
+if part install; then check "make install and luarocks make give a module that loads" installed; fi
+if part tidy; then
+  if compgen -G 'src/module/lua_*.c' >/dev/null; then check "clang-tidy, lua_*" tidy_lua; fi
+  check "clang-tidy, net_*" tidy_net
+  check "clang-tidy, img_*" tidy_img
+  check "clang-tidy, sbx_* and sup_*" tidy
+fi
+if part analyzer; then check "gcc -fanalyzer, sbx_* and sup_*" analyzer; fi
 exit $failed
