@@ -81,7 +81,7 @@ $(BUILD)/sandbox-net: $(NET_SRC) $(wildcard src/net/*.h src/shared/*.h)
 	$(CC) $(SBX_CFLAGS) -fPIE -Isrc/shared -MF $(BUILD)/net.d $(CFLAGS) $(CPPFLAGS) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) \
 	  $(filter %.c,$^) $(shell $(PKG_CONFIG) --cflags --libs $(NET_LIBS)) -o $@
 
-$(IMAGE): $(IMAGE_SRC) $(wildcard src/image/*.h) src/shared/sbx_io.h
+$(IMAGE): $(IMAGE_SRC) $(wildcard src/image/*.h src/shared/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(SBX_CFLAGS) -fPIE -Isrc/shared -MF $(BUILD)/image.d $(CFLAGS) $(CPPFLAGS) $(SUP_STATIC) -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS) \
 	  $(filter %.c,$^) -ljson-c -lm -o $@

@@ -199,13 +199,13 @@ local function take_turn(self)
   return token, core.now() - asked, waited
 end
 
-local function launch(self, options, spawning)
+local function try_launch(self, options, spawning)
   if self.closed then return nil, "the instance is closed", "closed" end
   local plan, rt, code = prepare(self, options_plan.run(options, self.options.defaults, { spawning = spawning }))
   if not plan then return fail(self, rt, code) end
   if plan.volumes and not spawning then wait_left(self) end -- who has told its end may still have one
   if spawning and plan.stdin == nil then plan.stdin_open = true end
-  plan.spawn = spawning
+  plan.spawn, plan.hold = spawning, image.hold_of(options)
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
   if not req then return fail(self, message, code) end
@@ -224,6 +224,12 @@ local function launch(self, options, spawning)
   self.jobs[job] = plan.id
   if plan.on_exit then self.kept[plan.id] = job end -- nobody else may hold it until it has told of its end
   return job
+end
+
+local function launch(self, options, spawning)
+  local job, message, code = try_launch(self, options, spawning)
+  if not job then image.let_go(options) end
+  return job, message, code
 end
 
 local PUMP = 0.01 -- seconds between two looks
@@ -282,6 +288,7 @@ function Instance:run(options)
   if wrong then return nil, wrong, kind end
   if type(options) == "table" and needs_helper(self, options) then
     local r, message, code = self:run_collecting(options)
+    image.let_go(options)
     return r, message, code
   end
   local job, message, code = launch(self, options, false)
@@ -438,6 +445,7 @@ local services
 function services(self)
   return {
     defaults = self.options.defaults, control = self.options.control, options = self.options,
+    let_go = image.let_go,
     picture = function(options, spawning)
       local out, message, code = image.resolve(services(self), "run", options, spawning)
       return out, message, code
@@ -496,13 +504,11 @@ function Instance:start(options)
   if message then return nil, message, code end
   local box
   box, message, code = box_module.begin(services(self), options)
-  if not box then return fail(self, message, code) end
-  ok, message, code = box:wait_ready()
-  if not ok then
-    box:close()
-    return fail(self, message, code)
-  end
-  return box
+  if box then ok, message, code = box:wait_ready() end
+  image.let_go(options)
+  if box and ok then return box end
+  if box then box:close() end
+  return fail(self, message, code)
 end
 
 --- Keeps sandboxes ready. Never waits.
@@ -515,6 +521,7 @@ function Instance:pool(options)
   options, why, kind = image.resolve(services(self), "pool", options)
   if why then return nil, why, kind end
   local pool, message, code = require("sandbox.pool").new(services(self), options)
+  if pool then pool.hold = image.hold_of(options) else image.let_go(options) end
   return pool, message, code
 end
 

@@ -238,6 +238,38 @@ print(r and r.stdout or message)]]
     assert.equal(1, select(2, out:gsub('"fresh":true', "")), out)
   end)
 
+  it("are never taken away under a start, however often they are pruned", function()
+    local name = image("pruned", { "base", "third" }, "--config.cmd cat --config.cmd /top")
+    local stop = dir .. "/stop"
+    local pruner = io.popen(script [[
+local n = 0
+while not core.lstat(arg[2]) do n = n + assert(sb:prune_images{ max_bytes = 1 }).images end
+print(n)]] .. (" %s %s 2>&1"):format(name, stop))
+    finally(function() sh("touch " .. stop) end)
+    local box = assert(sb:start{ image = good() })
+    local pool = assert(sb:pool{ image = name, size = 1 })
+    for round = 1, math.max(2, ROUNDS / 4) do
+      local r, message
+      if round % 2 == 1 then
+        r, message = sb:run{ image = name }
+      else
+        local job = assert(sb:spawn{ image = name })
+        r, message = job:wait()
+        job:close()
+      end
+      assert.equal("third\n", r and r.stdout or message)
+      r, message = pool:run{ "cat", "/top" }
+      assert.equal("third\n", r and r.stdout or message)
+    end
+    pool:close()
+    assert.equal("third\n", assert(box:run{ "cat", "/top" }).stdout)
+    box:stop()
+    sh("touch " .. stop)
+    local out = pruner:read "*a"
+    pruner:close()
+    assert.is_truthy(tonumber(out) and tonumber(out) > 0, out)
+  end)
+
   it("come from a registry, with progress, and are cancelled", function()
     local port = 20000 + core.getpid() % 12000 -- below those that connections are given
     local home = dir .. "/home"

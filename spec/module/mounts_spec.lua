@@ -20,7 +20,7 @@ describe("volumes", function()
     remove()
   end)
 
-  local function volume(readonly) return { { type = "volume", source = "cache", destination = "/c", readonly = readonly } } end
+  local function volume(readonly, name) return { { type = "volume", source = name or "cache", destination = "/c", readonly = readonly } } end
 
   it("keep what is written, from one sandbox to the next", function()
     assert.equal("", assert(sb:run{ "sh", "-c", "cd /c; echo one >a; mkdir d; echo two >d/b; chmod 000 d/b", user = ME, mounts = volume() }).stderr)
@@ -39,14 +39,21 @@ describe("volumes", function()
   it("have one writer or many readers, and none when those have died", function()
     local reader = assert(sb:start{ user = ME, mounts = volume(true) })
     assert.is_true(assert(sb:run{ "test", "-f", "/c/a", user = ME, mounts = volume(true) }).ok)
-    local taken, why, kind = sb:run{ "true", user = ME, mounts = volume() }
-    assert.same({ nil, "busy" }, { taken, kind }, why)
+    local other = assert(sb:start{ user = ME, mounts = volume(false, "other") })
+    -- Each of the three waits for who may just have ended: all at once.
+    local write = assert(sb:spawn{ "true", user = ME, mounts = volume() })
+    local read = assert(sb:spawn{ "true", user = ME, mounts = volume(true, "other") })
     assert.equal("busy", select(3, sb:remove_volume "cache"))
+    for name, job in pairs{ cache = write, other = read } do
+      local r, message, code = job:wait()
+      job:close()
+      assert.same({ nil, "busy" }, { r, code }, message)
+      assert.is_truthy(message:find("volume " .. name .. " is in use", 1, true))
+    end
     reader:stop()
-    local writer = assert(sb:start{ user = ME, mounts = volume() })
-    local r, message, code = sb:run{ "true", user = ME, mounts = volume(true) }
-    assert.same({ nil, "busy" }, { r, code })
-    assert.is_truthy(message:find "volume cache is in use")
+    other:stop()
+    assert.is_true(assert(sb:remove_volume "other"))
+    local writer, r = assert(sb:start{ user = ME, mounts = volume() }), nil
     for _, name in ipairs(core.readdir "/proc") do -- the supervisor that has its run's directory
       local words = name:find "^%d+$" and h.slurp("/proc/" .. name .. "/cmdline"):find "sandbox%-supervisor"
       for _, fd in ipairs(words and core.readdir("/proc/" .. name .. "/fd") or {}) do

@@ -61,7 +61,7 @@ static int record(const struct pull *p)
 	json_object_object_add(o, "key", json_object_new_string(p->key));
 	json_object_object_add(o, "stamp", json_object_new_string(p->w->stamp));
 	(void)snprintf(path, sizeof(path), "refs/%s", p->w->name);
-	int rc = img_store_write(path, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	int rc = img_store_write(p->tmp, path, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 
 	json_object_put(o);
 	return rc;
@@ -171,7 +171,7 @@ static int keep_text(const struct pull *p, const char *name, const char *text)
 	char path[100];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", p->image, name);
-	return img_store_write(path, text);
+	return img_store_write(p->tmp, path, text);
 }
 
 /* What is known of it beside its files. */

@@ -152,11 +152,11 @@ bool img_store_has(const char *key)
 	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int img_store_write(const char *path, const char *text)
+int img_store_write(const char *temporary, const char *path, const char *text)
 {
-	char fresh[40];
+	char fresh[64];
 
-	random_path(fresh);
+	(void)snprintf(fresh, sizeof(fresh), "%.40s/fresh", temporary);
 	int rc = sbx_io_write_at(AT_FDCWD, fresh, O_WRONLY | O_CREAT | O_EXCL, text, strlen(text));
 
 	if (rc == 0)

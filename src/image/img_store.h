@@ -34,8 +34,8 @@ bool img_store_hex(const char *hex);
 /* Whether an image is there. */
 bool img_store_has(const char *key);
 
-/* Writes a file: complete, or not at all. -1: told. */
-int img_store_write(const char *path, const char *text);
+/* Writes a file: complete, or not at all. Until then it is in `temporary`, which we hold: what nobody holds is swept. -1: told. */
+int img_store_write(const char *temporary, const char *path, const char *text);
 
 /* Takes a whole image out: 0; 1: it is in use. -1: told. */
 int img_store_drop(const char *key);

@@ -14,6 +14,8 @@
 
 #include "img_say.h"
 #include "img_tree.h"
+#include "sbx_time.h"
+#include "sbx_volume.h"
 
 /* What is to go is called so: no volume is. */
 #define GONE ".gone-"
@@ -59,10 +61,10 @@ int img_volume_remove(const char *dir, const char *name)
 		return errno == ENOENT ? img_fail("not_found", "there is no volume %s", name) : img_fail("system", "%s: %s", dir, strerror(errno));
 	if (st.st_uid != geteuid() || (st.st_mode & 0077))
 		return img_fail("not_supported", "%s is not yours alone", dir);
+	double limit = sbx_time_now() + SBX_VOLUME_SECONDS;
 	int fd = take(name);
 
-	/* Who has just ended may have it a little longer. */
-	for (unsigned i = 0; i < 300 && fd < 0 && errno == EWOULDBLOCK; i++) {
+	while (fd < 0 && errno == EWOULDBLOCK && sbx_time_now() < limit) {
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 		fd = take(name);
 	}

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * lua_file: files by descriptor, where a path would be looked at in one moment and opened in another: what is given to a guest
- * (open once, ask that descriptor), and what a guest has left and goes below a directory of the host's (no link is followed).
+ * (open once, ask that descriptor), and what a guest has left and goes below a directory of the host's (no link is followed). And an
+ * image that is to stay from its look-up to its use.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -195,6 +197,25 @@ static int below_remove(lua_State *L)
 	return 0;
 }
 
+/*
+ * core.hold(directory) -> file, which is closed to let go of it; nil where it is gone, or going. Who removes it takes an exclusive lock first
+ * (src/image/img_store.h). Never waits.
+ */
+static int hold(lua_State *L)
+{
+	const char *path = lua_util_path(L, 1);
+	struct file *f = new_file(L, FILE_CLASS);
+	struct stat mine, there;
+
+	f->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (f->fd < 0 || flock(f->fd, LOCK_SH | LOCK_NB) < 0 || fstat(f->fd, &mine) < 0 || lstat(path, &there) < 0 || mine.st_ino != there.st_ino ||
+	    mine.st_dev != there.st_dev) {
+		(void)close_fd(f);
+		lua_pushnil(L);
+	}
+	return 1;
+}
+
 static int below_close(lua_State *L)
 {
 	(void)close_fd(luaL_checkudata(L, 1, BELOW_CLASS));
@@ -210,7 +231,7 @@ static const luaL_Reg below_methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-	{ "open_file", open_file }, { "open_below", open_below }, { NULL, NULL },
+	{ "open_file", open_file }, { "open_below", open_below }, { "hold", hold }, { NULL, NULL },
 };
 
 void lua_file_register(lua_State *L)

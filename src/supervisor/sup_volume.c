@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sbx_time.h"
+#include "sbx_volume.h"
 
 /* Where they are kept: made, open, and nobody else's. */
 static int open_dir(const char *path, struct sup_error *e)
@@ -49,7 +50,7 @@ static bool stands(int dir, const char *name, int fd)
 
 static int lock(int dir, const char *name, int how, const struct sup_host *h, struct sup_error *e)
 {
-	double limit = sbx_time_now() + SUP_VOLUME_SECONDS;
+	double limit = sbx_time_now() + SBX_VOLUME_SECONDS;
 
 	for (;;) {
 		int fd = open_volume(dir, name);

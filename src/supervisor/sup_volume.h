@@ -20,9 +20,8 @@ struct sup_volumes {
 
 /*
  * Makes those that are not there, and takes their locks; notes this as their last use. Who has just ended may still have one: that is
- * waited for, for SUP_VOLUME_SECONDS. -1: e is set, `busy` where somebody else has one.
+ * waited for, for SBX_VOLUME_SECONDS. -1: e is set, `busy` where somebody else has one.
  */
-#define SUP_VOLUME_SECONDS 10
 int sup_volume_hold(struct sup_volumes *v, const struct sup_request *r, const struct sup_host *h, struct sup_error *e);
 void sup_volume_release(struct sup_volumes *v);
 

@@ -38,26 +38,37 @@ local function begin(host, ref, rt, how)
     name = "image " .. ref.text, timeout = how.timeout or options.pull_timeout, on_progress = how.on_progress,
     finish = function(self)
       local image = store.kept(core, dir, self.last.key)
-      if not image then return nil, self.name .. " was removed meanwhile", "bad_rootfs" end
+      if not image then return nil, self.name .. " was removed meanwhile", "not_found" end
       return store.describe(core, image, { ref.text })
     end,
   })
   return p, message, code
 end
 
--- The image of a reference, fetched where it is not kept.
+-- Seconds in which who removes images again and again is outrun.
+local OUTRUN = 60
+
+-- The image of a reference, fetched where it is not kept, and what holds it: nobody removes it before that is closed.
 local function ensure(host, ref)
   local rt, message, code = host.runtime()
   if not rt then return nil, message, code end
   local _, dir = own(host)
-  local image = store.look(core, dir, ref, ids_of(rt))
-  if image then return image end
-  local p
-  p, message, code = begin(host, ref, rt, {})
-  if not p then return nil, message, code end
-  image, message, code = p:wait()
-  if not image then return nil, message, code end
-  return store.kept(core, dir, image.key)
+  local limit = core.now() + OUTRUN
+  repeat
+    local image = store.look(core, dir, ref, ids_of(rt))
+    if not image then
+      local p
+      p, message, code = begin(host, ref, rt, {})
+      if not p then return nil, message, code end
+      image, message, code = p:wait()
+      if not image and code ~= "not_found" then return nil, message, code end
+    end
+    image = image and store.kept(core, dir, image.key)
+    local hold = image and core.hold(image.dir)
+    if hold then return image, hold end
+    host.sleep(0.01) -- it is on its way out
+  until core.now() > limit
+  return nil, ("image %s is removed again and again before it can be used"):format(ref.text), "bad_rootfs"
 end
 
 local function merged(...)
@@ -83,7 +94,10 @@ local function filled(options, defaults, says, ref, program)
   return out
 end
 
---- Options with an image, of the call or the instance, as options with a root; others as they are.
+-- What holds the images of resolved options.
+local holds = setmetatable({}, { __mode = "k" })
+
+--- Options with an image, of the call or the instance, as options with a root; others as they are. The image is held until `let_go`.
 -- @tparam table host the instance's services
 -- @string scope "run", "box" or "pool"; run has a program
 -- @tparam table options checked here, which raises what is wrong with them
@@ -93,20 +107,35 @@ function M.resolve(host, scope, options, spawning)
   if type(options) ~= "table" or options.image == nil and (host.defaults.image == nil or options.rootfs ~= nil or options.bundle ~= nil) then return options end
   options_plan[scope](options, host.defaults, { spawning = spawning })
   local ref = reference.parse(options.image or host.defaults.image)
-  local image, message, code = ensure(host, ref)
-  if not image then return host.fail(message, code) end
-  local says = { env = {}, argv = {} }
+  local image, hold, code = ensure(host, ref)
+  if not image then return host.fail(hold, code) end
+  local says, message = { env = {}, argv = {} }, nil
   local wants = options.image_defaults
   if wants == nil then wants = host.defaults.image_defaults end
   if wants ~= false then
     says, message = store.options(core, image)
-    if not says then return host.fail(("image %s: %s"):format(ref.text, message), "bad_rootfs") end
+    if not says then message, code = ("image %s: %s"):format(ref.text, message), "bad_rootfs" end
   end
   local out
-  out, message, code = filled(options, host.defaults, says, ref, scope == "run")
-  if not out then return host.fail(message, code) end
+  if says then out, message, code = filled(options, host.defaults, says, ref, scope == "run") end
+  if not out then
+    hold:close()
+    return host.fail(message, code)
+  end
   out.image, out.image_defaults, out.rootfs = nil, nil, image.rootfs
+  holds[out] = hold
   return out
+end
+
+--- What holds the image of resolved options: whoever has it closes it when the sandbox holds the image itself.
+-- @param options
+-- @return with `close()`; nil: they have none
+function M.hold_of(options) return holds[options] end
+
+--- Lets go of the image of resolved options: its sandbox holds it by now, or there is none.
+-- @param options
+function M.let_go(options)
+  if holds[options] then holds[options]:close() end
 end
 
 --- The directory of the image that a plan's root is of, which is held as long as the sandbox lives; nil: it is of none.
@@ -181,19 +210,20 @@ function Images:pack_image(source, path)
   local host = self:services()
   local options, dir = own(host)
   if type(path) ~= "string" or path:sub(1, 1) ~= "/" or path:find "%z" then errors.argument(2, "pack_image", "an absolute path", path) end
-  local from, ids = source, nil
+  local from, ids, hold = source, nil, nil
   if type(source) ~= "string" or source:sub(1, 1) ~= "/" then
     local ref = expect(source, "pack_image")
-    local image, message, code = ensure(host, ref)
-    if not image then return nil, message, code end
+    local image, code
+    image, hold, code = ensure(host, ref)
+    if not image then return nil, hold, code end
     from, ids = image.rootfs, image.key:match "%-(%w+)$"
   end
   local args = { "pack", "dir=" .. dir, "source=" .. from, "out=" .. path }
   if ids then args[#args + 1] = "ids=" .. ids end
   local p, message, code = pull.begin(host, args, { name = "the file " .. path, timeout = options.pull_timeout, finish = function() return true end })
-  if not p then return nil, message, code end
   local ok
-  ok, message, code = p:wait()
+  if p then ok, message, code = p:wait() end
+  if hold then hold:close() end
   return ok, message, code
 end
 

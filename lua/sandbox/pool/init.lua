@@ -374,6 +374,7 @@ end
 function Pool:close()
   self.closed = true
   for _, entry in ipairs(snapshot(self)) do self:discard(entry) end
+  if self.hold then self.hold:close() end -- its image, which was held for those that were still to boot
 end
 Pool.__close = Pool.close
 

@@ -61,12 +61,19 @@ local function take_rest(self, name)
   return stream:all()
 end
 
+-- Its supervisor holds the image itself, or it never will.
+local function let_go(plan)
+  if plan.hold then plan.hold:close() end
+  plan.hold = nil
+end
+
 -- The end, once: from a result, from the loss of the supervisor, from close.
 local function conclude(self, r, message, code)
   if self.ended then return end
   self.ended = true
   self.source = nil
   self.result, self.message, self.code = r, message, code
+  let_go(self.plan)
   if self.plan.done then self.plan.done(r, message, code) end
   if self.plan.on_exit then self.inbox:put({ f = self.plan.on_exit, r = r, message = message, code = code }) end
 end
@@ -92,6 +99,7 @@ end
 
 local function on_started(self, payload)
   self.started = result.parse(payload)
+  let_go(self.plan)
   self.patience:begin(core.now(), self.plan.limits and self.plan.limits.timeout)
 end
 

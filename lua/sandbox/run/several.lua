@@ -15,15 +15,18 @@ local Several = {} -- methods of instances
 function Several:stages(list)
   local host = self:services()
   local plan = options_plan.stages(list, host.defaults)
+  local out, message, code, partial
   for _, stage in ipairs(plan.list) do
-    local wrong, kind
-    stage.options, wrong, kind = host.picture(stage.options)
-    if wrong then return nil, wrong, kind end
+    stage.options, message, code = host.picture(stage.options)
+    if message then break end
   end
-  local out, message, code, partial = host.in_turn(function(past)
-    local a, b, c, d, raised = stages.run(host, plan, past)
-    return a, b, c, d, raised
-  end)
+  if not message then
+    out, message, code, partial = host.in_turn(function(past)
+      local a, b, c, d, raised = stages.run(host, plan, past)
+      return a, b, c, d, raised
+    end)
+  end
+  for _, stage in ipairs(plan.list) do host.let_go(stage.options) end
   return out, message, code, partial
 end
 
@@ -36,17 +39,18 @@ end
 -- or nil, message, code
 function Several:interact(first, second, options)
   local host = self:services()
-  local message, code
-  for i, program in ipairs{ first, second } do
-    program, message, code = host.picture(program, true)
-    if message then return nil, message, code end
-    if i == 1 then first = program else second = program end
+  local one, two, plan, a, b, transcript
+  one, b, transcript = host.picture(first, true)
+  if not b then two, b, transcript = host.picture(second, true) end
+  if not b then
+    plan = options_plan.interact(one, two, options, host.defaults)
+    a, b, transcript = host.in_turn(function(past)
+      local x, y, z = interact.run(host, plan, past)
+      return x, y, z
+    end)
   end
-  local plan = options_plan.interact(first, second, options, host.defaults)
-  local a, b, transcript = host.in_turn(function(past)
-    local a, b, transcript = interact.run(host, plan, past)
-    return a, b, transcript
-  end)
+  host.let_go(one)
+  host.let_go(two)
   return a, b, transcript
 end
 
