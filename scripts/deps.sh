@@ -39,17 +39,19 @@ fuzz="clang libclang-rt-dev"
 # A fleet: its broker, and what speaks with it, in plain Lua and in nginx.
 fleet="redis-server lua-redis lua-socket"
 test="$test $fleet lua-nginx-redis"
+# What the examples run in their sandboxes, with the host's /usr as their root: a small installation has no Python.
+guests="python3"
 clients="git openssh-client openssh-server postgresql"
 fetch="ca-certificates"
 
 case ${1:-test} in
   build) want=$build ;;
-  demo) want="$build $network $fetch" ;;
-  serve) want="$build $network $nginx $npm $fetch" ;;
+  demo) want="$build $network $guests $fetch" ;;
+  serve) want="$build $network $guests $nginx $npm $fetch" ;;
   test) want="$build $network $test $fetch" ;;
   fuzz) want="$build $test $fuzz $fetch" ;;
   network) want="$build $network $test $clients $fetch" ;;
-  fleet) want="$build $network $fleet $fetch" ;;
+  fleet) want="$build $network $guests $fleet $fetch" ;;
   *) die "usage: deps.sh build|demo|serve|test|network|fuzz|fleet" ;;
 esac
 

@@ -79,6 +79,12 @@ describe("result", function()
     assert.is_nil(r)
     assert.are.equal("no such program", message)
     assert.are.equal("bad_command", code)
+    -- and says of which program it is, unless it does so itself
+    local named = { argv = { "prog" } }
+    assert.are.equal("prog: no such file", result.explain(named, "no such file", "bad_command"))
+    assert.are.equal("no file prog", result.explain(named, "no file prog", "bad_command"))
+    assert.are.equal("cwd: none", result.explain(named, "cwd: none", "bad_command"))
+    assert.are.equal("busy", result.explain(named, "busy", "system"))
   end)
 
   it("knows signals", function()

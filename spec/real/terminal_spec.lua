@@ -184,7 +184,7 @@ describe("a terminal", function()
 
       it("says what could not be started, and how a program died", function()
         local r, message, code = sit(spawn, { "/no/such/program" }).job:wait()
-        assert.same({ nil, "the program cannot be executed in the guest: No such file or directory", "bad_command" }, { r, message, code })
+        assert.same({ nil, "/no/such/program: the program cannot be executed in the guest: No such file or directory", "bad_command" }, { r, message, code })
         r = assert(sit(spawn, { "sh", "-c", "kill -SEGV $$" }).job:wait())
         assert.same({ "signaled", "SEGV" }, { r.status, r.signal_name })
       end)

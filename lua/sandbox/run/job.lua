@@ -92,7 +92,7 @@ local function on_result(self, payload)
   self.patience:finish(core.now())
   local job = { id = self.id, network = self.network, stdout = take_rest(self, "stdout"), stderr = take_rest(self, "stderr") }
   local why = self.terminal and self.terminal:failure()
-  if why then return conclude(self, nil, why, "bad_command") end
+  if why then return conclude(self, nil, result.explain(self.plan, why, "bad_command"), "bad_command") end
   if self.terminal then self.x.stderr_bytes, self.x.stderr_truncated = nil, nil end -- our helper's words
   conclude(self, result.build(self.x, job, self.plan))
 end

@@ -145,10 +145,17 @@ local function is_known(x)
   return words[x.status] ~= nil
 end
 
--- A given file is no program unless its mode says so, which is easily forgotten.
-local function explain(plan, message, code)
+--- An error's words, with the program's name where it is one of the program's that does not say it; and a given file is no program unless
+-- its mode says so, which is easily forgotten.
+-- @tparam table plan
+-- @string message
+-- @string code
+-- @treturn string
+function M.explain(plan, message, code)
   local name = plan.argv and plan.argv[1]
-  if code ~= "bad_command" or not name or not message:lower():find("permission denied", 1, true) then return message end
+  if code ~= "bad_command" or not name then return message end
+  if not message:find(name, 1, true) and not message:find "^cwd: " then message = ("%s: %s"):format(text.line(name), message) end
+  if not message:lower():find("permission denied", 1, true) then return message end
   local path = name:sub(1, 1) == "/" and name or ("%s/%s"):format(tostring(plan.cwd), (name:gsub("^%./", "")))
   for _, file in ipairs(plan.files or {}) do
     if file.path == path and file.mode and not file.mode:find "[1357]" then
@@ -170,7 +177,7 @@ function M.build(x, job, plan)
     return nil, ("rootfs %s has no %s to mount on, and is read-only: sandbox image build --erofs makes it, or set readonly = false"):format(plan.rootfs,
       place), "bad_rootfs"
   end
-  if x.error then return nil, explain(plan, x.message or x.error, x.error), x.error end
+  if x.error then return nil, M.explain(plan, x.message or x.error, x.error), x.error end
   local r = { status = x.status, files = {}, files_info = {}, files_skipped = {} }
   if plan.mode == "sweep" then
     r.removed = number(x.removed) or 0
