@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The languages: what each is called, which program it is, and the versions that this machine has.
+-- The languages: what each is called, which program it is, and the versions that this machine has; and those of settings.lua, which are images.
+local settings = require "settings"
+
 local M = { list = {} }
 
 -- What runs is the first file, and for what is compiled what became of all that end so. `needs` is what a fleet's worker must have.
@@ -27,18 +29,27 @@ local function version_of(entry)
   return a and ("%s.%s.%s"):format(a, b, c == "" and "0" or c) or "0.0.0"
 end
 
+local function offer(entry)
+  M.list[#M.list + 1] = entry
+  here[entry.language] = entry
+  for _, alias in ipairs(entry.aliases) do here[alias] = entry end
+end
+
 --- In the master: what a version command says does not change while the service runs.
 function M.init()
   for _, entry in ipairs(catalogue) do
     entry.version = version_of(entry)
     anywhere[entry.language] = entry
     for _, alias in ipairs(entry.aliases) do anywhere[alias] = entry end
-    if entry.version then
-      M.list[#M.list + 1] = entry
-      here[entry.language] = entry
-      for _, alias in ipairs(entry.aliases) do here[alias] = entry end
-    end
+    if entry.version then offer(entry) end
   end
+  for _, entry in ipairs(settings.images) do offer(entry) end
+end
+
+--- Options of one program, which were checked as a client's, with what the language is: an image's program is in that, and in /work all the same.
+function M.placed(options, entry)
+  if entry.image then options.image, options.cwd = entry.image, "/work" end
+  return options
 end
 
 --- A language of this machine by its name or an alias.

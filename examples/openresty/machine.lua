@@ -10,7 +10,8 @@ local sb
 --- At the first use: limits that hold for all, and a queue, so that a rush waits instead of thrashing.
 function M.instance()
   if not sb then
-    sb = sandbox.new{ max_concurrent = settings.slots, queue = 32, queue_timeout = 10, limits = { pids = 64, output = "64K", output_kill = true, open_files = 256 } }
+    sb = sandbox.new{ image_dir = settings.image_dir or nil,
+      max_concurrent = settings.slots, queue = 32, queue_timeout = 10, limits = { pids = 64, output = "64K", output_kill = true, open_files = 256 } }
   end
   return sb
 end

@@ -131,6 +131,7 @@ local function options_of(body)
     local ok, message = instance():check(stage, { client = true })
     stage.name = name
     if not ok then return nil, message end
+    languages.placed(stage, entry)
   end
   return stages, entry
 end

@@ -16,6 +16,8 @@ local defaults = {
   keep = 3600, -- seconds for which an ended run is remembered, while its key has room
   patience = 300, -- seconds after which a run that has not ended is given up
   anonymous = KEY, -- who comes without a key; false: nobody may
+  images = {}, -- languages that are images, here only: { language =, image = "docker://…", version =, run = words, … as in languages.lua }
+  image_dir = false, -- where images are kept; false: the usual place of the user whom nginx's workers are
   keys = {}, -- { name =, sha256 = hex of the key, … as KEY }
   webhooks = {}, -- { url = prefix that a webhook must have, address = where that is (else it is resolved), private = true }
   limits = { timeout = { default = 3, maximum = 10 }, cpu_time = { maximum = 10 }, memory = { default = 256 * MIB, maximum = 512 * MIB },
@@ -30,8 +32,8 @@ local function merged(base, given, where)
   for name, value in pairs(base) do out[name] = value end
   for name, value in pairs(given) do
     if base[name] == nil then wrong("%s.%s is not known", where, tostring(name)) end
-    local kind = name == "fleet" and "string" or type(base[name])
-    if type(value) ~= kind and not (value == false and (name == "fleet" or name == "anonymous")) then wrong("%s.%s must be a %s", where, name, kind) end
+    local kind = (name == "fleet" or name == "image_dir") and "string" or type(base[name])
+    if type(value) ~= kind and not (value == false and (base[name] == false or name == "anonymous")) then wrong("%s.%s must be a %s", where, name, kind) end
     if type(value) == "number" and not (value >= 1 and value < 2 ^ 31) then wrong("%s.%s must be from 1 to 2^31", where, name) end
     out[name] = value
   end
@@ -93,6 +95,26 @@ local function check_room(settings, capacity)
   end
 end
 
+-- Languages that are images: as the catalogue's in languages.lua, with an image, and a version that is said, for nothing is asked of it.
+local function images_of(list)
+  local out = {}
+  for i, given in ipairs(list) do
+    local where = ("images[%d]"):format(i)
+    if type(given) ~= "table" then wrong("%s must be a table", where) end
+    for _, name in ipairs{ "language", "image", "version", "name" } do
+      if type(given[name]) ~= "string" then wrong("%s.%s must be a string", where, name) end
+    end
+    if not given.version:find "^%d+%.%d+%.%d+$" then wrong("%s.version must be three numbers with dots between", where) end
+    if type(given.run) ~= "table" or type(given.run[1]) ~= "string" then wrong("%s.run must be a list of words", where) end
+    if given.compile and (type(given.compile) ~= "table" or type(given.ending) ~= "string") then
+      wrong("%s.compile must be a list of words, and ending a pattern", where)
+    end
+    out[i] = { language = given.language, aliases = given.aliases or {}, image = given.image, version = given.version, name = given.name, run = given.run,
+               compile = given.compile, ending = given.ending, binary = given.run[1] }
+  end
+  return out
+end
+
 local function given_settings()
   local path = os.getenv "SANDBOX_API_SETTINGS"
   if not path or path == "" then return {} end
@@ -108,7 +130,7 @@ function M.load(capacity)
   settings.fleet = given.fleet or os.getenv "SANDBOX_FLEET" or false
   if settings.fleet == "" then settings.fleet = false end
   settings.limits = limits_of(given.limits or {})
-  settings.keys = keys_of(settings.keys, settings.limits)
+  settings.keys, settings.images = keys_of(settings.keys, settings.limits), images_of(settings.images)
   if settings.anonymous then
     settings.anonymous = key_of(settings.anonymous, "anonymous", settings.limits)
     settings.anonymous.name = "anonymous"

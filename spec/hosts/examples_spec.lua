@@ -42,7 +42,7 @@ describe("the example", function()
   it("openresty, asked by curl and by a Piston client", function()
     local tree = os.getenv "SANDBOX_TEST_TREE"
     local dir, remove = env.tmpdir()
-    local pipe = io.popen(("timeout -k 5 200 bash spec/hosts/scripts/piston.sh %s %s 2>&1"):format(tree, dir))
+    local pipe = io.popen(("timeout -k 5 600 bash spec/hosts/scripts/piston.sh %s %s 2>&1"):format(tree, dir))
     local out = pipe:read "*a"
     pipe:close()
     remove()

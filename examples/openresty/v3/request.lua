@@ -140,6 +140,7 @@ local function one(body, at, key)
   local sandbox = require "sandbox"
   local ok, why = sandbox.check(options, { client = true })
   if not ok then invalid(at, "%s", why) end
+  languages.placed(options, entry)
   return { entry = entry, options = options, encoding = encoding, webhook = hook }
 end
 

@@ -9,6 +9,15 @@ here=$(pwd)
 npm=$here/build/npm
 [ -e "$npm/node_modules/piston-client" ] || fail "no client from npm: scripts/npm.sh"
 
+# A language that is an image: a shell of its own, which is told from the machine's by its version alone.
+mkdir "$dir/layers" "$dir/images" && python3 spec/support/layers.py "$dir/layers" && umoci init --layout "$dir/layers/oci" && umoci new --image "$dir/layers/oci:sh" &&
+  umoci raw add-layer --image "$dir/layers/oci:sh" "$dir/layers/base.tar" && umoci config --image "$dir/layers/oci:sh" --config.env FROM=image --config.user app ||
+  fail "no image"
+chown -R www-data "$dir/images" "$dir/layers" && chmod 700 "$dir/images"
+cat >"$dir/settings.lua" <<END
+return { image_dir = "$dir/images", images = { { language = "bash", aliases = { "sh" }, image = "oci:$dir/layers/oci:sh", version = "1.2.3", name = "main.sh", run = { "sh" } } } }
+END
+export SANDBOX_API_SETTINGS=$dir/settings.lua
 serve openresty 2000
 api=http://127.0.0.1:$port/api/v2
 ask() { curl -s --max-time 100 "$@"; }
@@ -58,6 +67,10 @@ wrong 404 'no /api/v2/nowhere here' "$api/nowhere"
 
 got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"content\":\"print('ä')\"}]}" "$api/execute/stream")
 [ "$(grep -c '^event: ' <<<"$got")" = 2 ] && grep -q '^data: {"data":"ä\\n"}' <<<"$got" && grep -q '^event: end' <<<"$got" || fail "stream: $got"
+got=$(ask -H 'Content-Type: application/json' -d "{\"language\":\"sh\",\"version\":\"1.x\",\"args\":[\"a\"],\"files\":[{\"content\":\"echo \$FROM \$1; pwd; id -u; ls /app\"}]}" "$api/execute")
+grep -qF '"stdout":"image a\n\/work\n1000\ngone\nown\n"' <<<"$got" || fail "a language that is an image: $got"
+got=$(ask -H 'Content-Type: application/json' -d '{"language":"bash","code":"echo $FROM; pwd"}' "http://127.0.0.1:$port/api/v3/runs?wait=30")
+grep -qF 'image\n' <<<"$got" || fail "a language that is an image, in /api/v3: $got"
 got=$(ask "http://127.0.0.1:$port/health")
 grep -q '"status":"ok"' <<<"$got" || fail "health: $got"
 got=$(ask "http://127.0.0.1:$port/metrics")
