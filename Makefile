@@ -66,7 +66,7 @@ IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fuzz model serve terminal docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fleet-bench fuzz model serve terminal docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -170,6 +170,9 @@ fleet:
 # Everything that may befall a fleet, fifty times each, with Redis and with Valkey.
 fleet-faults:
 	@scripts/fleet-faults.sh
+# What a fleet costs, and how far one broker goes: a table, and a plot.
+fleet-bench:
+	@scripts/fleet-bench.sh
 # What strangers write: each target of spec/fuzz for so many seconds, then as long mutated bundles. make fuzz TARGETS="trace log" for some.
 fuzz:
 	@scripts/fuzz.sh $(or $(SECONDS),600) $(TARGETS)

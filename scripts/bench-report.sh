@@ -4,7 +4,7 @@
 # Needs gnuplot (Debian's gnuplot-nox).
 . "$(dirname "$0")/lib.sh"
 cd "$TREE" || exit 1
-raw=bench/results/${1:-*}.tsv
+raw=bench/results/${1:-[0-9]*}.tsv
 # shellcheck disable=SC2086 # a pattern
 raw=$(ls $raw 2>/dev/null | tail -n 1)
 [ -n "$raw" ] || die "no raw data in bench/results: make bench makes some"

@@ -370,6 +370,9 @@ local Fleet = {}
 ---@param how? sandbox.SubmitOptions
 ---@return string? id, string? message, string? code
 function Fleet:submit(options, how) end
+---@param key string
+---@return string? id, string? note_or_message, string? code
+function Fleet:find(key) end
 ---@param options sandbox.Options
 ---@param how? sandbox.SubmitOptions
 ---@return sandbox.Result?, string? message, string? code

@@ -33,7 +33,7 @@ copy_tree() {
   local to=$1 y
   mkdir -p "$to/build/runsc"
   (cd "$TREE" && cp -r lua bin spec examples bench scripts types README.md .busted "$to/" 2>/dev/null)
-  (cd "$TREE/build" && cp -r 5.4 5.1 sandbox-supervisor sandbox-guest sandbox-image sandbox-net playground terminal bench-peer bench-floor bench-answer "$to/build/" 2>/dev/null)
+  (cd "$TREE/build" && cp -r 5.4 5.1 sandbox-supervisor sandbox-guest sandbox-image sandbox-net playground terminal valkey bench-peer bench-floor bench-answer "$to/build/" 2>/dev/null)
   for y in 2022 2024 2026; do
     [ -x "$TREE/build/runsc/$y/runsc" ] || continue
     mkdir -p "$to/build/runsc/$y"

@@ -26,6 +26,7 @@ if is_root && wanted hosts; then
   scripts/npm.sh >"$LOG/npm.log" 2>&1 || cat "$LOG/npm.log"
   scripts/schemathesis.sh >"$LOG/schemathesis.log" 2>&1 || cat "$LOG/schemathesis.log"
 fi
+if wanted fleet-2026-user-lua5.1; then scripts/valkey.sh >"$LOG/valkey.log" 2>&1 || cat "$LOG/valkey.log"; fi
 
 # Short, for socket addresses are: 108 bytes must hold a run's directory and more.
 WORK=$(mktemp -d /tmp/sbt.XXXX) || exit 1
@@ -100,6 +101,9 @@ busted_row() { # NAME SECONDS LUA DIR [VAR=value…]
 # once YEAR WHO: whether a row leaves out what is tagged `once`, for it is the same with every build and is seen in two of the rows.
 once() { [ -z "${SANDBOX_TEST_ALL:-}" ] && [ "$1-$2" != 2024-root ] && [ "$1-$2" != 2026-user ] && echo --exclude-tags=once; }
 
+# broker WHO DIR: fleets are tried with Debian's Redis as root, as a user with Valkey.
+broker() { [ "$1-$2" = user-fleet ] && echo "SANDBOX_TEST_REDIS=$UTREE/build/valkey/valkey-server"; }
+
 # real_row YEAR WHO LUA [DIR]: the specs of spec/DIR, `real` if none is named
 real_row() {
   local dir=${4:-real}
@@ -121,7 +125,7 @@ real_row() {
   local drop=()
   if is_root; then drop=(setpriv --reuid "$TUID" --regid "$TGID" --clear-groups); fi
   (cd "$UTREE" && row "$name" "${SANDBOX_TEST_SECONDS:-3000}" "${drop[@]}" "${ENV[@]}" HOME="$USERDIR/home" TMPDIR="$USERDIR" XDG_RUNTIME_DIR="$USERDIR/run" \
-    "${COUNTS[@]}" SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" "$3" "$BUSTED" -o TAP --no-recursive $(once "$1" "$2") "spec/$dir")
+    "${COUNTS[@]}" $(broker "$2" "$dir") SANDBOX_TEST_BUILD="$1" SANDBOX_RUNSC="$UTREE/build/runsc/$1/runsc" "$3" "$BUSTED" -o TAP --no-recursive $(once "$1" "$2") "spec/$dir")
   # The account is ours alone: whatever of it still runs was left behind.
   if is_root; then
     left=

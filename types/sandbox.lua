@@ -391,6 +391,7 @@
 
 ---@class sandbox.SubmitOptions
 ---@field key? string one job for each key: who submits it again has the id of the first, and its answer. At most 256 bytes
+---@field note? string what `fleet:find(key)` gives back beside the id, at most 4096 bytes: whoever has the key alone, in another process or on another machine, can go on with the job
 ---@field needs? string[] what a worker must have to take this job: a language that it found (`python3`, `gcc`), `--has`, or one of its pools, in which it is run then. At most 8
 
 ---@class sandbox.Result
@@ -649,6 +650,9 @@ local Fleet = {}
 ---@param how? sandbox.SubmitOptions
 ---@return string? id, string? message, string? code
 function Fleet:submit(options, how) end
+---@param key string
+---@return string? id, string? note_or_message, string? code
+function Fleet:find(key) end
 ---@param options sandbox.Options
 ---@param how? sandbox.SubmitOptions
 ---@return sandbox.Result?, string? message, string? code

@@ -69,7 +69,7 @@ end
 
 --- Puts a job into the queue.
 -- @tparam table options as of `sandbox.run`; what names a path or a function of this host raises
--- @tparam[opt] table how { key = one job for each, however often it is submitted; needs = what a worker must have }
+-- @tparam[opt] table how { key = one job for each, however often it is submitted; note = what `find` gives back; needs = what a worker must have }
 -- @treturn string the job's id, or nil, message, code
 function Fleet:submit(options, how)
   local asked = options_plan.call("submit", how)
@@ -80,12 +80,28 @@ function Fleet:submit(options, how)
   if not body then return nil, words, code end
   local key = asked.key or ""
   local ok, reply, wrong = step(self, key ~= "", scripts.submit, body, core.random_hex(8), asked.needs or "", ("%d"):format(self.options.max_jobs), key,
-    ("%d"):format(self.options.key_ttl))
+    ("%d"):format(self.options.key_ttl), asked.note or "")
   if not ok then return nil, reply, wrong end
   if reply[1] == 0 then return nil, ("the queue is full: %d jobs wait or run"):format(self.options.max_jobs), "busy" end
   if reply[1] == 2 then return nil, "the queue has too many different sets of needs", "busy" end
   if not message.parse_id(reply[2]) then return nil, "what the broker answers is no id", "system" end
   return reply[2]
+end
+
+--- Finds the job that was submitted with a key, by whomever, for as long as the key is known.
+-- @string key
+-- @treturn string its id, or nil, message, code: `not_found` where there was none
+-- @treturn string the note that came with it, or ""
+function Fleet:find(key)
+  local asked = options_plan.call("submit", { key = key })
+  if not asked.key then errors.argument(1, "find", "the key of a job", key) end
+  local may, why, kind = wait.may_wait()
+  if not may then return nil, why, kind end
+  local ok, reply, code = step(self, true, scripts.find, asked.key)
+  if not ok then return nil, reply, code end
+  if reply[1] ~= 1 then return nil, "no job was submitted with this key, or it was too long ago", "not_found" end
+  if not message.parse_id(reply[2]) then return nil, "what the broker answers is no id", "system" end
+  return reply[2], tostring(reply[3] or "")
 end
 
 -- The answer, if it is there: true and its three values, and the attempt; false: it is not; nil, message, code.

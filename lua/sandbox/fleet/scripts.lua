@@ -5,7 +5,7 @@
 --
 --     {Q}:jobs           a stream: jobs that wait or run, for anybody; {Q}:jobs:NEEDS for workers that have what NEEDS names
 --     {Q}:needs          the set of those NEEDS
---     {Q}:key:KEY        the id of the job that was submitted with this key
+--     {Q}:key:KEY        the id of the job that was submitted with this key, and behind a space its note
 --     {Q}:res:ID         a hash: the answer; {Q}:big:ID its large parts; {Q}:done:ID a list that is not empty once there is one
 --     {Q}:cancel:ID      somebody wants it to end; {Q}:control, a stream, tells the workers at once
 --     {Q}:follow:ID      somebody wants its output as it comes, in the stream {Q}:out:ID
@@ -68,12 +68,12 @@ local function script(name, source)
   M[name] = { name = name, source = PRELUDE .. source }
 end
 
--- body, secret, needs, most jobs, key or '', seconds the key is kept -> {1, id, known}, {0}: full, {2}: too many sets of needs
+-- body, secret, needs, most jobs, key or '', seconds the key is kept, note -> {1, id}, {0}: full, {2}: too many sets of needs
 script("submit", [[
-local body, secret, needs, most, key, ttl = unpack(ARGV)
+local body, secret, needs, most, key, ttl, note = unpack(ARGV)
 local kept = B .. 'key:' .. key
 local known = key ~= '' and call('GET', kept)
-if known then return { 1, known, 1 } end
+if known then return { 1, string.match(known, '^%S+') } end
 local sets = call('SMEMBERS', B .. 'needs')
 local depth, is_new = call('XLEN', B .. 'jobs'), needs ~= ''
 for _, set in ipairs(sets) do
@@ -86,9 +86,16 @@ if is_new then
   call('SADD', B .. 'needs', needs)
 end
 local id = id_of(call('XADD', stream_of(needs), '*', 's', secret, 'b', body), secret, needs)
-if key ~= '' then call('SET', kept, id, 'EX', ttl) end
+if key ~= '' then call('SET', kept, id .. ' ' .. note, 'EX', ttl) end
 call('HINCRBY', B .. 'counts', 'submitted', 1)
-return { 1, id, 0 }]])
+return { 1, id }]])
+
+-- key -> {1, id, note}; {0}: there is none
+script("find", [[
+local known = call('GET', B .. 'key:' .. ARGV[1])
+if not known then return { 0 } end
+local id, note = string.match(known, '^(%S+) ?(.*)$')
+return { 1, id, note }]])
 
 -- id, entry, secret, needs -> {2, answer, name, value, ...}: its large parts; {1}: it waits or runs; {0}: there is none
 script("look", [[

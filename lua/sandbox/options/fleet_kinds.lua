@@ -23,6 +23,11 @@ function M.job_key(where, v)
   return v
 end
 
+function M.note(where, v)
+  if type(v) ~= "string" or #v > 4096 then bad(where, "expected a string of at most 4096 bytes", v) end
+  return v
+end
+
 -- Sorted, each once, as one word: what a queue of their own is called by.
 function M.needs(where, v)
   local words, seen = {}, {}

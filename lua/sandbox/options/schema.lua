@@ -193,6 +193,8 @@ M.options = {
   { "broker_timeout", "seconds", scope = "fleet", default = 30, lua = "number", doc = "seconds for which a broker that cannot be reached is tried again; then it is `broker_lost`" },
   { "key", "job_key", scope = "submit", show = "string", default_text = "none", lua = "string",
     doc = "one job for each key: who submits it again has the id of the first, and its answer. At most 256 bytes" },
+  { "note", "note", scope = "submit", show = "string", default_text = "none", lua = "string",
+    doc = "what `fleet:find(key)` gives back beside the id, at most 4096 bytes: whoever has the key alone, in another process or on another machine, can go on with the job" },
   { "needs", "needs", scope = "submit", show = "list of words", default_text = "none", lua = "string[]",
     doc = "what a worker must have to take this job: a language that it found (`python3`, `gcc`), `--has`, or one of its pools, in which it is run then. At most 8" },
 }
