@@ -554,6 +554,22 @@ static void test_cgroup_bounds(void)
 	close(top);
 }
 
+/* A group is named in the run's directory before it is made: whoever dies between the two leaves none that nobody knows of. */
+static void test_cgroup_record(void)
+{
+	char dir[] = "/tmp/sbx-record-XXXXXX", text[SUP_CGROUP_PATHS], line[64];
+	struct sup_cgroup c = { .record = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1 };
+	int run = c.record;
+
+	(void)snprintf(line, sizeof(line), "%s/lua-sandbox-7\n", dir);
+	CHECK("no group is where no process may be put in", sup_cgroup_add(&c, dir, "7") < 0 && strstr(c.why, "no process may"));
+	CHECK("but it is named", sbx_io_read_at(run, SUP_CGROUP_RECORD, text, sizeof(text)) > 0 && !strcmp(text, line));
+	c = (struct sup_cgroup){ .record = -1 };
+	CHECK("one that cannot be named is not made", sup_cgroup_add(&c, dir, "7") < 0 && strstr(c.why, "no group can be made"));
+	CHECK("nothing is left of it", sup_cgroup_sweep(text, "7") && !unlinkat(run, SUP_CGROUP_RECORD, 0) && !rmdir(dir));
+	close(run);
+}
+
 /* Who comes from which program, however its parents end. */
 static void test_tree(void)
 {
@@ -836,6 +852,7 @@ int main(void)
 	test_programs();
 	test_tail();
 	test_cgroup_bounds();
+	test_cgroup_record();
 	test_tree();
 	test_control();
 	test_control_bounds();

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "sbx_io.h"
+#include "sbx_time.h"
 
 /* runsc's own share: its heap, its page tables and such of its file pages as it works with (mechanics measured at most
  * 53 MB); the limit itself is held by the supervisor's readings. */
 #define MEMORY_OVERHEAD (128ull << 20)
+#define EMPTY_SECONDS 10.0	/* what was killed dies at once, but on a machine that has no time for it */
 
 static const struct sup_cgroup_part *const versions[] = { &sup_cgroup_v1, &sup_cgroup_v2 };
 
@@ -45,6 +47,15 @@ uint64_t sup_cgroup_keyed(int dir, const char *file, const char *key)
 	return 0;
 }
 
+/* Who dies between a group's making and its name in the record leaves it for ever. */
+static int note(const struct sup_cgroup *c, const char *path)
+{
+	char line[sizeof(c->path[0]) + 1];
+	int n = snprintf(line, sizeof(line), "%s\n", path);
+
+	return sbx_io_write_at(c->record, SUP_CGROUP_RECORD, O_CREAT | O_APPEND, line, (size_t)n);
+}
+
 int sup_cgroup_add(struct sup_cgroup *c, const char *parent, const char *id)
 {
 	unsigned i = c->n;
@@ -55,7 +66,7 @@ int sup_cgroup_add(struct sup_cgroup *c, const char *parent, const char *id)
 	if (i == SUP_CGROUP_MAX ||
 	    snprintf(c->path[i], sizeof(c->path[i]), "%s/" SUP_CGROUP_NAME "%s", parent, id) >= (int)sizeof(c->path[i]))
 		return -1;
-	if (mkdir(c->path[i], 0755) < 0)
+	if (note(c, c->path[i]) < 0 || mkdir(c->path[i], 0755) < 0)
 		return sup_cgroup_because(c, "no group can be made in %.100s: %s", parent, sup_cgroup_remedy(errno));
 	c->fd[i] = open(c->path[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* A mkdir that worked proves nothing: may we move ourselves in there? */
@@ -94,19 +105,10 @@ static int set_quota(const struct sup_cgroup *c, bool on)
 	return c->part->set_quota(c, !on ? 0 : quota < 1000 ? 1000 : quota);
 }
 
-size_t sup_cgroup_paths(const struct sup_cgroup *c, char out[SUP_CGROUP_PATHS])
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (unsigned i = 0; i < c->n; i++)
-		n += (size_t)snprintf(out + n, SUP_CGROUP_PATHS - n, "%s\n", c->path[i]);
-	return n;
-}
-
-void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r)
+void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, int run_dir)
 {
 	memset(c, 0, sizeof(*c));
+	c->record = run_dir;
 	c->memory = c->cpu = c->cpuacct = c->pids = -1;
 	c->cpus = r->cpus;
 	for (unsigned i = 0; !c->n && i < sizeof(versions) / sizeof(versions[0]); i++) {
@@ -200,13 +202,14 @@ int sup_cgroup_throttled(const struct sup_cgroup *c)
 }
 
 /* Kills all in a group and removes it; it is empty soon after the kill, rmdir tells. */
-static void remove_group(const char *path)
+static bool remove_group(const char *path)
 {
+	double limit = sbx_time_now() + EMPTY_SECONDS;
 	char text[16384];
 
-	for (unsigned round = 0; round < 500; round++) {
+	do {
 		if (rmdir(path) == 0 || errno == ENOENT)
-			return;
+			return true;
 		int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd >= 0 && sup_cgroup_write(fd, "cgroup.kill", "1") < 0 &&
@@ -222,21 +225,26 @@ static void remove_group(const char *path)
 		if (fd >= 0)
 			close(fd);
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
-	}
+	} while (sbx_time_now() < limit);
+	return false;
 }
 
-void sup_cgroup_remove(struct sup_cgroup *c)
+bool sup_cgroup_remove(struct sup_cgroup *c)
 {
+	bool all = true;
+
 	while (c->n) {
 		c->n--;
-		remove_group(c->path[c->n]);
+		all = remove_group(c->path[c->n]) && all;
 		close(c->fd[c->n]);
 	}
 	c->version = SUP_CGROUP_NONE;
+	return all;
 }
 
-void sup_cgroup_sweep(char *paths, const char *id)
+bool sup_cgroup_sweep(char *paths, const char *id)
 {
+	bool all = true;
 	char *save = NULL;
 
 	for (char *path = strtok_r(paths, "\n", &save); path; path = strtok_r(NULL, "\n", &save)) {
@@ -244,6 +252,7 @@ void sup_cgroup_sweep(char *paths, const char *id)
 
 		/* Only what bears this run's own name. */
 		if (name && !strncmp(name + 1, SUP_CGROUP_NAME, strlen(SUP_CGROUP_NAME)) && !strcmp(name + 1 + strlen(SUP_CGROUP_NAME), id))
-			remove_group(path);
+			all = remove_group(path) && all;
 	}
+	return all;
 }

@@ -16,14 +16,16 @@
 enum sup_cgroup_version { SUP_CGROUP_NONE, SUP_CGROUP_V1, SUP_CGROUP_V2 };
 
 #define SUP_CGROUP_MAX 5
-/* The paths of them all, each ended by a newline. */
-#define SUP_CGROUP_PATHS (SUP_CGROUP_MAX * 513)
+/* The file in a run's directory that names its groups, each ended by a newline, and what it may come to: one may be tried in vain. */
+#define SUP_CGROUP_RECORD "cgroups"
+#define SUP_CGROUP_PATHS ((SUP_CGROUP_MAX + 1) * 513)
 
 struct sup_cgroup_part;
 
 struct sup_cgroup {
 	enum sup_cgroup_version version;
 	const struct sup_cgroup_part *part;	/* what that version does */
+	int record;			/* the run's directory, the caller's: a group is named there before it is made */
 	unsigned n;			/* v1: one a controller; v2: one */
 	char path[SUP_CGROUP_MAX][512];
 	int fd[SUP_CGROUP_MAX];		/* O_PATH of each */
@@ -33,10 +35,11 @@ struct sup_cgroup {
 	char why[256];			/* without a group: what stands in the way, and what would help */
 };
 
-/* Makes the groups and sets the limits. Groups that cannot be had are left out; only `cpus` decides on an error later. */
-void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r);
-/* Their paths, for sup_cgroup_sweep; how many bytes. */
-size_t sup_cgroup_paths(const struct sup_cgroup *c, char out[SUP_CGROUP_PATHS]);
+/*
+ * Makes the groups, named in the run's directory before they are there, and sets the limits. Groups that cannot be had are left out;
+ * only `cpus` decides on an error later.
+ */
+void sup_cgroup_make(struct sup_cgroup *c, const struct sup_request *r, int run_dir);
 /* The descriptor of the one group of v2, for a child to be born in (CLONE_INTO_CGROUP); -1: v1 or none. */
 int sup_cgroup_birthplace(const struct sup_cgroup *c);
 /* In the child: moves itself in. -1: not all of them. */
@@ -53,9 +56,9 @@ void sup_cgroup_started(const struct sup_cgroup *c);
 int sup_cgroup_throttled(const struct sup_cgroup *c);
 /* Sets the limit of memory anew, and what the quota will be from sup_cgroup_started on. */
 void sup_cgroup_update(struct sup_cgroup *c, const struct sup_request *r);
-/* Kills what may still be in there and removes them. */
-void sup_cgroup_remove(struct sup_cgroup *c);
+/* Kills what may still be in there and removes them. false: something in one of them has not died in ten seconds. */
+bool sup_cgroup_remove(struct sup_cgroup *c);
 /* The same for the groups of a dead run: those of these paths (changed on the way) that bear its id. */
-void sup_cgroup_sweep(char *paths, const char *id);
+bool sup_cgroup_sweep(char *paths, const char *id);
 
 #endif

@@ -60,10 +60,8 @@ static int limits_held(struct sup_run *s)
 static int compose(struct sup_run *s)
 {
 	struct sup_request *r = &s->request;
-	char paths[SUP_CGROUP_PATHS];
 
-	sup_cgroup_make(&s->cgroup, r);
-	(void)sup_dir_write(&s->dir, SUP_SWEEP_CGROUPS, paths, sup_cgroup_paths(&s->cgroup, paths));
+	sup_cgroup_make(&s->cgroup, r, s->dir.fd);
 	if (s->cgroup.memory >= 0)
 		read_ahead(r->runsc);
 	if (limits_held(s) < 0 || (r->net && sup_net_begin(&s->net, r, &s->dir, &s->cgroup, &s->error) < 0) || sup_mount_unshare(r, &s->error) < 0 ||

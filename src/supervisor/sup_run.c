@@ -185,9 +185,13 @@ void sup_run_teardown(struct sup_run *s)
 	sup_slot_release(&s->slot);
 	sup_trace_destroy(&s->trace);
 	sup_meter_destroy(&s->meter);
-	sup_cgroup_remove(&s->cgroup);
+	bool empty = sup_cgroup_remove(&s->cgroup);
+
 	sup_volume_release(&s->volumes);	/* before the directory goes: who waits for that may have them */
-	sup_dir_remove(&s->dir);
+	if (empty)
+		sup_dir_remove(&s->dir);
+	else				/* a later sweep finds in it what is to be removed */
+		sup_dir_close(&s->dir);
 	sup_exec_destroy(&s->exec);
 	if (s->stats >= 0)
 		(void)close(s->stats);

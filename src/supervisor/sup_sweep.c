@@ -23,8 +23,11 @@ int sup_sweep(const char *state_dir, struct sup_error *e)
 
 		if (sup_dir_adopt(&d, state_dir, entry->d_name) < 0)
 			continue;
-		(void)sup_dir_read(&d, SUP_SWEEP_CGROUPS, paths, sizeof(paths));
-		sup_cgroup_sweep(paths, strrchr(d.path, '-') + 1);
+		(void)sup_dir_read(&d, SUP_CGROUP_RECORD, paths, sizeof(paths));
+		if (!sup_cgroup_sweep(paths, strrchr(d.path, '-') + 1)) {
+			sup_dir_close(&d);	/* the next one's */
+			continue;
+		}
 		sup_dir_remove(&d);
 		removed++;
 	}

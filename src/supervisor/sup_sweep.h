@@ -7,10 +7,7 @@
 
 #include "sup_error.h"
 
-/* The file in a run's directory that names its cgroups (sup_cgroup_paths). */
-#define SUP_SWEEP_CGROUPS "cgroups"
-
-/* The number of runs of state_dir that were removed, or -1. */
+/* The number of runs of state_dir that were removed, or -1. One whose cgroups have something in them that does not die stays. */
 int sup_sweep(const char *state_dir, struct sup_error *e);
 
 #endif
