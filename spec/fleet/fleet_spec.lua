@@ -124,6 +124,27 @@ describe("a fleet", function()
     end))
   end)
 
+  it("tells its figures to who asks, though others only connect", function()
+    local socket = require "socket"
+    local server = assert(socket.bind("127.0.0.1", 0))
+    local _, port = server:getsockname()
+    server:close()
+    local told, silent = broker:sandboxes("told", "--metrics 127.0.0.1:" .. port), {}
+    assert.is_true(h.eventually(function() return broker:log("told"):find("works on", 1, true) end))
+    for i = 1, 3 do silent[i] = assert(socket.connect("127.0.0.1", tonumber(port))) end
+    local client = assert(socket.connect("127.0.0.1", tonumber(port)))
+    client:settimeout(120)
+    client:send "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    local page = assert(client:receive "*a")
+    client:close()
+    assert.truthy(page:find("^HTTP/1%.0 200 OK\r\n.*\r\n\r\n# HELP "), page)
+    assert.truthy(page:find('sandbox_fleet_queue_age_seconds{queue="told",needs=""} 0\n', 1, true) and page:find('sandbox_worker_slots{queue="told"} 1\n', 1, true), page)
+    -- Who says nothing does not keep it from ending, either.
+    fleets.signal(told, "TERM")
+    assert.is_true(fleets.gone(told))
+    for _, one in ipairs(silent) do one:close() end
+  end)
+
   it("believes nothing that stands in the queue", function()
     -- Another's entries: no job, one that names the host, one that is no JSON.
     broker:ask("XADD", "{judge}:jobs", "*", "x", "y")

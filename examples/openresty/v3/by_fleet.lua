@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Runs by a fleet's workers: submitted, followed, cancelled. This service keeps what they say as it does for runs of its own.
+local cjson = require "cjson.safe"
 local sandbox = require "sandbox"
 local settings = require "settings"
 
@@ -13,11 +14,33 @@ function M.client()
   return fleet
 end
 
---- Runs it: a result, or nil, message, code. That it has begun is known from its first output.
+local NOTED = { key = "string", language = "string", version = "string", encoding = "string", created = "number", timeout = "number" }
+
+--- Gives it to the fleet, with all that another nginx must know of it: its job's id, or nil, message, code.
+function M.submit(run)
+  local note = { timeout = run.options.limits.timeout }
+  for name in pairs(NOTED) do note[name] = note[name] or run.record[name] end
+  local message, code
+  run.job, message, code = M.client():submit(run.options, { key = run.record.id, needs = { run.needs }, note = cjson.encode(note) })
+  return run.job, message, code
+end
+
+--- What the fleet knows of a run that some nginx has given to it: a record with its `job`; or nil, message, code.
+function M.find(id)
+  local job, note, code = M.client():find(id)
+  if not job then return nil, note, code end
+  local said, record = cjson.decode(note), { id = id, job = job, state = "queued", attempt = 1 }
+  for name, kind in pairs(NOTED) do record[name] = type(said) == "table" and type(said[name]) == kind and said[name] or nil end
+  if not (record.key and record.language and record.created and record.timeout) then return nil, "its note is none of ours", "not_found" end
+  record.encoding = record.encoding == "base64" and "base64" or "utf-8"
+  local _, message, gone = M.client():result(job, 0)
+  if gone == "not_found" or gone == "broker_lost" then return nil, message, gone end
+  return record
+end
+
+--- Follows it: a result, or nil, message, code. That it has begun is known from its first output.
 function M.run(run)
-  local client = M.client()
-  local id, message, code = client:submit(run.options, { key = run.record.id, needs = { run.needs } })
-  if not id then return nil, message, code end
+  local client, id = M.client(), run.job
   run.kill = function() client:cancel(id) end
   if run.cancelled or run.late then run.kill() end
   local follower, attempt = client:follow(id), 1
@@ -32,8 +55,8 @@ function M.run(run)
     run:say(stream, bytes)
   end
   run.kill = nil
-  local r
-  r, message, code = follower:result()
+  local r, message, code = follower:result()
+  if code == "closed" then run.cancelled = true end -- perhaps by another nginx
   return r, message, code
 end
 

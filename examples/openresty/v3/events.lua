@@ -41,8 +41,9 @@ local function send(id, n)
   return n, true
 end
 
-local function follow(id, n, alive)
+local function follow(id, n, again, alive)
   ngx.print("retry: 1000\n\n")
+  if again then ngx.print("id: ", n, "\nevent: restart\ndata: ", cjson.encode{ attempt = again }, "\n\n") end
   ngx.flush()
   local going, checked, spoke = true, ngx.now(), ngx.now()
   while going and not ngx.worker.exiting() do
@@ -72,7 +73,10 @@ function M.handle(id)
   if not record then return http.fail(problem) end
   n, problem = after_of_request()
   if not n then return http.fail(problem) end
-  if not store.is_live(record) and n >= store.head(id) then -- an EventSource comes again until it is told this
+  local base, again = record.base or 0, nil
+  if n > 0 and (n < base or n > store.head(id)) then n, again = base, record.attempt end -- a number of another nginx
+  n = math.max(n, base)
+  if not again and not store.is_live(record) and n >= store.head(id) then -- an EventSource comes again until it is told this
     ngx.status = 204
     return ngx.exit(204)
   end
@@ -85,7 +89,7 @@ function M.handle(id)
   ngx.header["Content-Type"] = "text/event-stream"
   ngx.header["Cache-Control"] = "no-store"
   ngx.header["X-Accel-Buffering"] = "no"
-  local ok, why = pcall(follow, id, n, function() store.keep_reader(key, place) end)
+  local ok, why = pcall(follow, id, n, again, function() store.keep_reader(key, place) end)
   store.leave_reader(key, place)
   if not ok then ngx.log(ngx.ERR, "events: ", why) end
 end

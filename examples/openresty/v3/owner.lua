@@ -181,16 +181,53 @@ local function tick(premature)
   end
 end
 
---- Takes a run over: its record, which is stored, and its options.
-function M.enqueue(record, asked)
-  local run = setmetatable({ record = record, options = asked.options, needs = asked.entry.needs or asked.entry.binary:match "[^/]*$", pending = {}, held = 0,
-                             tail = { stdout = "", stderr = "" }, kept = ngx.now(), flushed = 0, interval = math.max(TICK, asked.options.limits.timeout / PIECES) }, Run)
+local function new_run(record, timeout)
+  return setmetatable({ record = record, pending = {}, held = 0, tail = { stdout = "", stderr = "" }, kept = ngx.now(), flushed = 0,
+                        interval = math.max(TICK, timeout / PIECES) }, Run)
+end
+
+local function take_up(run)
   waiting[#waiting + 1] = run
   dispatch()
   if not ticking then
     ticking = true
     ngx.timer.at(TICK, tick)
   end
+end
+
+-- In a timer of its own, so that it is done whatever becomes of the request.
+local function submit(_, run)
+  local ok, id, message, code = pcall(require("v3.by_fleet").submit, run)
+  if ok and id then
+    take_up(run)
+  else
+    ok, message = pcall(finish, run, nil, ok and message or tostring(id), ok and code or "system")
+    if not ok then ngx.log(ngx.ERR, "a run's end: ", message) end
+  end
+  run.taken = true
+end
+
+--- Takes a run over: its record, which is stored, and its options. It is `taken` once it does not depend on this request any more; with a
+-- fleet that is when its broker has it.
+function M.enqueue(record, asked)
+  local run = new_run(record, asked.options.limits.timeout)
+  run.options, run.needs = asked.options, asked.entry.needs or asked.entry.binary:match "[^/]*$"
+  if settings.fleet then
+    local ok, why = ngx.timer.at(0, submit, run)
+    if ok then return run end
+    finish(run, nil, "no timer: " .. why, "closed")
+  else
+    take_up(run)
+  end
+  run.taken = true
+  return run
+end
+
+--- Follows a run that the fleet has already: its record, with its `job`.
+function M.follow(record)
+  local run = new_run(record, math.min(record.timeout, settings.limits.timeout.maximum))
+  run.job = record.job
+  take_up(run)
 end
 
 --- How many wait and run in this worker.

@@ -55,11 +55,43 @@ local function new_record(key, asked, idem)
            webhook = asked.webhook, created = ngx.now(), attempt = 1, idem = idem }
 end
 
+-- A run that another nginx has given to the fleet, or one here that is gone: it is followed from here, too, as one of this key's. Its events
+-- have numbers that no other's have: whoever comes from another begins anew.
+local function from_fleet(key, id)
+  local limit = ngx.now() + WAIT
+  while not store.take_turn(id) do
+    if ngx.now() > limit then return nil, http.problem(503, "busy", "the fleet is being asked for it") end
+    ngx.sleep(LOOK)
+    if not store.has_turn(id) and store.get(id) then return store.get(id) end
+  end
+  local record, _, code = require("v3.by_fleet").find(id)
+  local problem = code and code ~= "not_found" and http.problem(503, code, "the fleet cannot be reached")
+  if record and record.key ~= key.name then record = nil end
+  if record then
+    record.base = (tonumber(core.random_hex(2), 16) % 9000 + 1) * 100000
+    if store.take(key, { record }) then
+      store.event(id, "state", "queued")
+      owner.follow(record)
+    else
+      record, problem = nil, http.problem(429, "concurrent", ("at most %d runs at once"):format(key.concurrent))
+    end
+  end
+  store.leave_turn(id)
+  return record, problem
+end
+
+-- A run by its id; or nil, and perhaps a problem.
+local function find(key, id)
+  local record = store.get(id)
+  if record or not settings.fleet then return record end
+  return from_fleet(key, id)
+end
+
 -- What an Idempotency-Key stood for already: records; or nil and a problem.
-local function replayed(digest, had, ids)
+local function replayed(key, digest, had, ids)
   if digest ~= had then return nil, http.problem(409, "idempotency", "this Idempotency-Key came with another body") end
   local records = {}
-  for i, id in ipairs(ids) do records[i] = store.get(id) end
+  for i, id in ipairs(ids) do records[i] = find(key, id) end
   if #ids == 0 or #records ~= #ids then return nil, http.problem(409, "idempotency", "the first request with this Idempotency-Key is being taken in") end
   ngx.header["Idempotency-Replayed"] = "true"
   return records
@@ -75,9 +107,13 @@ local function create(key, body, idem, read)
   local records = {}
   for i, asked in ipairs(list) do records[i] = new_record(key, asked, idem) end
   if not store.take(key, records) then return nil, http.problem(429, "concurrent", ("at most %d runs at once"):format(key.concurrent)) end
+  local taken = {}
   for i, asked in ipairs(list) do
     store.event(records[i].id, "state", "queued")
-    owner.enqueue(records[i], asked)
+    taken[i] = owner.enqueue(records[i], asked)
+  end
+  for _, run in ipairs(taken) do
+    while not run.taken and not ngx.worker.exiting() do ngx.sleep(0.005) end
   end
   return records
 end
@@ -93,7 +129,7 @@ local function records_of_request(key, read)
     end
     idem, digest = ("idem:%s:%s"):format(key.name, keys.digest(given)), keys.digest(read .. "\n" .. body)
     local ok, had, ids = store.take_idem(idem, digest)
-    if not ok then return replayed(digest, had, ids) end
+    if not ok then return replayed(key, digest, had, ids) end
   end
   local records
   records, problem = create(key, body, idem, read)
@@ -135,7 +171,9 @@ end
 
 --- The run that a request names, if it is its key's; or nil and a problem.
 function M.named(key, id)
-  local record = id:find("^" .. ("%x"):rep(32) .. "$") and store.get(id)
+  local record, problem
+  if id:find("^" .. ("%x"):rep(32) .. "$") then record, problem = find(key, id) end
+  if problem then return nil, problem end
   if not record or record.key ~= key.name then return nil, http.problem(404, "unknown_run", "there is no such run, or it is not remembered any more") end
   return record
 end

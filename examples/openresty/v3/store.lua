@@ -3,11 +3,12 @@
 -- the places of each key, and goes by itself after a time. Keys there:
 --
 --   run:ID             the record, as JSON
---   head:ID, ev:ID:N   how many events there are, and each: a word, a line feed, bytes
+--   head:ID, ev:ID:N   the number of the last event, and each: a word, a line feed, bytes
 --   cancel:ID          it is to end
 --   slot:KEY:I         which run is remembered here; where it has ended it gives way to a newer one
 --   live:KEY:I         which run waits or runs here. Its worker says so again every few seconds: one that is silent is lost
 --   reader:KEY:I       the same of who reads events
+--   turn:ID            somebody here asks the fleet for it
 --   idem:KEY:DIGEST    what an Idempotency-Key stands for
 --   rate:KEY:SECOND    how many requests there were (keys.lua)
 local cjson = require "cjson.safe"
@@ -73,7 +74,7 @@ end
 local function forget(id)
   local record = read(id)
   if record and record.idem then runs:delete(record.idem) end
-  for n = 1, runs:get("head:" .. id) or 0 do runs:delete(("ev:%s:%d"):format(id, n)) end
+  for n = (record and record.base or 0) + 1, runs:get("head:" .. id) or 0 do runs:delete(("ev:%s:%d"):format(id, n)) end
   for _, name in ipairs{ "run:", "head:", "cancel:" } do runs:delete(name .. id) end
 end
 
@@ -95,7 +96,7 @@ function M.take(key, records)
   local ok = true
   for i, record in ipairs(records) do
     record.place = ok and take_place("live", key, key.concurrent, record.id, M.ALIVE)
-    ok = record.place and take_slot(key, record.id) and M.update(record)
+    ok = record.place and take_slot(key, record.id) and put("head:" .. record.id, record.base or 0, live_ttl() + settings.keep) and M.update(record)
     if not ok then
       for j = 1, i do
         if records[j].place then runs:delete(("live:%s:%d"):format(key.name, records[j].place)) end
@@ -114,21 +115,30 @@ function M.finish(record)
   save(record, settings.keep)
   M.event(record.id, "end", "")
   if runs:get(("live:%s:%d"):format(record.key, record.place)) == record.id then runs:delete(("live:%s:%d"):format(record.key, record.place)) end
-  http.count(('api_runs_total{key="%s",language="%s",state="%s"}'):format(record.key, record.language, record.state))
+  if not record.base then http.count(('api_runs_total{key="%s",language="%s",state="%s"}'):format(record.key, record.language, record.state)) end
 end
 
---- A run, or nil. One whose worker is gone has failed.
+--- A run, or nil. One whose worker is gone has failed; where a fleet has it, it is only not known here any more.
 function M.get(id)
   local record = read(id)
   if record and M.is_live(record) and runs:get(("live:%s:%d"):format(record.key, record.place)) ~= id then
     record = read(id) -- it may have ended meanwhile
-    if record and M.is_live(record) then
+    if record and M.is_live(record) and settings.fleet then
+      forget(id)
+      return nil
+    elseif record and M.is_live(record) then
       record.state, record.error = "failed", http.problem(500, "lost", "the service ended under it")
       M.finish(record)
     end
   end
   return record
 end
+
+--- Whether it is ours to ask the fleet for a run: one at a time does.
+function M.take_turn(id) return runs:safe_add("turn:" .. id, true, 60) end
+
+function M.leave_turn(id) runs:delete("turn:" .. id) end
+function M.has_turn(id) return runs:get("turn:" .. id) ~= nil end
 
 --- Says that a run is to end, and whether that was said.
 function M.cancel(id) put("cancel:" .. id, true, live_ttl()) end
@@ -155,8 +165,8 @@ end
 
 --- What a run has written, since it was last begun.
 function M.output(id)
-  local out = { stdout = {}, stderr = {} }
-  for n = 1, M.head(id) do
+  local out, record = { stdout = {}, stderr = {} }, read(id)
+  for n = (record and record.base or 0) + 1, M.head(id) do
     local kind, bytes = M.read_event(id, n)
     if kind == "restart" then out = { stdout = {}, stderr = {} } end
     if out[kind] then table.insert(out[kind], bytes) end

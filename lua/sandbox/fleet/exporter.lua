@@ -3,6 +3,7 @@
 -- @module sandbox.fleet.exporter
 local core = require "sandbox.core"
 local brokers = require "sandbox.fleet.broker"
+local loop = require "sandbox.hosts.loop"
 local scripts = require "sandbox.fleet.scripts"
 local stats = require "sandbox.fleet.stats"
 local wait = require "sandbox.hosts.wait"
@@ -11,6 +12,7 @@ local M = {}
 
 local FILE_SECONDS = 5
 local REQUEST_SECONDS, REQUEST_MAX = 10, 8192
+local AT_ONCE = 16 -- requests; more are closed at once
 
 local function own_figures(worker)
   local c = worker.config
@@ -55,6 +57,14 @@ function M.to_file(path)
   end
 end
 
+-- Until more can be done with a client's socket; false once it has had its time, or the worker ends.
+local function wait_for(worker, client, events, limit)
+  local left = limit - core.now()
+  if left <= 0 or worker.over then return false end
+  wait.wait(client:getfd(), events, math.min(left, 0.5))
+  return true
+end
+
 -- Whatever is asked: a scraper asks for one thing.
 local function answer(worker, broker, client)
   local limit, head = core.now() + REQUEST_SECONDS, ""
@@ -63,17 +73,16 @@ local function answer(worker, broker, client)
   while not head:find "\r?\n\r?\n" and #head < REQUEST_MAX do
     local got, err, part = client:receive(1024)
     head = head .. (got or part or "")
-    if not got and err ~= "timeout" or core.now() >= limit then return end
-    if not got and part == "" then wait.wait(client:getfd(), "r", limit - core.now()) end
+    if not got and (err ~= "timeout" or part == "" and not wait_for(worker, client, "r", limit)) then return end
   end
   local text = text_of(worker, broker)
   local reply = ("HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(#text, text)
   local at = 1
-  while at <= #reply and core.now() < limit do
+  while at <= #reply do
     local last, err, partial = client:send(reply, at)
     if not last and err ~= "timeout" then return end
     at = (last or partial) + 1
-    if at <= #reply then wait.wait(client:getfd(), "w", limit - core.now()) end
+    if at <= #reply and not wait_for(worker, client, "w", limit) then return end
   end
 end
 
@@ -89,13 +98,20 @@ function M.listen(host, port)
   server:settimeout(0)
   core.close_on_exec(server:getfd())
   return function(worker)
-    local broker = brokers.new(worker.config.address)
+    local broker, at_once = brokers.new(worker.config.address), 0
+    local function serve(client)
+      if at_once < AT_ONCE then
+        at_once = at_once + 1
+        answer(worker, broker, client)
+        at_once = at_once - 1
+        wait.host().forget(client:getfd())
+      end
+      client:close()
+    end
     while not worker.over do
       local client = server:accept()
       if client then
-        answer(worker, broker, client)
-        wait.host().forget(client:getfd())
-        client:close()
+        loop.go(serve, client)
       else
         wait.wait(server:getfd(), "r", 0.5)
       end

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # api.py TREE DIR local|REDIS-URL [COMMAND…]: the asynchronous API of examples/openresty on a free port, from a tree that its workers can
 # read; DIR for its own. With a COMMAND that runs in place of the tests, with {url} as the service's, and {tree}.
-import base64, http.client, http.server, json, os, re, signal, socket, subprocess, sys, threading, time
+import base64, contextlib, http.client, http.server, json, os, re, signal, socket, ssl, subprocess, sys, threading, time
 
 tree, directory, mode, command = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 PATIENCE = 100  # seconds, for a machine that is busy
@@ -92,13 +92,28 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
-hooks = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-threading.Thread(target=hooks.serve_forever, daemon=True).start()
-hook = "http://127.0.0.1:%d" % hooks.server_port
+def listen(certificate=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
+
+
+hook = "http://127.0.0.1:%d" % listen()
+# A site that is called hooks.test, by its own word, which nginx is told to believe.
+certificate = directory + "/hooks.pem"
+subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=hooks.test",
+                "-addext", "subjectAltName=DNS:hooks.test", "-keyout", certificate, "-out", directory + "/cert.pem"], check=True, stderr=subprocess.DEVNULL)
+with open(certificate, "a") as f:
+    f.write(open(directory + "/cert.pem").read())
+secure = listen(certificate)
 ALICE = {"Authorization": "Bearer alice"}
 
 
-def start():
+def start(directory):
     os.makedirs(tree + "/build/serve", exist_ok=True)
     os.makedirs(directory + "/run", exist_ok=True)
     if os.getuid() == 0:
@@ -108,12 +123,14 @@ def start():
     os.chmod(directory + "/run", 0o700)
     with open(directory + "/settings.lua", "w") as f:
         digest = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"  # of "alice"
-        f.write("""return { slots = 2, patience = %d, anonymous = { rate = 10000, concurrent = 200, stored = 400 }, webhooks = { { url = "%s/hook/" } },
+        f.write("""return { slots = 2, patience = %d, anonymous = { rate = 10000, concurrent = 200, stored = 400 }, webhooks = { { url = "%s/hook/" },
+            { url = "https://hooks.test:%d/hook/", address = "127.0.0.1" }, { url = "https://others.test:%d/hook/", address = "127.0.0.1" } },
           keys = { { name = "alice", sha256 = "%s", rate = 1000, concurrent = 2, stored = 4, readers = 2, limits = { timeout = 2 } },
-                   { name = "bob", sha256 = "81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9", rate = 1 } } }""" % (1 if command else 300, hook, digest))  # who tries everything waits for nothing
+                   { name = "bob", sha256 = "81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9", rate = 1 } } }""" % (1 if command else 300, hook, secure, secure, digest))  # who tries everything waits for nothing
     conf = open(tree + "/examples/openresty/nginx.conf").read()
     for old, new in (("127.0.0.1:2000", "127.0.0.1:%d" % port), ("env SANDBOX_RUNSC;", "env SANDBOX_RUNSC; env XDG_RUNTIME_DIR;"),
                      ("client_body_timeout 10s", "client_body_timeout 1s"), ("code_runs 64m", "code_runs 400m"),
+                     ("/etc/ssl/certs/ca-certificates.crt", globals()["directory"] + "/cert.pem"), ('"app").init() }', '"app").init() require("v3.store").ALIVE = 20 }'),
                      ("pid build/serve/nginx.pid", "pid %s/nginx.pid" % directory)):
         assert old in conf, old
         conf = conf.replace(old, new)
@@ -206,7 +223,7 @@ def test_idempotency():
     first = run(asked, dict(ALICE, **{"Idempotency-Key": "k"}))
     for i in range(4):
         run(asked, dict(ALICE, **{"Idempotency-Key": "k%d" % i}))
-    assert call("GET", "/api/v3/runs/" + first["id"], headers=ALICE)[0] == 404
+    assert call("GET", "/api/v3/runs/" + first["id"], headers=ALICE)[0] == (404 if mode == "local" else 200)  # a fleet knows it for longer
     assert run(asked, dict(ALICE, **{"Idempotency-Key": "k"}))["id"] != first["id"]
 
 
@@ -239,6 +256,62 @@ def test_readers():
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def another():
+    """Another nginx for the same fleet, which is asked meanwhile."""
+    global port
+    was, port = port, free_port()
+    place = directory + "/another"
+    os.makedirs(place)
+    server = start(place)
+    port, there = was, port
+
+    @contextlib.contextmanager
+    def asked():
+        global port
+        port = there
+        yield
+        port = was
+
+    try:
+        yield asked
+    finally:
+        port = was
+        server.send_signal(signal.SIGQUIT)
+        server.wait()
+
+
+def kill_workers():
+    for pid in open("/proc/%d/task/%d/children" % (nginx.pid, nginx.pid)).read().split():
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_any_nginx():
+    with another() as there:
+        asked = {"language": "lua", "code": "io.write(('ab'):rep(20000), io.read())", "stdin": "c", "encoding": "base64"}
+        done, slow = run(asked), post(SLOW)[1]
+        path = "/api/v3/runs/" + slow["id"]
+        with there():
+            assert call("GET", "/api/v3/runs/" + done["id"], headers=ALICE)[0] == 404
+            assert call("GET", "/api/v3/runs/" + "0" * 32)[0] == 404
+            same = ended(call("GET", "/api/v3/runs/" + done["id"])[1])
+            assert (same["created"], same["result"]) == (done["created"], done["result"]), (same, done)
+            seen = events(path + "/events", until=lambda list_: len(text(list_, "stdout")) >= 12)
+            assert seen[0][0] > 100000, seen
+        # A reader who comes from there begins anew, and misses nothing.
+        again = events(path + "/events", {"Last-Event-ID": str(seen[-1][0])}, until=lambda list_: len(text(list_, "stdout")) >= 12)
+        assert again[0][:2] == (0, "restart") and text(again, "stdout").startswith("0 \u00e4\n1 \u00e4\n"), again
+        with there():
+            assert call("DELETE", path)[0] == 202
+            assert ended(slow)["state"] == "cancelled"
+        assert ended(slow)["state"] == "cancelled"
+        # One that dies takes nothing along.
+        slow = post({"language": "python", "code": "import time; print(1, flush=True); time.sleep(2); print(2)"})[1]
+        kill_workers()
+        with there():
+            assert ended(slow)["result"]["stdout"] == "1\n2\n"
+
+
 def test_batch():
     one = {"language": "python", "code": "import time; time.sleep(1.5)"}
     assert call("POST", "/api/v3/runs/batch", {"runs": [one] * 3}, ALICE)[1]["code"] == "concurrent"  # all or none
@@ -252,6 +325,12 @@ def test_batch():
     assert call("POST", "/api/v3/runs/batch", {"runs": [one] * 17})[0] == 422
 
 
+def test_lost():
+    """Of what went on when nginx's workers were killed, before the other tests."""
+    value = ended(lost)
+    assert (value["state"], value["error"]["code"], value["result"]) == ("failed", "lost", None), value
+
+
 def test_webhooks():
     asked = {"language": "lua", "code": "print(1)"}
     for to in ("/", "/hoo", "@elsewhere/hook/", "/hook/../x", "/hook/%2e%2e/x"):
@@ -262,6 +341,12 @@ def test_webhooks():
         time.sleep(0.05)
     assert sorted((path, value["id"]) for path, value in Hook.seen) == [("/hook/a", done["id"]), ("/hook/away", away["id"])], Hook.seen
     assert [value["result"]["stdout"] for _, value in Hook.seen] == ["1\n", "1\n"], Hook.seen
+    # By TLS: to whom it is that it says, and to nobody else (test_metrics).
+    done = run(dict(asked, webhook="https://hooks.test:%d/hook/c" % secure))
+    while len(Hook.seen) < 3:
+        assert time.monotonic() < limit, Hook.seen
+        time.sleep(0.05)
+    assert [(path, value["id"]) for path, value in Hook.seen[2:]] == [("/hook/c", done["id"])], Hook.seen
 
 
 def test_hostile():
@@ -307,26 +392,35 @@ def test_hostile():
 
 
 def test_metrics():
-    _, page, _ = call("GET", "/metrics")
+    limit, page = time.monotonic() + PATIENCE, ""
+    while 'webhooks_total{outcome="failed"} 1\n' not in page:
+        assert time.monotonic() < limit, page
+        _, page, _ = call("GET", "/metrics")
+    assert "/hook/b" not in [path for path, _ in Hook.seen]
     types = re.findall(r"^# TYPE (\S+)", page, re.M)
     assert len(types) == len(set(types)), page
     for line in page.splitlines():
         assert line.startswith("#") or re.fullmatch(r'[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.e+-]+', line), line
     assert re.search(r'^code_api_runs_total\{key="anonymous",language="lua",state="finished"\} \d', page, re.M), page
-    assert re.search(r'^code_api_live\{key="alice"\} 0$', page, re.M) and re.search(r'^code_webhooks_total\{outcome="delivered"\} 1$', page, re.M), page
+    assert re.search(r'^code_api_live\{key="alice"\} 0$', page, re.M) and re.search(r'^code_webhooks_total\{outcome="delivered"\} 2$', page, re.M), page
     assert re.search(r"^sandbox_started_total\{worker=" if mode == "local" else r"^sandbox_fleet_slots", page, re.M), page
 
 
-HERE = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_keys, test_readers, test_batch, test_webhooks, test_hostile, test_metrics]
-FLEET = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_webhooks, test_metrics]
+HERE = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_keys, test_readers, test_batch, test_webhooks, test_hostile, test_lost, test_metrics]
+FLEET = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_webhooks, test_metrics, test_any_nginx]
 
-nginx = start()
+nginx = start(directory)
 try:
+    if mode == "local" and not command:
+        lost = post(SLOW)[1]
+        kill_workers()
     if command:
         # A body that is too large is refused by its size, which schemathesis does not take for a refusal by itself.
         with open(directory + "/schemathesis.toml", "w") as f:
             f.write("[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]\n")
         subprocess.run([word.replace("{url}", "http://127.0.0.1:%d" % port).replace("{tree}", tree) for word in command], check=True, cwd=directory)
+    if not command:
+        assert post({"language": "lua", "code": "", "webhook": "https://others.test:%d/hook/b" % secure})[0] in (200, 202)
     for test in () if command else HERE if mode == "local" else FLEET:
         began = time.monotonic()
         test()
