@@ -286,10 +286,10 @@ function Taker:skip(path, reason)
   r.files_skipped[path] = reason
 end
 
--- Begins a file: what its pieces go to.
+-- Begins a file: what its pieces go to. Of two words about one path the first counts.
 function Taker:begin(entry)
-  local into = self.collect.into
-  if not safe(entry.path) or self.r.files_info[entry.path] then return nil end
+  local into, r = self.collect.into, self.r
+  if not safe(entry.path) or r.files_info[entry.path] or r.files_skipped[entry.path] ~= nil then return nil end
   self.files = self.files + 1
   if self.files > self.collect.max_files then
     self:skip(entry.path, "too many")
