@@ -66,7 +66,7 @@ IMAGE_SRC := $(wildcard src/image/img_*.c) src/shared/sbx_io.c
 CORES    := $(ABIS:%=$(BUILD)/%/sandbox/core.so)
 LUA_FILES   := $(patsubst lua/%,%,$(wildcard lua/sandbox/*.lua lua/sandbox/*/*.lua))
 
-.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network fleet fleet-faults fleet-bench fuzz model serve terminal docs lint clean runsc deps archive
+.PHONY: all core supervisor install install-abi demo test check-quick bench bench-report hits soak faults runtimes network images fleet fleet-faults fleet-bench fuzz model serve terminal docs lint clean runsc deps archive
 all: core supervisor
 core: $(CORES)
 	@test -n "$(strip $(ABIS))" || { echo "no Lua headers found$(if $(LUA_INCDIR), in $(LUA_INCDIR) of a version from 5.1 to 5.4): make deps, or LUA_INCDIR=/dir/of/lua.h" >&2; exit 1; }
@@ -164,6 +164,9 @@ runtimes:
 # Real clients through a list of names, and 50 sudden deaths of each part, on every build: half an hour.
 network:
 	@scripts/network.sh
+# What takes long of images: Debian by debootstrap compared with podman's, on every build; kills, races and pruning.
+images:
+	@scripts/images.sh
 # A broker on loopback, two workers, and a client that judges a thousand submissions.
 fleet:
 	@scripts/fleet.sh

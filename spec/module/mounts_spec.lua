@@ -68,6 +68,25 @@ describe("volumes", function()
     sb:cleanup_stale()
   end)
 
+  it("and layers over a directory are a box's as long as it lives, and new for each program of a pool", function()
+    assert(core.mkdir(dir .. "/src", 493))
+    h.write(dir .. "/src/a", "one\n")
+    local mounts = { { type = "cow", source = dir .. "/src", destination = "/c" } }
+    local change = { "sh", "-c", "cat a; echo two >a; echo x >>n; cat n", cwd = "/c" }
+    local box = assert(sb:start{ user = ME, mounts = mounts })
+    assert.equal("one\nx\n", assert(box:run(change)).stdout)
+    assert.equal("two\nx\nx\n", assert(box:run(change)).stdout)
+    box:stop()
+    local pool = assert(sb:pool{ user = ME, mounts = mounts, size = 1 })
+    for _ = 1, 2 do
+      local r, message = pool:run(change)
+      assert.equal("one\nx\n", r and r.stdout or message)
+    end
+    pool:close()
+    assert.equal("one\n", h.read(dir .. "/src/a"))
+    assert.same({ "a" }, core.readdir(dir .. "/src"))
+  end)
+
   it("are refused where others could come to them, and go with all that is in them", function()
     assert.is_true(assert(sb:remove_volume "cache"))
     assert.same({}, core.readdir(dir .. "/v"))

@@ -67,9 +67,9 @@ wrong 404 'no /api/v2/nowhere here' "$api/nowhere"
 
 got=$(ask -H 'Content-Type: application/json' -d "{$py,\"files\":[{\"content\":\"print('ä')\"}]}" "$api/execute/stream")
 [ "$(grep -c '^event: ' <<<"$got")" = 2 ] && grep -q '^data: {"data":"ä\\n"}' <<<"$got" && grep -q '^event: end' <<<"$got" || fail "stream: $got"
-got=$(ask -H 'Content-Type: application/json' -d "{\"language\":\"sh\",\"version\":\"1.x\",\"args\":[\"a\"],\"files\":[{\"content\":\"echo \$FROM \$1; pwd; id -u; ls /app\"}]}" "$api/execute")
+got=$(ask -H 'Content-Type: application/json' -d "{\"language\":\"sh\",\"version\":\"1.x\",\"run_timeout\":10000,\"args\":[\"a\"],\"files\":[{\"content\":\"echo \$FROM \$1; pwd; id -u; ls /app\"}]}" "$api/execute")
 grep -qF '"stdout":"image a\n\/work\n1000\ngone\nown\n"' <<<"$got" || fail "a language that is an image: $got"
-got=$(ask -H 'Content-Type: application/json' -d '{"language":"bash","code":"echo $FROM; pwd"}' "http://127.0.0.1:$port/api/v3/runs?wait=30")
+got=$(ask -H 'Content-Type: application/json' -d '{"language":"bash","code":"echo $FROM; pwd","limits":{"timeout":10}}' "http://127.0.0.1:$port/api/v3/runs?wait=30")
 grep -qF 'image\n' <<<"$got" || fail "a language that is an image, in /api/v3: $got"
 got=$(ask "http://127.0.0.1:$port/health")
 grep -q '"status":"ok"' <<<"$got" || fail "health: $got"
