@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# deep.py DIR PROGRAM: DIR/oci, an image of 64 layers with all that layers can say, which runs PROGRAM, a static one, as a user by name.
+# deep.py DIR PROGRAM: DIR/oci, an image of 64 layers with all that layers can say, which runs PROGRAM, a static one, as a user by name. No layer of it
+# has an entry for the root directory itself, as those of many images have none.
 import hashlib, io, json, os, sys, tarfile
 
 out, program = sys.argv[1], open(sys.argv[2], "rb").read()
@@ -35,7 +36,7 @@ def link(name, to): return name, tarfile.SYMTYPE, 0o777, (0, 0), to
 
 app = (1000, 1001)
 layers = [
-    layer(d("."), d("bin"), f("bin/listing", program, 0o755), d("etc"), f("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n"),
+    layer(d("bin"), f("bin/listing", program, 0o755), d("etc"), f("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n"),
           f("etc/group", b"root:x:0:\napp:x:1001:\n"), d("tmp", 0o1777), d("proc"), d("sys"), d("dev"), d("drop", 0o1777), d("team", 0o2775, app),
           d("opaque"), f("opaque/a"), d("opaque/b"), f("opaque/b/c"), f("gone"), d("away"), f("away/x"), f("becomes-dir"), d("becomes-file"),
           f("becomes-file/x"), d("becomes-link"), f("becomes-link/x"), f("one", b"same"), hard("two", "one"), f("changed", b"old", owner=app),

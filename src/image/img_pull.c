@@ -211,6 +211,9 @@ static int make(struct pull *p)
 		return img_fail("system", "cannot make %s: %s", p->image, strerror(errno));
 	if (check(p) < 0 || unpack(p) < 0)
 		return -1;
+	/* Of a root that no layer speaks of umoci makes one that is its owner's alone: no other user of the guest could go in. */
+	if (!p->tar.rooted && chmod(p->rootfs, 0755) < 0)
+		return img_fail("system", "cannot open %s: %s", p->rootfs, strerror(errno));
 	if (img_tree_look(p->rootfs, &tree) < 0)
 		return img_fail("system", "cannot look through %s: %s", p->rootfs, strerror(errno));
 	if (tree.files > p->w->max_files || describe(p, &tree) < 0)

@@ -7,11 +7,13 @@
 #ifndef IMG_TAR_H
 #define IMG_TAR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct img_tar {
 	uint64_t max_bytes, max_files;	/* of all layers together */
 	uint64_t bytes, files, devices;	/* so far */
+	bool rooted;			/* one of them has an entry for the root directory itself */
 	char why[400];			/* what is wrong: hostile text in it */
 };
 
