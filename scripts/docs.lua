@@ -417,6 +417,11 @@ function Instance:start(options) end
 ---@param options? sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function Instance:restore(dir, options) end
+---@param id string `box.id` of a box with `keep`
+---@return sandbox.Box?, string? message, string? code
+function Instance:attach(id) end
+---@return sandbox.KeptBox[]?, string? message, string? code
+function Instance:boxes() end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
@@ -494,6 +499,11 @@ function sandbox.start(options) end
 ---@param options? sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function sandbox.restore(dir, options) end
+---@param id string `box.id` of a box with `keep`
+---@return sandbox.Box?, string? message, string? code
+function sandbox.attach(id) end
+---@return sandbox.KeptBox[]?, string? message, string? code
+function sandbox.boxes() end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end

@@ -46,7 +46,7 @@ describe("types/sandbox.lua", function()
     assert.are.same(types.Job, written("Job", "run/job run/input run/reading", "take step finish take_line lease await_start await_known"))
     assert.are.same(types.Box, written("Box", "box/init box/connect box/control box/files box/lease box/carry box/snapshot box/kept",
       "ready wait_ready arm arm_ahead is_armed exec another tell begin_program lease answers await outcome attempt put_files collect_into lend take_back throttle "
-        .. "pack_work unpack_work pack_tree unpack_tree", { Stream = true }))
+        .. "pack_work unpack_work pack_tree unpack_tree discard", { Stream = true }))
     assert.are.same(types.Pool, written("Pool", "pool/init pool/lease", "grow fill discard step acquire"))
     assert.are.same(types.Stream, written("Stream", "box/dial", ""))
     assert.are.same(types.Task, written("Task", "hosts/loop", ""))

@@ -170,6 +170,14 @@
 ---@field command string
 ---@field threads integer
 
+---@class sandbox.KeptBox
+---@field id string
+---@field state string
+---@field seconds number since its start
+---@field keep number
+---@field hosts integer that are attached to it
+---@field programs string[] names, or ids, of its detached programs at work
+
 ---@class sandbox.Program
 ---@field name string?
 ---@field id string
@@ -253,6 +261,7 @@
 ---@field spec? fun(spec:table):table? last word on the OCI spec table before it is encoded, of each program in a box as well: of what it says there only the process counts, for the rest was decided at the start, where the program is `true`. What it gives is read as a bundle's is: see [Bundles](#bundles)
 ---@field lifetime? number seconds after which the box ends
 ---@field idle_timeout? number seconds without a program after which the box ends
+---@field keep? number seconds that the box goes on when nobody is attached to it any more, its host's end included: `sandbox.attach(box.id)` comes back. Not with `spec`. See [Boxes that stay](#boxes-that-stay)
 
 ---@class sandbox.PoolOptions
 ---@field env? table<string, string|false> merged over the default, `false` removes one; the host's environment is never inherited
@@ -697,6 +706,11 @@ function Instance:start(options) end
 ---@param options? sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function Instance:restore(dir, options) end
+---@param id string `box.id` of a box with `keep`
+---@return sandbox.Box?, string? message, string? code
+function Instance:attach(id) end
+---@return sandbox.KeptBox[]?, string? message, string? code
+function Instance:boxes() end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function Instance:pool(options) end
@@ -774,6 +788,11 @@ function sandbox.start(options) end
 ---@param options? sandbox.StartOptions
 ---@return sandbox.Box?, string? message, string? code
 function sandbox.restore(dir, options) end
+---@param id string `box.id` of a box with `keep`
+---@return sandbox.Box?, string? message, string? code
+function sandbox.attach(id) end
+---@return sandbox.KeptBox[]?, string? message, string? code
+function sandbox.boxes() end
 ---@param options sandbox.PoolOptions
 ---@return sandbox.Pool?, string? message, string? code
 function sandbox.pool(options) end

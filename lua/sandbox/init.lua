@@ -65,8 +65,8 @@ function M.cgroup_entries(limits)
   return list
 end
 
-for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "restore", "pool", "stages", "interact",
-                   "images", "pull", "remove_image", "prune_images", "pack_image", "image_options", "volumes", "remove_volume" } do
+for _, name in ipairs{ "check", "version", "active", "cleanup_stale", "metrics", "doctor", "shutdown", "close", "start", "attach", "boxes", "restore", "pool", "stages",
+                   "interact", "images", "pull", "remove_image", "prune_images", "pack_image", "image_options", "volumes", "remove_volume" } do
   M[name] = function(...)
     local sb = get()
     local a, b, c, d = sb[name](sb, ...)

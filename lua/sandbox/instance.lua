@@ -392,7 +392,7 @@ local function each_job(self, f)
   for _, job in ipairs(list) do f(job) end
 end
 
---- Stops all runs, in parallel, waits until nothing is left of them, and closes the instance.
+--- Stops all runs, in parallel, waits until nothing is left of them, and closes the instance. What was attached to goes on.
 -- @number[opt] grace seconds between TERM and KILL; without it KILL at once
 -- @treturn boolean true
 function Instance:shutdown(grace)
@@ -404,10 +404,12 @@ function Instance:shutdown(grace)
   if grace and grace > 0 then
     local deadline = core.now() + grace
     -- A box is no program, and ends with the last of its own.
-    each_job(self, function(job) if not job.plan.box then job:kill("TERM") end end)
-    each_job(self, function(job) if not job.plan.box then job:wait_gone(math.max(0, deadline - core.now())) end end)
+    each_job(self, function(job) if not job.plan.box and not job.plan.spared then job:kill("TERM") end end)
+    each_job(self, function(job) if not job.plan.box and not job.plan.spared then job:wait_gone(math.max(0, deadline - core.now())) end end)
   end
-  each_job(self, function(job) job:kill() end)
+  each_job(self, function(job)
+    if job.plan.spared then job:close() else job:kill() end
+  end)
   each_job(self, function(job) job:wait_gone() end)
   wait_left(self)
   if next(self.jobs) then sleep(self, 0.001) end -- those that are told of an end are told by now
@@ -417,7 +419,7 @@ function Instance:shutdown(grace)
   return true
 end
 
---- Closes the instance and kills its runs; does not wait.
+--- Closes the instance and kills its runs; does not wait. Boxes with `keep` are let go of.
 function Instance:close()
   self.closed = true
   self.kept = {}
@@ -552,8 +554,32 @@ function Instance:restore(dir, options)
   local ok
   ok, message, code = snapshot.fill(box, dir, opened.manifest)
   if ok then return box end
-  box:close()
+  box:discard()
   return fail(self, message, code)
+end
+
+--- Attaches to a box that was started with `keep`, here or by another process of the same user: it has all of a box's methods, but `fork`.
+-- @string id `box.id` of it
+-- @treturn Box or nil, message, code ("not_found": there is none; "busy": 16 are attached to it)
+function Instance:attach(id)
+  if type(id) ~= "string" then errors.argument(1, "attach", "the id of a box", id) end
+  if self.closed then return nil, "the instance is closed", "closed" end
+  local ok, message, code = wait.may_wait()
+  if not ok then return nil, message, code end
+  local box
+  box, message, code = box_module.attach(services(self), id)
+  return box, message, code
+end
+
+--- The boxes with `keep` that there are in `state_dir`, whoever started them.
+-- @treturn {table,...} the oldest first: { id=, state=, seconds= since its start, keep=, hosts= that are attached to it, programs= names (or ids)
+-- of its detached programs at work }, or nil, message, code
+function Instance:boxes()
+  local ok, message, code = wait.may_wait()
+  if not ok then return nil, message, code end
+  local list
+  list, message, code = require("sandbox.box.shared").all(services(self))
+  return list, message, code
 end
 
 errors.guard(Instance, "sb", { check = true })

@@ -122,6 +122,10 @@ int sup_exec_start(struct sup_exec *x, const struct sup_exec_way *way, const cha
 	if (sup_programs_enter(&x->programs, !way->connects, x->request->abstract, x->request->kept) < 0)
 		return sup_error(e, "system", "more than %d programs are at work in the box", SUP_PROGRAMS_SLOTS);
 	sup_programs_pass(&x->programs);
+	if (sup_programs_still(&x->programs)) {
+		sup_programs_open_gate(&x->programs);
+		return sup_error(e, "paused", "the box is paused: nothing can be started in it before box:resume()");
+	}
 	x->asked = way->start(x, arg, stdio, e) == 0;
 	if (!x->asked)
 		sup_programs_open_gate(&x->programs);
@@ -159,7 +163,8 @@ int sup_exec_ask(struct sup_exec *x, const char *arg, struct sup_error *e)
 		return -1;
 	if (calls(x, "Pause") || calls(x, "Resume"))
 		sup_programs_shut(&x->programs);	/* until we have gone */
-	x->asked = strcmp(method, "stats") != 0 && (!calls(x, "Resume") || sup_programs_goes_on(&x->programs));
+	x->asked = strcmp(method, "stats") != 0 && (!calls(x, "Resume") || sup_programs_goes_on(&x->programs)) &&
+		   (!calls(x, "Pause") || !sup_programs_still(&x->programs));
 	if (x->asked && sup_control_send(&x->wait, method, arg, NULL, 0) < 0)
 		return sup_error(e, "closed", "the box is gone: it does not take %.60s", method);
 	return 0;
@@ -194,7 +199,7 @@ char *sup_exec_answer(struct sup_exec *x, struct sup_error *e)
 
 	if (!strcmp(method, "stats"))
 		return stats_text(x);
-	if (!x->asked)		/* it goes on already */
+	if (!x->asked)		/* it goes on, or stands still, already */
 		return strdup("null");
 	int rc = sup_control_receive(&x->wait, &reply);
 

@@ -21,19 +21,19 @@
 #include "sup_stats.h"
 #include "sup_tree.h"
 
+#define BOX_SOCKET "k"
 #define ABOUT_MAX (128u * 1024u)
+#define HOUR 3600
+#define FULL_MS 100	/* until a supervisor that takes nothing is spoken to again */
 
 /* --- what is asked for ---------------------------------------------------------------------------------------------------- */
 
-static bool parse_bytes(const char *value, uint64_t *out)
+static bool parse_number(const char *value, double *out)
 {
 	char *end;
-	double number = strtod(value, &end);
 
-	if (end == value || *end || !isfinite(number) || number < 0)
-		return false;
-	*out = (uint64_t)number;
-	return true;
+	*out = strtod(value, &end);
+	return end != value && !*end && isfinite(*out) && *out >= 0;
 }
 
 /* false: no list of what there is to be said, or too much of it. */
@@ -44,6 +44,7 @@ static bool parse(struct sup_keep *k, const unsigned char *payload, uint32_t n)
 	} texts[] = { { "id", &k->id }, { "name", &k->name }, { "run", &k->run }, { "about", &k->about } };
 	size_t pos = 0, klen;
 	const char *key, *value;
+	double number = 0;
 	int rc;
 
 	if (n > ABOUT_MAX || !(k->payload = malloc((size_t)n + 1)))
@@ -58,10 +59,17 @@ static bool parse(struct sup_keep *k, const unsigned char *payload, uint32_t n)
 			text = sbx_wire_is_key(texts[i].key, key, klen) ? texts[i].value : NULL;
 		if (text)
 			*text = value;
-		else if (!sbx_wire_is_key("output", key, klen) || !parse_bytes(value, &k->output))
+		else if (!parse_number(value, &number))
+			return false;
+		else if (sbx_wire_is_key("output", key, klen))
+			k->output = (uint64_t)number;
+		else if (sbx_wire_is_key("keep", key, klen))
+			k->keep = number;
+		else
 			return false;
 	}
-	return rc == 0 && k->run && k->run[0] == '/' && k->output;
+	k->box = k->keep > 0;
+	return rc == 0 && k->run && k->run[0] == '/' && k->box == !k->output;
 }
 
 /* --- the door ------------------------------------------------------------------------------------------------------------- */
@@ -109,6 +117,13 @@ static const char *const *open_program(struct sup_keep *k)
 	return busy;
 }
 
+/* Once it has started its directory is there. What nobody would find does not outlive its host. */
+static void open_box(struct sup_keep *k)
+{
+	if (sup_dir_open(&k->dir, k->run) < 0 || bind_socket(k, BOX_SOCKET) < 0)
+		k->keep = 0;
+}
+
 /* --- the supervisor ------------------------------------------------------------------------------------------------------- */
 
 static void store(struct sup_keep_blob *b, const unsigned char *bytes, uint32_t n)
@@ -120,6 +135,14 @@ static void store(struct sup_keep_blob *b, const unsigned char *bytes, uint32_t 
 	b->n = b->bytes ? n : 0;
 	if (b->bytes)
 		memcpy(b->bytes, bytes, n);
+}
+
+/* Who does not read misses some of it, for the others' sake, and its end never. */
+static void pass_on(struct sup_keep *k, uint8_t type, const unsigned char *payload, uint32_t n)
+{
+	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
+		if (k->host[i].attached && sup_host_room(&k->host[i].h))
+			(void)sup_host_put(&k->host[i].h, type, payload, n);
 }
 
 static void take(struct sup_keep *k, uint8_t type, const unsigned char *payload, uint32_t n)
@@ -141,9 +164,14 @@ static void take(struct sup_keep *k, uint8_t type, const unsigned char *payload,
 		break;
 	case SBX_WIRE_STARTED:
 		store(&k->started, payload, n);
+		if (k->box)
+			open_box(k);
 		break;
 	case SBX_WIRE_RESULT:
 		store(&k->result, payload, n);
+		break;
+	case SBX_WIRE_NETWORK:
+		pass_on(k, type, payload, n);
 		break;
 	default:
 		break;
@@ -279,15 +307,42 @@ static void serve_hosts(struct sup_keep *k, const struct pollfd p[P_COUNT])
 
 		if (!h->used)
 			continue;
-		if (p[P_HOSTS + 2 * i + 1].revents ||
-		    (p[P_HOSTS + 2 * i].revents & (POLLIN | POLLHUP | POLLERR) && sup_host_recv(&h->h) < 0 && !h->stalled)) {
-			sup_keep_drop(k, i);
-			continue;
-		}
+		bool dead = p[P_HOSTS + 2 * i + 1].revents;	/* what it has said before that is heard */
+		bool more = !h->stalled && (dead || p[P_HOSTS + 2 * i].revents & (POLLIN | POLLHUP | POLLERR));
+		int got = more ? sup_host_recv(&h->h) : 0;
+
 		sup_keep_hear(k, i);
-		if (h->used)
+		if (h->used && ((got < 0 && !h->stalled) || (got == 0 && dead)))
+			sup_keep_drop(k, i);
+		else if (h->used)
 			sup_keep_tell(k, i);
 	}
+}
+
+/* When a box without a host is to be ended, as its host's end would have ended it; 0: it has one, or is at its end. */
+static double due(const struct sup_keep *k)
+{
+	return k->box && k->alone > 0 && !k->killed && !k->ended ? k->alone + k->keep : 0;
+}
+
+static void mind_the_time(struct sup_keep *k)
+{
+	bool alone = true;
+
+	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
+		alone = alone && !(k->host[i].used && k->host[i].attached);
+	k->alone = !alone ? 0 : k->alone > 0 ? k->alone : sbx_time_now();
+	if (due(k) > 0 && sbx_time_now() >= due(k))
+		k->killed = sup_host_put(&k->sup, SBX_WIRE_KILL, "", 1);
+}
+
+static int until_due(const struct sup_keep *k)
+{
+	double left = due(k) - sbx_time_now();
+
+	if (due(k) <= 0)
+		return -1;
+	return left <= 0 ? FULL_MS : left > HOUR ? HOUR * 1000 : (int)(left * 1000) + 1;
 }
 
 /* Whether nothing is left to be done. */
@@ -298,7 +353,7 @@ static bool is_done(const struct sup_keep *k)
 	for (unsigned i = 0; i < SUP_KEEP_HOSTS; i++)
 		if (k->host[i].used && k->host[i].attached && ((k->result.there && !k->host[i].told_result) || k->host[i].h.out_len))
 			return false;
-	return k->box_gone || k->forgotten || !k->result.there || !k->started.there;
+	return k->box || k->box_gone || k->forgotten || !k->result.there || !k->started.there;
 }
 
 static void serve(struct sup_keep *k)
@@ -307,7 +362,7 @@ static void serve(struct sup_keep *k)
 
 	while (!is_done(k)) {
 		fill(k, p);
-		if (poll(p, P_COUNT, -1) < 0 && errno != EINTR)
+		if (poll(p, P_COUNT, until_due(k)) < 0 && errno != EINTR)
 			return;
 		k->box_gone = k->box_gone || p[P_KEEPER].revents;
 		if (p[P_SUP].revents && !k->ended)
@@ -315,6 +370,7 @@ static void serve(struct sup_keep *k)
 		if (p[P_LISTENER].revents)
 			sup_keep_accept(k);
 		serve_hosts(k, p);
+		mind_the_time(k);
 		if (!k->ended)
 			(void)sup_host_flush(&k->sup);
 	}
@@ -329,7 +385,7 @@ static void keep(struct sup_keep *k, struct sup_host *h)
 	k->host[0].h = *h;
 	k->host[0].used = true;
 	if (relay_request(k)) {
-		sup_keep_attach(k, 0, 0, false);
+		sup_keep_attach(k, 0, 0, k->box);
 		serve(k);
 	}
 }
@@ -347,7 +403,7 @@ bool sup_keep(struct sup_host *h)
 	bool good = parse(&k, payload, n);
 
 	sup_host_drop(h);
-	const char *const *why = good ? open_program(&k) : NULL;
+	const char *const *why = good && !k.box ? open_program(&k) : NULL;
 	int side = good && !why ? split(&k, h) : -1;
 
 	if (side == 0)

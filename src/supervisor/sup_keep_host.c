@@ -54,6 +54,7 @@ static bool tell_all(struct sup_keep *k, unsigned i)
 	add(&w, "first=%llu", (unsigned long long)k->tail.first);
 	add(&w, "end=%llu", (unsigned long long)k->tail.end);
 	add(&w, "hosts=%u", hosts);
+	add(&w, "keep=%.6f", k->keep);
 	add(&w, "stdin=%s", k->stdin_ended ? "closed" : "open");
 	add(&w, "about=%s", k->about);
 	if (h->attached)
@@ -138,6 +139,8 @@ void sup_keep_drop(struct sup_keep *k, unsigned i)
 {
 	struct sup_keep_host *h = &k->host[i];
 
+	while (h->busy && sup_host_put(&k->sup, SBX_WIRE_BUSY, "", 1))
+		h->busy--;
 	sup_host_destroy(&h->h);
 	memset(h, 0, sizeof(*h));
 	h->h.fd = h->h.pidfd = -1;
@@ -171,12 +174,26 @@ static bool is_ours(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
 }
 
+/* In the words of a result; as a whole or not at all, for a socket that nobody has written to takes it. */
+static void refuse(int fd)
+{
+	static const char words[] = "error=busy\0message=as many as may be are attached to it already: 16 at once";
+	unsigned char frame[SBX_WIRE_HEADER + sizeof(words)];
+
+	sbx_wire_put_header(frame, SBX_WIRE_RESULT, sizeof(words));
+	memcpy(frame + SBX_WIRE_HEADER, words, sizeof(words));
+	(void)send(fd, frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void sup_keep_accept(struct sup_keep *k)
 {
 	int fd = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	int i = fd >= 0 && is_ours(fd) ? place(k) : -1;
+	bool ours = fd >= 0 && is_ours(fd);
+	int i = ours ? place(k) : -1;
 
 	if (i < 0) {
+		if (ours)
+			refuse(fd);
 		if (fd >= 0)
 			(void)close(fd);
 		return;
@@ -229,6 +246,19 @@ static int on_stdin(struct sup_keep *k, unsigned i, const unsigned char *payload
 	return 1;
 }
 
+/* Whose programs are at work in a box is known, for with them their host's end is theirs. */
+static int on_busy(struct sup_keep *k, struct sup_keep_host *h, const unsigned char *payload, uint32_t n)
+{
+	bool more = n && payload[0];
+
+	if (!more && !h->busy)
+		return 1;
+	if (!sup_host_put(&k->sup, SBX_WIRE_BUSY, payload, n))
+		return 0;
+	h->busy += more ? 1u : -1u;
+	return 1;
+}
+
 static int on_frame(struct sup_keep *k, unsigned i, uint8_t type, const unsigned char *payload, uint32_t n)
 {
 	struct sup_keep_host *h = &k->host[i];
@@ -251,6 +281,10 @@ static int on_frame(struct sup_keep *k, unsigned i, uint8_t type, const unsigned
 		return k->stdin_ended;
 	case SBX_WIRE_KILL:
 		return sup_host_put(&k->sup, type, payload, n);
+	case SBX_WIRE_BUSY:
+		return k->box ? on_busy(k, h, payload, n) : -1;
+	case SBX_WIRE_NETWORK:
+		return k->box ? sup_host_put(&k->sup, type, payload, n) : -1;
 	default:
 		return -1;
 	}
@@ -320,6 +354,6 @@ void sup_keep_tell(struct sup_keep *k, unsigned i)
 			grant(k);
 	}
 	if (sup_host_flush(&h->h) < 0 || (h->asked && !h->h.out_len) ||
-	    (h->attached && k->ended && (h->told_result || !k->result.there) && !h->h.out_len))
-		sup_keep_drop(k, i);
+	    (h->attached && k->ended && !k->box && (h->told_result || !k->result.there) && !h->h.out_len))
+		sup_keep_drop(k, i);	/* a box's go at once, with us, when nothing of it is left */
 }

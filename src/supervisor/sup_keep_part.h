@@ -28,6 +28,7 @@ struct sup_keep_host {
 	bool stalled;		/* its next frame waits for room to the supervisor */
 	bool asked;		/* it only asked: it goes when it has its answer */
 	bool told_started, told_result, told_over[2];
+	unsigned busy;		/* programs that it says to be at work in the box */
 	uint64_t at;		/* the offset of what it gets next */
 	uint64_t serial;	/* the higher, the later it came */
 };
@@ -37,13 +38,15 @@ struct sup_keep {
 	char *payload;
 	const char *id, *name, *run, *about;
 	uint64_t output;
+	double keep;		/* seconds that a box goes on without a host */
+	bool box;		/* it is kept, not a program in one */
 	struct sup_host sup;	/* the supervisor */
 	pid_t child;		/* which it is */
 	struct sup_keep_host host[SUP_KEEP_HOSTS];
 	uint64_t serial;
 	struct sup_tail tail;
 	struct sup_dir dir;	/* the box's */
-	int listener, keeper;	/* keeper: a pidfd of the box's supervisor */
+	int listener, keeper;	/* keeper: a pidfd of the box's supervisor, for a program; -1 */
 	char socket[8];		/* its name in dir; empty: none */
 	struct sup_keep_blob started, result;
 	bool over[2];		/* the program has closed its stdout, its stderr */
@@ -53,15 +56,15 @@ struct sup_keep {
 	uint32_t granted;	/* more that the writer may send; both together never more than the window */
 	uint32_t due;		/* of those, what the writer has not been told of */
 	bool ended;		/* the supervisor has gone */
-	bool box_gone, forgotten;
-	double born;		/* when it began */
+	bool box_gone, forgotten, killed;
+	double born, alone;	/* when it began; since when there is no host, 0: there is */
 };
 
 /* Takes a connection that the listener has, if there is one, and it is this user's. */
 void sup_keep_accept(struct sup_keep *k);
 /* A host of its own from now on: it gets all from `at` on. */
 void sup_keep_attach(struct sup_keep *k, unsigned i, uint64_t at, bool mute);
-/* It is gone: another one writes. */
+/* It is gone: another one writes, and what it had at work in the box is over. */
 void sup_keep_drop(struct sup_keep *k, unsigned i);
 /* Takes what it has said. */
 void sup_keep_hear(struct sup_keep *k, unsigned i);

@@ -169,6 +169,8 @@ static bool change(struct sup_programs *p, uint32_t from, uint32_t to)
 	return p->map && __atomic_compare_exchange_n(&p->map->still, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
+bool sup_programs_still(const struct sup_programs *p) { return p->map && SEEN(p->map->still) != RUNS; }
+
 void sup_programs_stands(struct sup_programs *p) { (void)change(p, RUNS, STILL); }
 bool sup_programs_lift(struct sup_programs *p) { return change(p, STILL, LIFTED); }
 bool sup_programs_lower(struct sup_programs *p) { return change(p, LIFTED, STILL); }

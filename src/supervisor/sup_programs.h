@@ -69,6 +69,8 @@ void sup_programs_open_gate(struct sup_programs *p);
  * one more its kernel dies: what is true here says who has to.
  */
 void sup_programs_stands(struct sup_programs *p);
+/* Whether it does: nothing is started in it then, and gVisor is not told once more. Asked by who has passed the gate, or shut it. */
+bool sup_programs_still(const struct sup_programs *p);
 /* The host lets it go on. Whether gVisor is still to be told. */
 bool sup_programs_goes_on(struct sup_programs *p);
 /* Who kills lets it go. Whether gVisor is to be told: nobody else has. */

@@ -72,10 +72,12 @@ function Control:signal(pid, signal)
   return true
 end
 
+-- What others may have changed meanwhile, who is asked knows (sup_exec.c).
+
 --- Lets everything in the box stand still. Once more does no harm.
 -- @treturn boolean true, or nil, message, code
 function Control:pause()
-  if self.paused and self:ready() then return true end
+  if self.paused and not self.shared and self:ready() then return true end
   local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Pause", "null")
   if done == nil then return nil, message, code end
   self.paused = true
@@ -85,7 +87,7 @@ end
 --- Lets it go on. Does nothing where it was not paused, for of that gVisor's kernel would die.
 -- @treturn boolean true, or nil, message, code
 function Control:resume()
-  if not self.paused and self:ready() ~= nil then return true end -- also while it boots
+  if not self.paused and not self.shared and self:ready() ~= nil then return true end -- also while it boots
   local done, message, code = call(self, (self.rt.flags.directfs and "containerManager" or "Lifecycle") .. ".Resume", "null")
   if done == nil then return nil, message, code end
   self.paused = nil

@@ -15,6 +15,7 @@ local network = require "sandbox.run.network"
 local programs = require "sandbox.box.program"
 local request = require "sandbox.run.request"
 local runtime = require "sandbox.machine.runtime"
+local shared = require "sandbox.box.shared"
 local terminal = require "sandbox.run.terminal"
 
 local M = {}
@@ -38,12 +39,13 @@ local function make(host, options, pooled)
   checked.plan.box = true
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
-  plan.idle_timeout, plan.quiet = checked.idle_timeout, true
+  plan.idle_timeout, plan.keep, plan.quiet = checked.idle_timeout, checked.keep, true
   plan.program = { argv = pooled.argv, env = checked.usual.env, cwd = checked.usual.cwd }
   plan.cpus_later = pooled.single and plan.limits.cpus and true or nil -- what prepares the box for its program is not throttled
   local req, message
   req, message, code = request.build(plan, rt, plan.id)
-  if not req then return nil, message, code end
+  if req and plan.keep then req.hold, message, code = shared.hold(plan, rt, checked.usual) end
+  if not req or plan.keep and not req.hold then return nil, message, code end
   -- Who we are was asked for the runtime; none but our own code runs until the box is started, unless the caller's has its say.
   return { plan = plan, rt = rt, usual = checked.usual, req = req, runsc = core.stat(rt.runsc), identity = not plan.spec and rt.identity or nil }
 end
@@ -74,6 +76,7 @@ local function make_again(pooled)
   made.req = {}
   for k, v in pairs(last.req) do made.req[k] = v end
   made.around = last.around or { r = around(last.req.r, last.plan.id), config = around(last.req.config, last.plan.id) }
+  if plan.keep then made.req.hold = shared.hold(plan, last.rt, last.usual) end
   made.req.id, made.req.r, made.req.config = id, table.concat(made.around.r, id), table.concat(made.around.config, id)
   return made
 end
@@ -83,7 +86,7 @@ local function boot(host, made, delay, single)
   local job, message, code = host.launch(plan, delay and request.delayed(made.req, delay) or made.req, true, nil, made.identity)
   if not job then return nil, message, code end
   return setmetatable({ host = host, job = job, plan = plan, rt = rt, usual = made.usual, id = plan.id, dir = rt.state_dir .. "/run-" .. plan.id,
-                        uses = 0, running = 0, single = single, made = not plan.spec and made or nil }, Box)
+                        uses = 0, running = 0, single = single, shared = plan.keep and true, made = not plan.spec and made or nil }, Box)
 end
 
 --- Starts to boot a box; never waits.
@@ -104,11 +107,36 @@ function M.begin(host, options, pooled, delay)
   return box, message, code
 end
 
+--- Attaches to a box that was started with `keep`, by this process or another one of the same user. Waits.
+-- @tparam table host the instance's services
+-- @string id
+-- @treturn Box or nil, message, code
+function M.attach(host, id)
+  local found, message, code = shared.find(host, id)
+  if not found then return nil, message, code end
+  local transport, why = kept.dial(found.path, host.options.wait)
+  if not transport then return nil, "the box cannot be attached to: " .. why, "not_found" end
+  local plan = found.plan
+  plan.id, plan.runtime, plan.clock, plan.began, plan.keep, plan.spared = id, found.rt, core.now, core.now(), found.keep, true
+  local job
+  job, message, code = host.launch(plan, { id = id, hold = shared.JOIN, boot_timeout = found.rt.boot_timeout }, true, transport)
+  if not job then return nil, message, code end
+  local box = setmetatable({ host = host, job = job, plan = plan, rt = found.rt, usual = found.usual, id = id, dir = found.dir, uses = 0, running = 0,
+                             shared = true, attached = true }, Box)
+  local ok
+  ok, message, code = box:wait_ready()
+  if ok then return box end
+  box:close()
+  return nil, message, code
+end
+
 --- For the parts of boxes: starts to boot another of the same options; never waits.
 -- @treturn Box or nil, message, code
 function Box:another()
   local made = make_again{ last = self.made }
-  if not made then
+  if not made and self.attached then
+    return nil, "only who started the box knows all of its options: box:snapshot and sandbox.restore make another one of it", "not_supported"
+  elseif not made then
     return nil, self.made and "runsc is another by now than the one that the box was started with" or "a function `spec` had the last word on the box",
       "not_supported"
   end
@@ -244,7 +272,7 @@ end
 -- @bool[opt] ahead the box may still boot
 -- @treturn Job or nil, message, code
 function Box:exec(plan, argv, alone, plain, ahead)
-  if self.paused then return nil, "the box is paused: nothing can be started in it before box:resume()", "paused" end
+  if self.paused and not self.shared then return nil, "the box is paused: nothing can be started in it before box:resume()", "paused" end
   local pid = pid_of(self)
   local req, message, code = exec.exec(plan, self, argv, pid, argv == plan.argv, alone)
   if not req then return nil, message, code end
@@ -533,7 +561,13 @@ function Box:stop(grace)
   return true
 end
 
---- Ends the box; does not wait. One that a pool has leased goes back to it.
+--- For the parts of boxes: ends one that came to nothing, with `keep` as well; does not wait.
+function Box:discard()
+  self.job:kill()
+  self:close()
+end
+
+--- Ends the box; does not wait. One that a pool has leased goes back to it, and one with `keep` is let go of, for others.
 function Box:close()
   local back, returned = self.back, self.returned
   self.stopped, self.back = true, nil

@@ -11,6 +11,7 @@ local options_plan = require "sandbox.options.plan"
 local result = require "sandbox.run.result"
 local text = require "sandbox.text"
 local transports = require "sandbox.hosts.transport"
+local waits = require "sandbox.hosts.wait"
 
 local M = {}
 
@@ -55,39 +56,73 @@ end
 
 local function ignore() end
 
--- The next of what a keeper says, taken apart; nil: it has gone, or says nothing.
+-- The next of what a keeper says, taken apart; nil: it has gone, or says nothing. That it refuses us is another's message and code.
 local function hear(transport, wait, limit)
   while true do
     local more = transport:recv()
     local kind, payload = transport:next()
     if kind == "H" then return result.parse(payload) end
+    if kind == "X" then
+      local told = result.parse(payload)
+      return nil, told.message, told.error
+    end
     if not kind and more == nil then return nil end
     if not kind then
       local left = limit - core.now()
-      if left <= 0 then return nil end
+      if left <= 0 then return nil, "it does not answer", "timeout" end
       transport:wait(left, wait)
     end
   end
 end
 
+local NAP, TRIES = 0.01, 20 -- seconds between two attempts; how often who was not heard comes back
+
+local function nap(wait)
+  if wait then wait(-1, "r", NAP) else waits.sleep(NAP) end
+end
+
+--- Connects to a keeper; waits while more come to it than it has taken yet.
+-- @string path of its socket
+-- @func[opt] wait
+-- @treturn table transport, or nil, message, errno's name
+function M.dial(path, wait)
+  local limit = core.now() + ANSWER
+  while true do
+    local transport, message, code = transports.dial(path)
+    if transport or code ~= "EAGAIN" or core.now() > limit then return transport, message, code end
+    nap(wait)
+  end
+end
+
+-- One question; nil: it was not answered.
+local function ask(path, wait)
+  local transport = M.dial(path, wait)
+  if not transport then return nil, "it is gone", "closed" end
+  transport:send("H", list{ "ask", "1" })
+  local told, message, code = hear(transport, wait, core.now() + ANSWER)
+  transport:close()
+  return told, message, code
+end
+
 --- Asks a keeper what it keeps.
 -- @string path of its socket
 -- @func[opt] wait
--- @treturn table of strings, or nil
+-- @treturn table of strings, or nil, message, code: "busy" where it has no place for us, "closed" where it is gone, "timeout"
 function M.ask(path, wait)
-  local transport = transports.dial(path)
-  if not transport then return nil end
-  transport:send("H", list{ "ask", "1" })
-  local told = hear(transport, wait, core.now() + ANSWER)
-  transport:close()
-  if not told then return nil end
+  local told, message, code
+  for i = 1, TRIES do -- who connects and is not heard at once gives way to the next
+    told, message, code = ask(path, wait)
+    if told or code then break end
+    if i < TRIES then nap(wait) end
+  end
+  if not told then return nil, message, code end
   told.path, told.about = path, json.decode(told.about or "")
   return type(told.about) == "table" and told or nil
 end
 
 -- Kills what is over, so that nothing of it is kept; waits until its keeper has gone.
 local function forget(told, wait)
-  local transport = transports.dial(told.path)
+  local transport = M.dial(told.path, wait)
   if not transport then return end
   local limit = core.now() + ANSWER
   transport:send("H", list{ "from", "now", "mute", "1" })
@@ -96,16 +131,21 @@ local function forget(told, wait)
   transport:close()
 end
 
--- All that are kept in a box, the oldest first.
-local function all(self)
+--- All programs that are kept in a box, the oldest first.
+-- @string dir the box's
+-- @func[opt] wait
+-- @treturn {table,...} of strings, as of `ask`
+function M.all(dir, wait)
   local out = {}
-  for _, name in ipairs(core.readdir(self.dir) or {}) do
-    local told = name:find "^p%d+$" and M.ask(self.dir .. "/" .. name, self.host.options.wait)
+  for _, name in ipairs(core.readdir(dir) or {}) do
+    local told = name:find "^p%d+$" and M.ask(dir .. "/" .. name, wait)
     if told then out[#out + 1] = told end
   end
   table.sort(out, function(a, b) return (tonumber(a.age) or 0) > (tonumber(b.age) or 0) end)
   return out
 end
+
+local function all(self) return M.all(self.dir, self.host.options.wait) end
 
 local function find(self, which)
   local found
@@ -146,6 +186,7 @@ local function number(value)
   local n = tonumber(value) or 0
   return math.tointeger and math.tointeger(n) or n
 end
+M.number = number
 
 --- The detached programs of the box that are at work, or are over and still kept.
 -- @treturn {table,...} of { name=, id=, state = "starting", "running" or "ended", argv=, pty=, seconds= since its start, first= and
@@ -180,9 +221,9 @@ function Kept:attach(which, options)
   local ok, message, code = self:await()
   if not ok then return nil, message, code end
   local told = find(self, which)
-  local transport = told and transports.dial(told.path)
+  local transport = told and M.dial(told.path, self.host.options.wait)
   if not transport then return nil, ("the box has no detached program %s"):format(text.scrub(which:sub(1, 80))), "not_found" end
-  local plan = { mode = "run", limits = limits_in(told.about), argv = told.about.argv, pty = told.about.pty == true, kept = true, attached = true, quiet = true,
+  local plan = { mode = "run", limits = limits_in(told.about), argv = told.about.argv, pty = told.about.pty == true, kept = true, quiet = true, spared = self.attached,
                  stdin_open = told.about.stdin == true and told.stdin ~= "closed", from = asked.from, mute = not asked.write, runtime = self.rt, clock = core.now,
                  began = core.now(), id = told.id }
   local from = type(asked.from) == "number" and ("%.0f"):format(asked.from) or asked.from

@@ -432,7 +432,7 @@ function Snapshot:fork(n, options)
   end
   for _, file in ipairs(files) do file:close() end
   if not ok then
-    for _, copy in ipairs(copies) do copy:close() end
+    for _, copy in ipairs(copies) do copy:discard() end
     return nil, message, code
   end
   if n then return copies end

@@ -269,14 +269,23 @@ local function box_limits(whole, lifetime)
   return limits
 end
 
+-- Of an instance's defaults those that are its boxes' programs'.
+local function usual_of(defaults)
+  local usual = {}
+  for _, name in ipairs(program_defaults) do usual[name] = defaults[name] end
+  return usual
+end
+
 -- A box and the defaults of its programs.
 local function whole_box(given, defaults)
   local plan = filled(given, defaults)
   place_files(plan) -- a default file that a mount hides is told now
-  local programs = { env = plan.env, cwd = plan.cwd, limits = {} }
+  if given.keep and plan.spec then bad("keep", "it cannot go together with a function spec, which whoever attaches could not ask") end
+  local programs = usual_of(defaults)
+  programs.env, programs.cwd, programs.limits = plan.env, plan.cwd, {}
   -- The schema's own timeout is for runs: a job of a box has one where somebody gave it.
   programs.timed = (given.limits or {}).timeout ~= nil or (defaults.limits or {}).timeout ~= nil
-  for _, name in ipairs(program_defaults) do programs[name], plan[name] = defaults[name], nil end
+  for _, name in ipairs(program_defaults) do plan[name] = nil end
   for _, row in ipairs(schema.limits) do
     if schema.is_of(row, "program") and not schema.is_of(row, "box") then programs.limits[row[1]] = plan.limits[row[1]] end
   end
@@ -284,7 +293,7 @@ local function whole_box(given, defaults)
   plan.programs_env = plan.env -- whose HOME is that of the guest's account
   plan.env = env_list(merge(default_env, defaults.env))
   plan.limits = box_limits(plan.limits, given.lifetime)
-  return { plan = plan, usual = programs, idle_timeout = given.idle_timeout or false }
+  return { plan = plan, usual = programs, idle_timeout = given.idle_timeout or false, keep = given.keep }
 end
 
 function build.box(options, defaults)
@@ -431,7 +440,12 @@ end
 -- @treturn table
 function M.run(options, defaults, how) return errors.call(build.run, options, defaults, how) end
 
---- A box: { plan = that of our helper in it, usual = the defaults of its programs, idle_timeout = seconds or false }.
+--- Of an instance's defaults those of the programs of a box that is another's.
+-- @tparam table defaults
+-- @treturn table
+M.usual = usual_of
+
+--- A box: { plan = that of our helper in it, usual = the defaults of its programs, idle_timeout = seconds or false, keep = seconds or nil }.
 -- @tparam table options
 -- @tparam[opt] table defaults
 -- @treturn table

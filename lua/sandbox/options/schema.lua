@@ -137,6 +137,8 @@ M.options = {
   -- Of boxes and pools.
   { "lifetime", "seconds", scope = "box pool", default_text = "none", lua = "number", doc = "seconds after which the box ends" },
   { "idle_timeout", "seconds", scope = "box", default_text = "none", lua = "number", doc = "seconds without a program after which the box ends" },
+  { "keep", "seconds", scope = "box", default_text = "the box ends with its host", lua = "number",
+    doc = "seconds that the box goes on when nobody is attached to it any more, its host's end included: `sandbox.attach(box.id)` comes back. Not with `spec`. See [Boxes that stay](#boxes-that-stay)" },
   { "size", "count", scope = "pool", max = 10000, default_text = "4", lua = "integer", doc = "how many are kept: `min` and `max` in one" },
   { "min", "count", scope = "pool", min = 0, max = 10000, default_text = "`max`", lua = "integer", doc = "how many are kept when nothing is asked for" },
   { "max", "count", scope = "pool", max = 10000, default_text = "4, or `min` if that is more", lua = "integer", doc = "how many there are at most, at work and ready" },
@@ -303,6 +305,8 @@ M.records = {
   { "sandbox.Snapshot", { "bytes", "integer", "on the disk" }, { "memory", "boolean", "whether what ran is in it" },
     { "trees", "{ path: string, bytes: integer }[]", "the directories that are in it" } },
   { "sandbox.Process", { "pid", "integer" }, { "ppid", "integer" }, { "uid", "integer" }, { "command", "string" }, { "threads", "integer" } },
+  { "sandbox.KeptBox", { "id", "string" }, { "state", "string" }, { "seconds", "number", "since its start" }, { "keep", "number" },
+    { "hosts", "integer", "that are attached to it" }, { "programs", "string[]", "names, or ids, of its detached programs at work" } },
   { "sandbox.Program", { "name", "string?" }, { "id", "string" }, { "state", '"starting"|"running"|"ended"' }, { "argv", "string[]" }, { "pty", "boolean" },
     { "seconds", "number", "since its start" }, { "first", "integer", "offset of the oldest byte that is kept" }, { "written", "integer", "offset behind the last" },
     { "readers", "integer", "jobs that there are of it" } },
