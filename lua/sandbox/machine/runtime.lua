@@ -9,7 +9,7 @@ local trust = require "sandbox.machine.trust"
 local M = {}
 
 local trusted = { "/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/opt/gvisor/bin" }
-local TOOL_TIMEOUT = 5
+local TOOL_TIMEOUT = 10
 local HINT = "install gVisor (https://gvisor.dev/docs/user_guide/install/), or name the binary: option runsc, or $SANDBOX_RUNSC"
 
 -- Trust -----------------------------------------------------------------------------------------------------------------
@@ -216,8 +216,8 @@ local interesting = { "directfs", "pod-init-config", "overlay2", "ignore-cgroups
 
 local function tool(env, path, args)
   local request = require "sandbox.run.request"
-  local r, message, code = env.execute({ mode = "tool", limits = { output = 1024 * 1024, timeout = TOOL_TIMEOUT } },
-                                       request.tool(path, args, TOOL_TIMEOUT))
+  local timeout = math.max(env.options.boot_timeout, TOOL_TIMEOUT) -- who gives a slow machine longer to boot gives this longer, too
+  local r, message, code = env.execute({ mode = "tool", limits = { output = 1024 * 1024, timeout = timeout } }, request.tool(path, args, timeout))
   if not r then return nil, message, code end
   if r.status ~= "exited" then
     return nil, ("runsc: %s %s: %s"):format(path, table.concat(args, " "), r.message or r.status), "runsc_failed"
@@ -433,7 +433,7 @@ function M.ambient(env, rt)
   if type(known) ~= "table" then return nil end
   if type(known.ambient) == "boolean" then return known.ambient end
   local options_plan, request = require "sandbox.options.plan", require "sandbox.run.request"
-  local plan = options_plan.run{ "/bin/cat", "/proc/self/status", limits = { timeout = 10, memory = false, pids = false, best_effort = true } }
+  local plan = options_plan.run{ "/bin/cat", "/proc/self/status", limits = { timeout = 60, memory = false, pids = false, best_effort = true } }
   plan.runtime = rt
   local r, message, code = env.execute(plan, request.build(plan, rt, env.core.random_hex(16)))
   if not r or not r.ok then return nil, message or r.message, code or "runsc_failed" end
