@@ -56,16 +56,26 @@ describe("an instance", function()
   it("stops all on shutdown, and starts no more", function()
     local sb = new{}
     local patient = assert(sb:spawn{ "python3", "-c", "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(5))\nprint('up', flush=True)\ntime.sleep(1000)" })
-    local stubborn = assert(sb:spawn{ "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done" })
+    local other = assert(sb:spawn{ "sh", "-c", "trap 'exit 6' TERM; echo up; while :; do sleep 0.1; done" })
     assert.equal("up\n", patient:read "stdout")
-    assert.equal("up\n", stubborn:read "stdout")
+    assert.equal("up\n", other:read "stdout")
     assert.equal(2, sb:active())
-    assert.is_true(sb:shutdown(5))
+    assert.is_true(sb:shutdown(120)) -- ends with the last of them, however long that is
     assert.equal(0, sb:active())
-    assert.equal(5, patient:wait().exit_code)
+    assert.same({ 5, 6 }, { patient:wait().exit_code, other:wait().exit_code })
     local r, _, code = sb:run{ "true" }
     assert.same({ nil, "closed" }, { r, code })
     sb:close()
+    sb:close()
+  end)
+
+  it("kills on shutdown what takes longer than it may", function()
+    local sb = new{}
+    local stubborn = assert(sb:spawn{ "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done" })
+    assert.equal("up\n", stubborn:read "stdout")
+    assert.is_true(sb:shutdown(0.3))
+    assert.equal(0, sb:active())
+    assert.is_nil(stubborn:wait().exit_code)
     sb:close()
   end)
 

@@ -12,7 +12,7 @@ local TMPDIR = os.getenv "TMPDIR" or "/tmp"
 M.state_dir = ("%s/sbx-%d-%s"):format(TMPDIR, core.getpid(), core.random_hex(2))
 -- A boot may take long on a busy machine; nothing here is about how long.
 M.control = os.getenv "SANDBOX_TEST_CONTROL"
-M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30 * (M.slow > 1 and 4 or 1), control = M.control }
+M.sb = sandbox.new{ state_dir = M.state_dir, boot_timeout = 30 * (M.slow > 1 and 10 or 1), control = M.control }
 
 -- A directory of the test's own, world-readable, and how it is removed.
 function M.tmpdir()
