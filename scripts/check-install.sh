@@ -4,8 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 tmp=$(mktemp -d /tmp/sandbox-install.XXXXXX) || exit 1
 trap 'rm -rf "$tmp"' EXIT
-mkdir "$tmp/src" "$tmp/home"
-cd "$TREE" && cp -r Makefile src lua bin doc rockspec LICENSE README.md "$tmp/src/" || exit 1
+mkdir -p "$tmp/src/build" "$tmp/home"
+# With what is built already, which is as new as it was: `make install` copies.
+cd "$TREE" && cp -a Makefile src lua bin doc rockspec LICENSE README.md "$tmp/src/" || exit 1
+cp -a build/obj build/5.* build/sandbox-* build/*.d "$tmp/src/build/" 2>/dev/null
 cd "$tmp/src" || exit 1
 export HOME=$tmp/home
 
@@ -24,11 +26,11 @@ probe luajit "$tmp/dest/usr/share/lua/5.1" "$tmp/dest/usr/lib/lua/5.1" || exit 1
 probe lua5.1 "$tmp/dest/usr/share/lua/5.1" "$tmp/dest/usr/lib/lua/5.1" || exit 1
 [ -x "$tmp/dest/usr/bin/sandbox" ] && [ -f "$tmp/dest/usr/share/man/man1/sandbox.1" ] || { echo "no command or no manual page"; exit 1; }
 
+# What both versions share is built once: only the module knows of which Lua it is.
 make -s clean
 for version in 5.4 5.1; do
   # A cjson from a Debian package is no rock, so dependencies are not looked at.
   luarocks --lua-version "$version" make --deps-mode=none --tree "$tmp/rocks" rockspec/sandbox-gvisor-scm-1.rockspec >"$tmp/log" 2>&1 ||
     { tail -n 30 "$tmp/log"; exit 1; }
-  make -s clean
   probe "lua$version" "$tmp/rocks/share/lua/$version" "$tmp/rocks/lib/lua/$version" || exit 1
 done

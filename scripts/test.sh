@@ -21,7 +21,7 @@ echo "building"
 make --no-print-directory -s DEV=1 all >"$LOG/make.log" 2>&1 || { tail -n 40 "$LOG/make.log"; echo "0 passed, 1 failed"; exit 1; }
 # A build that cannot be fetched fails its own rows; the others run.
 scripts/runsc.sh >"$LOG/runsc.log" 2>&1 || cat "$LOG/runsc.log"
-if is_root && wanted hosts; then
+if is_root && [[ ${FILTER[*]:-hosts} == *hosts* ]]; then
   scripts/nvim.sh >"$LOG/nvim.log" 2>&1 || cat "$LOG/nvim.log"
   scripts/npm.sh >"$LOG/npm.log" 2>&1 || cat "$LOG/npm.log"
   scripts/schemathesis.sh >"$LOG/schemathesis.log" 2>&1 || cat "$LOG/schemathesis.log"
@@ -254,79 +254,43 @@ vm_row() {
     "${ENV[@]}" HOME=/tmp TMPDIR=/tmp SANDBOX_TEST_HITS="${SANDBOX_TEST_VM_HITS:-1}" SANDBOX_TEST_SLOW=20 SANDBOX_TEST_BUILD="$3" \
     SANDBOX_RUNSC=/tmp/tree/runsc lua5.4 "$BUSTED" -o TAP --no-recursive
 }
-vm_rows() {
-  local year
-  if [ -z "${SANDBOX_TEST_ALL:-}" ]; then
-    vm_row v2 root 2024 spec/real/limit_spec.lua
-    vm_row v2 delegate 2026 spec/real/box_spec.lua spec/real/pool_spec.lua
-    return # as a user without a group, and no cgroups at all: SANDBOX_TEST_ALL, and make hits
-  fi
-  for year in $YEARS; do
-    vm_row v2 root "$year"
-    vm_row v2 delegate "$year"
-    vm_row v2 user "$year"
-    vm_row none root "$year"
-    vm_row none user "$year"
-  done
-}
-
-# What needs a processor but no sandbox of this machine.
-quiet_lane() {
-  local lua
-  for lua in lua5.4 luajit lua5.1; do busted_row "unit-$lua" 3000 "$lua" spec; done
-  if compgen -G 'spec/c/*_test.c' >/dev/null; then
-    export -f c_tests oom_test counts
-    row c-unit 3000 bash -c c_tests
-  fi
-  row fuzz-replay 3000 scripts/fuzz.sh replay
-  row oom 3000 bash -c oom_test
-  row model 3000 scripts/model.sh
-  row lint 3000 scripts/lint.sh
-  vm_rows
-}
-
 # What a run, a box or a pool is for the guest: each build as root and as a user, each Lua as root and as a user, each Lua with two
 # builds. What the module does on the host's side, whatever the build (spec/module, spec/fleet): once as root, once as a user. What a hostile
 # reviewer would try (spec/security, SECURITY.md): the same.
-all_real_rows() { # root, or user
-  local year lua dir
-  for year in $YEARS; do
-    for lua in lua5.4 luajit lua5.1; do for dir in real module fleet; do real_row "$year" "$1" "$lua" $dir; done; done
-    real_row "$year" "$1" lua5.4 security
-  done
-}
-real_rows_root() {
-  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then all_real_rows root; return; fi
-  real_row 2022 root lua5.1
-  real_row 2024 root lua5.4
-  real_row 2026 root luajit
-  real_row 2024 root luajit module
-  real_row 2024 root lua5.4 fleet
-  real_row 2024 root lua5.4 security
-}
-real_rows_user() {
-  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then all_real_rows user; return; fi
-  real_row 2022 user luajit
-  real_row 2024 user lua5.1
-  real_row 2026 user lua5.4
-  real_row 2026 user lua5.1 module
-  real_row 2026 user lua5.1 fleet
-  real_row 2026 user luajit security
-}
-
-# Real programs (scripts/runtimes.sh): the installed ones once, or all of them. One lane's, whoever runs them: apt has one lock.
-runtimes_rows() {
-  local year who
-  if [ -z "${SANDBOX_TEST_RUNTIMES:-}" ]; then real_row 2026 user lua5.4 runtimes; return; fi
-  COUNTS+=("SANDBOX_TEST_RUNTIMES=1" "SANDBOX_TEST_TIMES=1")
-  for year in 2024 2026; do for who in root user; do real_row "$year" "$who" lua5.4 runtimes; done; done
+real_rows() {
+  local year who lua dir
+  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then
+    for year in $YEARS; do for who in root user; do
+      for lua in lua5.4 luajit lua5.1; do for dir in real module fleet; do echo "$who real_row $year $who $lua $dir"; done; done
+      echo "$who real_row $year $who lua5.4 security"
+    done; done
+  else
+    cat <<'ROWS'
+user real_row 2026 user lua5.4
+user real_row 2026 user lua5.1 module
+user real_row 2024 user lua5.1
+user real_row 2022 user luajit
+root real_row 2024 root lua5.4
+root real_row 2026 root luajit
+root real_row 2022 root lua5.1
+side real_row 2024 root luajit module
+side real_row 2024 root lua5.4 fleet
+side real_row 2024 root lua5.4 security
+user real_row 2026 user lua5.1 fleet
+user real_row 2026 user luajit security
+ROWS
+  fi
+  # Real programs (scripts/runtimes.sh): the installed ones once, or all of them.
+  if [ -z "${SANDBOX_TEST_RUNTIMES:-}" ]; then echo "user real_row 2026 user lua5.4 runtimes"; return; fi
+  for year in 2024 2026; do for who in root user; do echo "$who real_row $year $who lua5.4 runtimes"; done; done
 }
 
+# hosts_row SPEC: a row for each file of spec/hosts
 hosts_row() {
-  is_root && specs spec/hosts || return 0
+  is_root || return 0
   row_env 5.4
-  row hosts 3000 "${ENV[@]}" HOME="$WORK" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
-    lua5.4 "$BUSTED" -o TAP --no-recursive spec/hosts
+  row "hosts-$1" 3000 "${ENV[@]}" HOME="$WORK" "${COUNTS[@]}" SANDBOX_TEST_BUILD=2024 SANDBOX_RUNSC="$UTREE/build/runsc/2024/runsc" SANDBOX_TEST_TREE="$UTREE" \
+    lua5.4 "$BUSTED" -o TAP "spec/hosts/$1_spec.lua"
 }
 
 # Their processes need room: it is the machine's limits that podman's own defaults are above.
@@ -345,27 +309,73 @@ containers_row() {
   row containers 3000 "${ENV[@]}" HOME="$HOME" SANDBOX_TEST_DOCKER_PROFILE="$(docker_profile)" SANDBOX_RUNSC="$TREE/build/runsc/2024/runsc" lua5.4 "$BUSTED" -o TAP --no-recursive spec/containers
 }
 
-root_lane() {
-  local year
-  if is_root; then
-    busted_row fault-root 3000 lua5.4 spec/fault
-    asan_row
-    valgrind_row
-  fi
-  real_rows_root
-  for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do fallback_row "$year"; done
-  containers_row
+# c_row NAME FUNCTION
+c_row() {
+  export -f c_tests oom_test counts
+  mkdir -p build/ctest
+  row "$1" 3000 bash -c "$2"
 }
-user_lane() {
-  real_rows_user
-  runtimes_rows
-  hosts_row
+lint_row() { row "lint-$1" 3000 scripts/lint.sh "$1"; }
+
+# The rows, a line each: its class, and how it is run. Of a class but `free` one row runs at a time: the user's rows share an account that
+# must be empty after each, and what a sanitized build is made for shares that. The longest chain of a class comes first, and the short
+# rows of none last, so that the processors have something to do until the end.
+rows() {
+  local year x
+  real_rows
+  if [ -n "${SANDBOX_TEST_ALL:-}" ]; then
+    for year in $YEARS; do for x in "v2 root" "v2 delegate" "v2 user" "none root" "none user"; do echo "machine vm_row $x $year"; done; done
+  else # as a user without a group, and no cgroups at all: SANDBOX_TEST_ALL, and make hits
+    echo "machine vm_row v2 root 2024 spec/real/limit_spec.lua"
+    echo "machine vm_row v2 delegate 2026 spec/real/box_spec.lua spec/real/pool_spec.lua"
+  fi
+  for x in spec/hosts/*_spec.lua; do x=${x##*/}; echo "hosts hosts_row ${x%_spec.lua}"; done
+  for year in ${SANDBOX_TEST_ALL:+2022} 2024 ${SANDBOX_TEST_ALL:+2026}; do echo "side fallback_row $year"; done
+  echo "side containers_row"
+  for x in tidy ${SANDBOX_TEST_ALL:+deep} install analyzer quick; do echo "free lint_row $x"; done
+  echo "free row model 3000 scripts/model.sh"
+  echo "asan c_row c-unit c_tests"
+  if is_root; then
+    echo "asan asan_row"
+    echo "free valgrind_row"
+    echo "free busted_row fault-root 3000 lua5.4 spec/fault"
+  fi
+  echo "free row fuzz-replay 3000 scripts/fuzz.sh replay"
+  for x in lua5.4 luajit lua5.1; do echo "free busted_row unit-$x 3000 $x spec"; done
+  echo "free c_row oom oom_test"
 }
 
-# Sandboxes of root and of the test user do not meet, and most of a row's time is waiting: the lanes run side by side.
+# A row that waits is a file, NUMBER.CLASS; who moves it away runs it. A class that is busy is a directory.
+worker() {
+  local job class found
+  while compgen -G "$WORK/queue/*" >/dev/null; do
+    found=
+    for job in "$WORK"/queue/*; do
+      [ -e "$job" ] || continue
+      class=${job##*.}
+      if [ "$class" != free ]; then mkdir "$WORK/busy/$class" 2>/dev/null || continue; fi
+      if mv "$job" "$WORK/taken/" 2>/dev/null; then
+        found=1
+        eval "$(cat "$WORK/taken/${job##*/}")"
+      fi
+      if [ "$class" != free ]; then rmdir "$WORK/busy/$class"; fi
+      [ -z "$found" ] || break
+    done
+    [ -n "$found" ] || sleep 0.5
+  done
+}
+if [ -n "${SANDBOX_TEST_RUNTIMES:-}" ]; then COUNTS+=("SANDBOX_TEST_RUNTIMES=1" "SANDBOX_TEST_TIMES=1"); fi
+mkdir "$WORK/queue" "$WORK/busy" "$WORK/taken"
+n=1000
+while read -r class job; do
+  n=$((n + 1))
+  echo "$job" >"$WORK/queue/$n.$class"
+done < <(rows)
+
+# Half of a row's time is waiting: one more of them than there are processors.
 set -m
-for lane in quiet root user; do
-  "${lane}_lane" &
+for ((n = $(nproc); n >= 0; n--)); do
+  worker &
   LANES+=($!)
 done
 set +m

@@ -166,8 +166,10 @@ out=$(mktemp -d /tmp/sbv.XXXXXX) || exit 125
 trap 'rm -rf "$out"' EXIT
 printf 'CGROUP=%q AS=%q TREE=%q\n' "$cgroup" "$as" "$tree" >"$out/job"
 { printf 'exec'; printf ' %q' "$@"; echo; } >"$out/command"
-timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -no-user-config \
-  -display none -no-reboot -kernel "$cache/vmlinux" -initrd "$cache/initrd" -append "quiet panic=-1 mitigations=off console=ttyS0" \
+# One processor: two that wait for each other burn twice as much. Without what a kernel does against attackers and for debugging.
+plain="mitigations=off init_on_alloc=0 hardened_usercopy=off randomize_kstack_offset=off nokaslr nosmap nosmep no5lvl audit=0 apparmor=0"
+timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 1 -m 2048 -nodefaults -no-user-config \
+  -display none -no-reboot -kernel "$cache/vmlinux" -initrd "$cache/initrd" -append "quiet panic=-1 $plain console=ttyS0" \
   -serial "file:$out/console" \
   -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
   -virtfs "local,path=$out,mount_tag=out,security_model=none" </dev/null >"$out/qemu" 2>&1

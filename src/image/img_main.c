@@ -66,6 +66,8 @@ static int take_argument(struct img_want *w, const char *word)
 				*rows[i].text = eq + 1;
 				return 0;
 			}
+			if (!rows[i].number)
+				return -1;
 			errno = 0;
 			*rows[i].number = strtoull(eq + 1, &end, 10);
 			w->bound = w->bound || rows[i].number == &w->max_bytes;
