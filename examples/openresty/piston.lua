@@ -5,6 +5,7 @@ local http = require "http"
 local languages = require "languages"
 local machine = require "machine"
 local semver = require "semver"
+local settings = require "settings"
 
 local M = {}
 
@@ -175,8 +176,20 @@ local function stage_answer(r, out)
   }
 end
 
+-- By a fleet: it has what an instance gives here of itself (machine.lua).
+local function run_in_fleet(stage, entry, on_output)
+  stage.name = nil
+  local limits = stage.limits
+  limits.pids, limits.output, limits.output_kill, limits.open_files = 64, 65536, true, 256
+  local r, message, code = require("v3.by_fleet").run_at_once(stage, entry.needs or entry.binary:match "[^/]*$", function(stream, chunk)
+    return on_output("run", stream, chunk) ~= false
+  end)
+  return r and { run = r, last = r, ok = r.ok }, message, code
+end
+
 -- Runs what was asked for; on_output(stage, stream, chunk) hears it as it comes. A result for each stage that ran, by name.
-local function run(stages, on_output)
+local function run(stages, entry, on_output)
+  if settings.fleet and not stages[2] and not entry.image then return run_in_fleet(stages[1], entry, on_output) end
   for _, stage in ipairs(stages) do
     local name = stage.name
     for _, stream in ipairs{ "stdout", "stderr" } do
@@ -227,7 +240,7 @@ function M.execute()
     said[name] = said[name] or { stdout = {}, stderr = {}, output = {} } -- `output` is both, in the order in which they came
     return said[name]
   end
-  local out, message, code = run(stages, function(name, stream, chunk)
+  local out, message, code = run(stages, entry, function(name, stream, chunk)
     table.insert(of(name)[stream], chunk)
     table.insert(of(name).output, chunk)
   end)
@@ -255,7 +268,7 @@ function M.stream()
     local ok = ngx.print("event: ", name, "\ndata: ", cjson.encode(data), "\n\n")
     return ok and ngx.flush()
   end
-  local out, message, code = run(stages, function(name, stream, chunk)
+  local out, message, code = run(stages, entry, function(name, stream, chunk)
     -- A client that is gone: false ends the program.
     return event(stream, { data = chunk, stage = stages[2] and name or nil }) and true or false
   end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Runs by a fleet's workers: submitted, followed, cancelled. This service keeps what they say as it does for runs of its own.
 local cjson = require "cjson.safe"
+local fleets = require "sandbox.fleet"
 local sandbox = require "sandbox"
 local settings = require "settings"
 
@@ -56,8 +57,27 @@ function M.run(run)
   end
   run.kill = nil
   local r, message, code = follower:result()
-  if code == "closed" then run.cancelled = true end -- perhaps by another nginx
+  if code == "closed" and message == fleets.CANCELLED then run.cancelled = true end -- perhaps by another nginx
   return r, message, code
+end
+
+--- Runs options while a request waits for them (Piston's API): a result, or nil, message, code. `hear` gets each piece of output; where it
+-- gives false the program is ended. What an earlier attempt has said cannot be taken back there, so a worker that is lost is an error.
+function M.run_at_once(options, needs, hear)
+  local client = M.client()
+  local id, message, code = client:submit(options, { needs = { needs } })
+  if not id then return nil, message, code end
+  local follower, first = client:follow(id), nil
+  while true do
+    local stream, bytes, attempt = follower:read()
+    if not stream then return follower:result() end
+    first = first or attempt
+    local heard = attempt == first and hear(stream, bytes)
+    if not heard then
+      client:cancel(id)
+      return nil, "the worker that ran it was lost, or who asked for it is gone", "lost"
+    end
+  end
 end
 
 return M

@@ -117,6 +117,7 @@ local dispatch
 
 -- In a timer of its own: from its start to its webhook.
 local function work(premature, run)
+  if premature and settings.fleet then return end -- the fleet has it still, for another worker
   local backend = require(settings.fleet and "v3.by_fleet" or "v3.here")
   running[run] = true
   local ok, r, message, code

@@ -256,6 +256,12 @@ def test_readers():
         time.sleep(0.05)
 
 
+def test_piston():
+    client = subprocess.run(["node", "spec/hosts/scripts/piston.mjs", os.getcwd() + "/build/npm", "http://127.0.0.1:%d" % port], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert client.stdout == "client passed\n", client.stdout
+    assert re.search(r'^sandbox_fleet_jobs_total\{queue="sandbox",event="answered"\} [1-9]', call("GET", "/metrics")[1], re.M)
+
+
 @contextlib.contextmanager
 def another():
     """Another nginx for the same fleet, which is asked meanwhile."""
@@ -407,7 +413,7 @@ def test_metrics():
 
 
 HERE = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_keys, test_readers, test_batch, test_webhooks, test_hostile, test_lost, test_metrics]
-FLEET = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_webhooks, test_metrics, test_any_nginx]
+FLEET = [test_service, test_results, test_limits, test_events_and_cancel, test_idempotency, test_webhooks, test_metrics, test_piston, test_any_nginx]
 
 nginx = start(directory)
 try:
