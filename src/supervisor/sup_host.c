@@ -13,6 +13,7 @@
 #include "sbx_time.h"
 
 #define IN_FIRST (128u * 1024u)
+#define LATER_SECONDS 0.004
 
 int sup_host_pidfd(int fd)
 {
@@ -198,6 +199,7 @@ void sup_host_commit(struct sup_host *h, uint8_t type, uint32_t n)
 {
 	sbx_wire_put_header(h->out + h->out_off + h->out_len, type, n);
 	h->out_len += SBX_WIRE_HEADER + n;
+	h->later = 0;
 }
 
 bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_t n)
@@ -212,8 +214,26 @@ bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_
 	return true;
 }
 
+bool sup_host_put_later(struct sup_host *h, uint8_t type, const void *payload, uint32_t n)
+{
+	double later = h->out_len ? h->later : sbx_time_now() + LATER_SECONDS;
+
+	if (!sup_host_put(h, type, payload, n))
+		return false;
+	h->later = later;
+	return true;
+}
+
+bool sup_host_sends(const struct sup_host *h)
+{
+	return h->out_len && (h->later <= 0 || h->later <= sbx_time_now());
+}
+
 int sup_host_flush(struct sup_host *h)
 {
+	if (h->fd >= 0 && h->out_len && !sup_host_sends(h))
+		return 0;
+	h->later = 0;
 	while (h->fd >= 0 && h->out_len) {
 		ssize_t n = send(h->fd, h->out + h->out_off, h->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 

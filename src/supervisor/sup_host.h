@@ -28,6 +28,7 @@ struct sup_host {
 	size_t in_len, in_cap;
 	unsigned char *out;
 	size_t out_off, out_len;
+	double later;		/* until when what is queued may wait for more; 0: it goes with the next flush */
 };
 
 /* A pidfd of the process that made the connection, the caller's; -1: unknown. */
@@ -61,6 +62,15 @@ void sup_host_commit(struct sup_host *h, uint8_t type, uint32_t n);
 
 /* Queues a small frame; false where not even the reserve has room. */
 bool sup_host_put(struct sup_host *h, uint8_t type, const void *payload, uint32_t n);
+
+/*
+ * The same of one that nobody waits for: it goes with the next that is put, or after 4 ms. A host that is woken once for all that it is
+ * told of a short program spends half the time.
+ */
+bool sup_host_put_later(struct sup_host *h, uint8_t type, const void *payload, uint32_t n);
+
+/* Whether something is queued that is to be sent now. */
+bool sup_host_sends(const struct sup_host *h);
 
 /* Sends what can be sent now. -1: the host is gone. */
 int sup_host_flush(struct sup_host *h);

@@ -152,6 +152,8 @@ static int until_next(const struct sup_run *s, double now)
 	double due = s->kind->due ? s->kind->due(s, now) : now + 3600;
 
 	due = sooner(due, !s->started ? s->spawned + s->request.boot_timeout : s->request.timeout > 0 ? s->start + s->request.timeout : due);
+	if (s->host->later > 0)
+		due = sooner(due, s->host->later);
 	if (s->pace_trace.until > now)
 		due = sooner(due, s->pace_trace.until);
 	if (s->pace_output.until > now)
@@ -168,7 +170,7 @@ static void fill(struct sup_run *s, struct pollfd p[P_COUNT])
 	for (unsigned i = 0; i < P_COUNT; i++)
 		p[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	p[P_HOST].fd = s->host->fd;
-	p[P_HOST].events = (short)(POLLIN | (s->host->out_len ? POLLOUT : 0));
+	p[P_HOST].events = (short)(POLLIN | (sup_host_sends(s->host) ? POLLOUT : 0));
 	p[P_HOST_PID].fd = s->host->pidfd;
 	p[P_LINE].fd = s->host->line;
 	p[P_OUT].fd = output && sup_pump_wants(&out[0], s->host) ? out[0].fd : -1;

@@ -252,7 +252,7 @@ int sup_pump_read(struct sup_stream *s, struct sup_host *h)
 	if (n <= 0) {
 		/* The program may go on without this stream. (Of a tail the bytes are still to come.) */
 		if (!s->ending && !s->tail)
-			(void)sup_host_put(h, s->type, NULL, 0);
+			(void)sup_host_put_later(h, s->type, NULL, 0);
 		close(s->fd);
 		s->fd = -1;
 		return -1;

@@ -310,5 +310,5 @@ void sup_report_started(struct sup_run *s)
 	add(&l, "quota=%d", s->cgroup.cpus_held);
 	if (s->exec.pid)
 		add(&l, "guest_pid=%d", s->exec.pid);
-	(void)sup_host_put(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);
+	(void)(s->exec.pid ? sup_host_put_later : sup_host_put)(s->host, SBX_WIRE_STARTED, l.text, (uint32_t)l.n);
 }
