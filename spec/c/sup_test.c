@@ -417,6 +417,28 @@ static void test_pump_end(void)
 		close(child[i]);
 }
 
+/* What nobody waits for goes with the next frame, or by the clock. */
+static void test_host_later(void)
+{
+	static struct sup_host h;
+	char got[64];
+	int pair[2];
+
+	assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0 && sup_host_init(&h, pair[0], -1) == 0);
+	CHECK("it is queued", sup_host_put_later(&h, SBX_WIRE_STDOUT, NULL, 0) && h.later > 0);
+	h.later = 1e18;		/* the clock stands still */
+	CHECK("it waits", sup_host_flush(&h) == 0 && !sup_host_sends(&h) && recv(pair[1], got, sizeof(got), 0) < 0);
+	CHECK("it goes with the next", sup_host_put(&h, SBX_WIRE_STDERR, "x", 1) && sup_host_sends(&h) && sup_host_flush(&h) == 0 &&
+	      recv(pair[1], got, sizeof(got), 0) == 2 * SBX_WIRE_HEADER + 1);
+	CHECK("it holds up nothing that is queued", sup_host_put(&h, SBX_WIRE_STDERR, "x", 1) && sup_host_put_later(&h, SBX_WIRE_STDOUT, NULL, 0) &&
+	      sup_host_flush(&h) == 0 && recv(pair[1], got, sizeof(got), 0) == 2 * SBX_WIRE_HEADER + 1);
+	CHECK("it is queued again", sup_host_put_later(&h, SBX_WIRE_STDOUT, NULL, 0));
+	h.later = 1e-9;		/* its time is over */
+	CHECK("it goes by the clock", sup_host_sends(&h) && sup_host_flush(&h) == 0 && recv(pair[1], got, sizeof(got), 0) == SBX_WIRE_HEADER);
+	sup_host_destroy(&h);
+	close(pair[1]);
+}
+
 /* An entry is its supervisor's until that ends, and then the box's. */
 /* Whether somebody who waits for the gate gets through it. */
 static bool passes(int run, bool shuts, unsigned seconds)
@@ -862,6 +884,7 @@ int main(void)
 	test_json();
 	test_pump_fails();
 	test_pump_end();
+	test_host_later();
 	test_judge();
 	test_trace();
 	test_log();
