@@ -445,7 +445,8 @@ end
 -- What boxes and pools need of an instance.
 local services
 function services(self)
-  return {
+  if self.service then return self.service end
+  self.service = {
     defaults = self.options.defaults, control = self.options.control, options = self.options,
     let_go = image.let_go,
     picture = function(options, spawning)
@@ -489,6 +490,7 @@ function services(self)
       return job
     end,
   }
+  return self.service
 end
 
 --- For the parts of an instance: what they need of it.
@@ -529,11 +531,11 @@ end
 
 -- A run that needs our helper in the sandbox.
 function Instance:run_collecting(options)
-  options_plan.run(options, self.options.defaults)
+  local checked = options_plan.once(options, self.options.defaults)
   local may, why, kind = wait.may_wait()
   if not may then return fail(self, why, kind) end
   local r, message, code = in_turn(self, function(past)
-    local r, message, code, raised = box_module.run_once(services(self), options, past)
+    local r, message, code, raised = box_module.run_once(services(self), checked, past)
     if not r and not raised and not past.told then fail(self, message, code) end
     return r, message, code, nil, raised
   end)

@@ -19,7 +19,6 @@ local shared = require "sandbox.box.shared"
 local terminal = require "sandbox.run.terminal"
 
 local M = {}
-local unpack = rawget(table, "unpack") or rawget(_G, "unpack")
 
 local EVENTS_SECONDS = 10 -- within which a program's result has the last events of its time
 local NETWORK_SECONDS = 10 -- within which a box that is killed has said what its network has seen
@@ -35,7 +34,7 @@ for name, method in pairs(kept.methods) do Box[name] = method end
 
 -- What a box is made of: plan, runtime, request, defaults of its programs; or nil, message, code.
 local function make(host, options, pooled)
-  local checked = options_plan.box(options, host.defaults)
+  local checked = pooled.checked or options_plan.box(options, host.defaults)
   checked.plan.box = true
   local plan, rt, code = host.prepare(checked.plan)
   if not plan then return nil, rt, code end
@@ -93,7 +92,8 @@ end
 -- @tparam table host the instance's services: `prepare(plan)`, `launch(plan, request, plain)`
 -- @tparam table options
 -- @tparam[opt] table pooled what a pool keeps for its boxes, which are all alike: { single = each serves one program, last = what the
--- last one was made of, argv = of the only program, where that is known }
+-- last one was made of }; or, of a run in a box of its own, { checked = the options, as `options.plan.once` gives them, argv = of its
+-- program }
 -- @number[opt] delay seconds to leave the machine to others before the boot
 -- @treturn Box or nil, message, code
 function M.begin(host, options, pooled, delay)
@@ -522,17 +522,17 @@ end
 
 --- A run whose files are collected: a box of its own, for what its program left must be read before the sandbox goes.
 -- @tparam table host the instance's services
--- @tparam table options as of `sandbox.run`, which have been checked
+-- @tparam table checked of `options.plan.once`
 -- @tparam table past of `Box:attempt`
 -- @return result, or nil, message, code; what a callback raised is a fourth value
-function M.run_once(host, options, past)
-  local start, program = options_plan.split(options)
-  local self, message, code = M.begin(host, start, { argv = { unpack(program) } })
+function M.run_once(host, checked, past)
+  local self, message, code = M.begin(host, nil, { checked = checked.box, argv = checked.program.argv })
   if not self then return nil, message, code end
   self.single, self.once = true, true -- nobody else's, and nobody's after this
+  past.plan = checked.program
   if self:answers() then self:arm(true) end
   local r, raised
-  r, message, code, raised = self:attempt(program, past)
+  r, message, code, raised = self:attempt(nil, past)
   if r then raised = take_network(self, r) or raised end
   self:close()
   return r, message, code, raised

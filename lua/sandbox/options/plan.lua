@@ -388,6 +388,15 @@ function build.program(box, options, spawning)
   return plan
 end
 
+function build.once(options, defaults)
+  local given = checked("run", options, true)
+  if given.bundle then plan_bundle({}, options) end -- which refuses all that a box is needed for
+  local start, program = M.split(given)
+  local box = whole_box(start, defaults or {})
+  box.single = true
+  return { box = box, program = program_in(box, program, checked_argv(options)) }
+end
+
 function build.lease(box, options)
   local given = checked("lease", options)
   if given.code == nil then bad("code", "expected a string, got nil") end
@@ -463,6 +472,12 @@ function M.pool(options, defaults) return errors.call(build.pool, options, defau
 -- @bool[opt] spawning it is a job's: there is no timeout where nobody gave one
 -- @treturn table
 function M.program(box, options, spawning) return errors.call(build.program, box, options, spawning) end
+
+--- A run in a box of its own: { box = as `box` gives it, program = the plan of the only one in it }, its options checked once.
+-- @tparam table options
+-- @tparam[opt] table defaults
+-- @treturn table
+function M.once(options, defaults) return errors.call(build.once, options, defaults) end
 
 --- The plan of a prepared program's lease.
 -- @tparam Box box

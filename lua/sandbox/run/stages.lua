@@ -3,6 +3,7 @@
 -- @module sandbox.run.stages
 local errors = require "sandbox.errors"
 local box_module = require "sandbox.box"
+local options_plan = require "sandbox.options.plan"
 
 local M = {}
 
@@ -43,7 +44,7 @@ function M.run(host, plan, past)
     local words = label(i, stage)
     local time = { began = i == 1 and past.began or nil, queued = i == 1 and past.queued or nil, boots = true, unpack = packed,
                    pack = stage.carries and i < #plan.list and plan or nil }
-    local r, message, code, raised = box_module.run_once(host, stage.options, time)
+    local r, message, code, raised = box_module.run_once(host, options_plan.once(stage.options, host.defaults), time)
     if raised then return nil, nil, nil, nil, raised end
     if not r and time.refused then -- before it began
       out.message = ("%s: what the stage before left in /work cannot be put in place: %s"):format(words, time.refused)
