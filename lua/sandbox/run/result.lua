@@ -67,10 +67,16 @@ for name in ("timeout cpu_time cpus memory pids output file_size disk inodes ope
 end
 local flags = { timed_out = "timed_out", oom_killed = "oom_killed", cpu_exceeded = "cpu_exceeded", output_exceeded = "output_exceeded" }
 
+-- As a supervisor writes them: no exponent, and no more digits than a double has room for with their point.
 local function number(value)
+  if not value or #value > 17 or not value:find "^%-?%d+%.?%d*$" then return nil end
   local n = tonumber(value)
-  if n and math.tointeger and not value:find("[%.eE]") then return math.tointeger(n) or n end
-  return n
+  return math.tointeger and not value:find(".", 1, true) and math.tointeger(n) or n
+end
+
+local function whole(value, most)
+  local n = number(value)
+  return n and n % 1 == 0 and n >= 0 and n <= most and n or nil
 end
 
 local function truth(value)
@@ -140,8 +146,8 @@ end
 
 -- Whether it says how the run ended: a supervisor of another version, or one that is none, may not.
 local function is_known(x)
-  if x.status == "exited" then return number(x.exit_code) ~= nil end
-  if x.status == "signaled" then return number(x.signal) ~= nil end
+  if x.status == "exited" then return whole(x.exit_code, 255) ~= nil end
+  if x.status == "signaled" then return whole(x.signal, 64) ~= nil end
   return words[x.status] ~= nil
 end
 
