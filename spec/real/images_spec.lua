@@ -21,6 +21,9 @@ as 1000:1001
 ./etc/group -0644 0:0 1 22
 ./etc/passwd -0644 0:0 1 49
 ./large-ids -0644 65534:60000 1 0
+./nobody d0755 0:0
+./nobody/spoke d0755 0:0
+./nobody/spoke/of -0644 1000:1001 1 2
 ./noted -0644 0:0 1 2 user.note=7632
 ./odd é€ name -0644 0:0 1 1
 ./one -0644 0:0 2 4

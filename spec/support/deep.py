@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # deep.py DIR PROGRAM: DIR/oci, an image of 64 layers with all that layers can say, which runs PROGRAM, a static one, as a user by name. No layer of it
-# has an entry for the root directory itself, as those of many images have none.
+# has an entry for the root directory itself, as those of many images have none, nor for what is on the way to one of the files.
 import hashlib, io, json, os, sys, tarfile
 
 out, program = sys.argv[1], open(sys.argv[2], "rb").read()
@@ -40,7 +40,7 @@ layers = [
           f("etc/group", b"root:x:0:\napp:x:1001:\n"), d("tmp", 0o1777), d("proc"), d("sys"), d("dev"), d("drop", 0o1777), d("team", 0o2775, app),
           d("opaque"), f("opaque/a"), d("opaque/b"), f("opaque/b/c"), f("gone"), d("away"), f("away/x"), f("becomes-dir"), d("becomes-file"),
           f("becomes-file/x"), d("becomes-link"), f("becomes-link/x"), f("one", b"same"), hard("two", "one"), f("changed", b"old", owner=app),
-          attributes("noted", b"n", note="v1"), f("back", b"1")),
+          attributes("noted", b"n", note="v1"), f("back", b"1"), f("nobody/spoke/of", b"it", owner=app)),
     layer(f(".wh.gone"), f(".wh.away"), d("opaque"), f("opaque/.wh..wh..opq"), f("opaque/new", b"new"), f("set-user", b"", 0o4755), f("set-group", b"", 0o2755, (0, 1001)),
           d("becomes-dir"), f("becomes-dir/in", b"in"), f("becomes-file", b"now"), link("becomes-link", "opaque/new"), f("own", b"own", 0o600, app), f(".wh.back")),
     layer(f("changed", b"newer", 0o640, (7, 8)), f("back", b"22"), attributes("noted", b"nn", note="v2"), d("shut", 0o700), f("shut/x"),

@@ -161,8 +161,11 @@ static int unpack(const struct pull *p)
 
 	(void)snprintf(image, sizeof(image), "%s:image", p->layout);
 	(void)snprintf(map, sizeof(map), "0:%.20s:65536", p->w->ids);
+	/* The root, and what is on the way to a file, where no layer speaks of them: they are for every user of the guest. */
+	mode_t own = umask(022);
 	int rc = img_tool_run(&t, user ? rootless : mapped);
 
+	(void)umask(own);
 	return rc > 0 ? img_fail("bad_rootfs", "image %s cannot be unpacked: %s", p->w->reference, t.said) : rc;
 }
 
@@ -211,10 +214,7 @@ static int make(struct pull *p)
 		return img_fail("system", "cannot make %s: %s", p->image, strerror(errno));
 	if (check(p) < 0 || unpack(p) < 0)
 		return -1;
-	/* Of a root that no layer speaks of umoci makes one that is its owner's alone: no other user of the guest could go in. */
-	if (!p->tar.rooted && chmod(p->rootfs, 0755) < 0)
-		return img_fail("system", "cannot open %s: %s", p->rootfs, strerror(errno));
-	if (img_tree_look(p->rootfs, &tree) < 0)
+	if (img_tree_look(p->rootfs, (uint32_t)strtoul(p->w->ids, NULL, 10), &tree) < 0)
 		return img_fail("system", "cannot look through %s: %s", p->rootfs, strerror(errno));
 	if (tree.files > p->w->max_files || describe(p, &tree) < 0)
 		return tree.files > p->w->max_files ? img_fail("bad_rootfs", "image %s has more than max_image_files", p->w->reference) : -1;

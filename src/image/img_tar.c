@@ -222,7 +222,6 @@ static int entry(struct scan *s, const unsigned char *h, char type)
 		return refuse(s, "an entry below a link or a file", name);
 	if (plain[0] && img_names_set(&s->others, plain, directory) < 0)
 		return refuse(s, "more names than there is memory for", NULL);
-	s->t->rooted = s->t->rooted || !plain[0];
 	s->t->devices += type == '3' || type == '4';
 	if (++s->t->files > s->t->max_files)
 		return refuse(s, "more than max_image_files", NULL);

@@ -13,7 +13,6 @@
 struct img_tar {
 	uint64_t max_bytes, max_files;	/* of all layers together */
 	uint64_t bytes, files, devices;	/* so far */
-	bool rooted;			/* one of them has an entry for the root directory itself */
 	char why[400];			/* what is wrong: hostile text in it */
 };
 

@@ -16,7 +16,17 @@ static FTS *begin(const char *path)
 	return fts_open(paths, FTS_PHYSICAL | FTS_XDEV, NULL);
 }
 
-int img_tree_look(const char *path, struct img_tree *t)
+/* umoci gives away what layers speak of, and makes the rest as its own. */
+static int adopt(const FTSENT *e, uint32_t base)
+{
+	const struct stat *st = e->fts_statp;
+
+	if (!base || (st->st_uid >= base && st->st_uid - base < 65536))
+		return 0;
+	return lchown(e->fts_accpath, base, base);
+}
+
+int img_tree_look(const char *path, uint32_t base, struct img_tree *t)
 {
 	FTS *walk = begin(path);
 	int rc = walk ? 0 : -1;
@@ -32,6 +42,8 @@ int img_tree_look(const char *path, struct img_tree *t)
 		if (e->fts_info == FTS_DEFAULT && (S_ISCHR(e->fts_statp->st_mode) || S_ISBLK(e->fts_statp->st_mode))) {
 			t->devices++;
 			rc = unlink(e->fts_accpath);
+		} else {
+			rc = adopt(e, base);
 		}
 	}
 	int saved = errno;
