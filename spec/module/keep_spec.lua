@@ -115,8 +115,7 @@ describe("a box with keep", function()
       assert.equal("paused", select(3, each:run{ "true", limits = LIMITS }))
       assert.equal("paused", select(3, each:read_file "/etc/passwd"))
     end
-    assert.is_true(first:resume())
-    assert.is_true(second:resume())
+    assert.is_true(first:resume()) -- whoever paused it
     assert.is_true(assert(third:run{ "true", limits = LIMITS }).ok)
     first:close()
     assert.is_nil((first:run{ "true" }))

@@ -184,21 +184,31 @@ static bool is_alive(const struct sup_exec *x)
 }
 
 /*
- * A box that is killed may still tell how its programs end. Its supervisor writes down that it ends before it kills; where that
- * one was killed itself, the box goes with it; and where the sentry was, its supervisor may not know yet.
+ * A box that is killed may still tell how its programs end, or that they cannot be loaded. Its supervisor writes down that it ends before
+ * it kills; where that one was killed itself, the box goes with it; and where the sentry was, its supervisor may not know yet.
  */
+static bool is_gone(const struct sup_exec *x)
+{
+	return !sup_exec_settle(x) || sup_stats_read(x->stats).ended || !is_alive(x);
+}
+
 static bool killed_with_box(const struct sup_exec *x, int status)
 {
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && (!sup_exec_settle(x) || sup_stats_read(x->stats).ended || !is_alive(x));
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && is_gone(x);
 }
 
 /* The answer to ExecuteAsync: the program's pid; its end is asked for at once. */
 static void started(struct sup_exec *x, struct json_object *reply, struct sup_error *e)
 {
+	struct sup_error said = { .code = "" };
 	struct json_object *result = NULL;
 
 	x->asked = false;
-	if (sup_control_result(reply, &result, e) < 0) {
+	if (sup_control_result(reply, &result, &said) < 0) {
+		x->gone = is_gone(x);
+		if (x->gone)
+			return;
+		*e = said;
 		sup_exec_explain(x, e);
 		return;
 	}

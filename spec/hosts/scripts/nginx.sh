@@ -133,6 +133,26 @@ for i in $(seq "$times"); do
 done
 works "after a restart"
 gone "a request"
+
+# What is to stay does, whatever becomes of the worker that started it, and ends when it is told to.
+id=$(get http://x/keep)
+comes() { got=$(get "http://x/come?id=$id$2"); [ "$got" = $'here\nup' ] || fail "a box that stays, after $1: $got"; }
+another_worker() { one_worker && [ "$(workers)" != "$old" ] && serves; }
+comes "its request" ""
+for i in $(seq "$times"); do
+  old=$(workers)
+  kill -9 $old
+  eventually another_worker || fail "no new worker serves"
+  comes "its worker's death $i" ""
+  old=$(workers)
+  signal reload
+  eventually another_worker || fail "reload: workers $(workers)"
+  comes "reload $i" ""
+done
+comes "all that" "&stop=1"
+id=run-$id
+gone "a box that is stopped"
+
 ended_by shutdown "true closed" signaled # of the TERM that comes first
 
 if grep -E 'alert|emerg|crit' "$dir/logs/error.log" | grep -v 'signal 9' | grep -q .; then fail "nginx complains"; fi
