@@ -372,6 +372,8 @@
 ---@field max_files? integer how many files
 
 ---@class sandbox.AttachOptions
+---@field on_stdout? fun(chunk:string):boolean? called as output arrives; returning `false` kills the run (`killed`); an error in it kills the run and is raised again after clean-up
+---@field on_stderr? fun(chunk:string):boolean? the same for stderr
 ---@field from? "start"|"now"|integer where the output begins: with what is kept, with what comes from now on, or at `job:offset()` of a job before
 ---@field write? boolean whether this job takes over the program's stdin, and a terminal's size; false leaves it to the one before
 

@@ -87,7 +87,7 @@ describe("the command", function()
   end)
 
   it("helps, and takes no flag in silence", function()
-    for _, command in ipairs{ "run", "shell", "doctor", "bench", "version" } do
+    for _, command in ipairs{ "run", "shell", "doctor", "bench", "version", "ps", "attach", "stop" } do
       local pipe = io.popen(("%s bin/sandbox %s --help; echo =$?"):format(interpreter, command))
       local out = pipe:read "*a"
       pipe:close()
@@ -109,6 +109,29 @@ describe("the command", function()
     assert.same({ "ok\n", 0 }, { out, status })
     is("", 125, interpreter .. " bin/sandbox shell </dev/null")
     is("", 125, interpreter .. " bin/sandbox shell --json")
+    assert.is_nil(env.leftovers(before))
+  end)
+
+  it("lists boxes that stay, comes to their programs, and stops them", function()
+    local json = require "sandbox.json"
+    local flags = ("--boot-timeout 60 --state-dir %s"):format(env.state_dir)
+    local function command(words, stderr) return shell(("%s bin/sandbox %s"):format(interpreter, words), stderr) end
+    is("[]\n", 0, ("%s bin/sandbox ps --json %s"):format(interpreter, flags))
+    local box = assert(env.sb:start{ keep = 600 })
+    assert(box:spawn{ "sh", detach = true, name = "shell", pty = true }):close()
+    assert(box:spawn{ "sh", "-c", "echo seen; echo said >&2; exit 3", detach = true, name = "short" }):close()
+    local listed = json.decode((command("ps --json " .. flags)))
+    assert.same({ 1, box.id, 600 }, { #listed, listed[1].id, listed[1].keep })
+    assert.truthy(command("ps " .. flags):find(box.id, 1, true))
+    assert.same({ "seen\nsaid\n", 3 }, { command(("attach %s %s short"):format(flags, box.id), "&1") })
+    local out, status = command(("attach %s %s nobody"):format(flags, box.id), "&1")
+    assert.same({ "sandbox: the box has no detached program nobody (not_found)\n", 125 }, { out, status })
+    out, status = shell(("python3 spec/support/attach_user.py %s bin/sandbox attach %s %s"):format(interpreter, flags, box.id), "&1")
+    assert.same({ "ok\n", 0 }, { out, status })
+    assert.same({ "", 0 }, { command(("stop %s %s"):format(flags, box.id), "&1") })
+    assert.same({ nil, "closed" }, { (box:run{ "true" }), (select(3, box:run{ "true" })) })
+    assert.equal(125, select(2, command(("stop %s %s"):format(flags, box.id))))
+    box:close()
     assert.is_nil(env.leftovers(before))
   end)
 

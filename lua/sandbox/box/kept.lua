@@ -213,7 +213,7 @@ end
 
 --- Attaches to a detached program: another job of it, with what is kept of its output and then what comes.
 -- @string which its name, or its id
--- @tparam[opt] table options { from = "start", "now" or an offset, write = whether it takes over stdin }
+-- @tparam[opt] table options { from = "start", "now" or an offset, write = whether it takes over stdin, on_stdout=, on_stderr= }
 -- @treturn Job or nil, message, code ("not_found": there is none)
 function Kept:attach(which, options)
   if type(which) ~= "string" or which == "" then errors.argument(1, "attach", "the name or the id of a program", which) end
@@ -225,7 +225,7 @@ function Kept:attach(which, options)
   if not transport then return nil, ("the box has no detached program %s"):format(text.scrub(which:sub(1, 80))), "not_found" end
   local plan = { mode = "run", limits = limits_in(told.about), argv = told.about.argv, pty = told.about.pty == true, kept = true, quiet = true, spared = self.attached,
                  stdin_open = told.about.stdin == true and told.stdin ~= "closed", from = asked.from, mute = not asked.write, runtime = self.rt, clock = core.now,
-                 began = core.now(), id = told.id }
+                 began = core.now(), id = told.id, on_stdout = asked.on_stdout, on_stderr = asked.on_stderr }
   local from = type(asked.from) == "number" and ("%.0f"):format(asked.from) or asked.from
   local job
   job, message, code = self.host.launch(plan, { id = told.id, hold = list{ "from", from, not asked.write and "mute" or "w", "1" } }, true, transport)

@@ -18,6 +18,7 @@ local usages = {
   version = "sandbox version [flags]", worker = "sandbox worker [flags]",
   image = "sandbox image pull|ls|rm|prune|inspect|build [flags] [ARGUMENT...]",
   volume = "sandbox volume ls|rm [flags] [NAME...]",
+  ps = "sandbox ps [flags]", attach = "sandbox attach [flags] ID [PROGRAM]", stop = "sandbox stop [flags] ID...",
 }
 local about = {
   run = "Runs a program in a gVisor sandbox. Without flags it has 30 s, 512M of memory and 1024 processes; its output passes through, however\n"
@@ -30,6 +31,10 @@ local about = {
     .. "may have. SIGTERM and SIGINT drain: what is in hand is done; at the second it is left for others.",
   image = "Images that are kept: see --image of sandbox run.",
   volume = "Directories that are kept: see --volume of sandbox run.",
+  ps = "Lists the boxes that were started with keep.",
+  attach = "Joins your terminal and that of a detached program of such a box; ^P ^Q lets go of it, and it goes on. One without a terminal\n"
+    .. "is watched.",
+  stop = "Ends such boxes, with all that runs in them.",
 }
 local with_tasks = { image = true, volume = true }
 local EXIT = [[
@@ -46,13 +51,13 @@ local function help(command)
       table.insert(out, 2 + i, ("  %-34s %s"):format(task[1] .. " " .. task[2], task[3]))
     end
   end
-  if command == "run" or command == "shell" then out[#out + 1] = "\n" .. EXIT end
+  if command == "run" or command == "shell" or command == "attach" then out[#out + 1] = "\n" .. EXIT end
   return table.concat(out, "\n") .. "\n"
 end
 
 local function overview()
   local lines = {}
-  for i, command in ipairs{ "run", "shell", "doctor", "bench", "version", "worker", "image", "volume" } do
+  for i, command in ipairs{ "run", "shell", "doctor", "bench", "version", "worker", "image", "volume", "ps", "attach", "stop" } do
     lines[i] = (i == 1 and "usage: " or "       ") .. usages[command]
   end
   return ("%s\n\nsandbox COMMAND --help says more, sandbox(1) the rest.\n%s\n"):format(table.concat(lines, "\n"), EXIT)
@@ -303,6 +308,27 @@ end
 
 function commands.volume(options, instance, how)
   return require("sandbox.shell.volume").main(options, instance, how, emit)
+end
+
+function commands.ps(options, instance, how)
+  return require("sandbox.shell.boxes").ps(require("sandbox").new(instance), options, how, emit)
+end
+
+function commands.stop(options, instance)
+  return require("sandbox.shell.boxes").stop(require("sandbox").new(instance), options)
+end
+
+function commands.attach(options, instance)
+  local trouble = {}
+  local r, message, code = require("sandbox.shell.boxes").attach(require("sandbox").new(instance), options, require "sandbox.core",
+    pass(io.stdout, "stdout", trouble), pass(io.stderr, "stderr", trouble))
+  if trouble[1] then usage("%s", trouble[1]) end
+  if r == true then
+    io.stderr:write("\r\nsandbox: left, and goes on\n")
+    return 0
+  end
+  tell({}, r, message, code)
+  return M.status(r, message, code)
 end
 
 local function command_line(args)

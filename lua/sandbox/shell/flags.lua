@@ -173,7 +173,7 @@ local function goes_with(flag, name, command)
   if flag.where == "instance" or name == "--help" then return true end
   if command == "worker" then return flag.where == "worker" or flag.where == "limits" and not flag.mode end
   if command == "image" then return flag.where == "image" or name == "--json" end
-  if command == "volume" then return name == "--json" end
+  if command == "volume" or command == "ps" then return name == "--json" end
   return flag.where ~= "worker" and flag.where ~= "image" and (command == "run" or command == "shell" and not no_session[flag.key])
 end
 
