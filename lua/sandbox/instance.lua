@@ -459,6 +459,7 @@ function services(self)
     end,
     sleep = function(seconds) sleep(self, seconds) end,
     wait_left = function() wait_left(self) end,
+    pump = function() M.pump(self) end,
     prepare = function(plan)
       local prepared, rt, code = prepare(self, plan)
       return prepared, rt, code

@@ -540,6 +540,9 @@ end
 
 -- The box itself --------------------------------------------------------------------------------------------------------
 
+-- What has ended in time has, though `runsc exec` takes its time to say so: seconds at most, for nobody may read what a job holds back.
+local TELL_SECONDS = 2
+
 --- Ends the box and waits until nothing of it is left. Once more does no harm.
 -- @number[opt] grace seconds between TERM to its processes and the end
 -- @treturn boolean true
@@ -549,6 +552,11 @@ function Box:stop(grace)
     local limit = core.now() + grace
     for _, p in ipairs(self:processes() or {}) do self:signal(p.pid, "TERM") end
     while core.now() < limit and #(self:processes() or {}) > 0 do self.host.sleep(0.02) end
+    limit = math.min(limit, core.now() + TELL_SECONDS)
+    while core.now() < limit and self.running > 0 do
+      self.host.pump()
+      if self.running > 0 then self.host.sleep(0.01) end
+    end
   end
   local back, returned = self.back, self.returned
   self.stopped, self.back = true, nil
