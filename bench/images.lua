@@ -91,7 +91,8 @@ if UNPACK then
         ours[i] = (core.now() - began) * 1000
       else
         began = core.now()
-        os.execute(("umoci raw unpack %s --image '%s' %s/theirs >/dev/null 2>&1"):format(ROOT and "--uid-map 0:100000:65536 --gid-map 0:100000:65536" or "--rootless", at, dir))
+        local ids = ROOT and "--uid-map 0:100000:65536 --gid-map 0:100000:65536" or "--rootless"
+        os.execute(("umoci raw unpack %s --image '%s' %s/theirs >/dev/null 2>&1"):format(ids, at, dir))
         theirs[i] = (core.now() - began) * 1000
         os.execute(("rm -rf %s/theirs"):format(dir))
       end
@@ -99,7 +100,8 @@ if UNPACK then
   end
   pairwise.keep(who, "unpack", "sandbox-image", ours)
   pairwise.keep(who, "unpack", "umoci", theirs)
-  say("  unpack: sandbox-image %.1f s, umoci %.1f s (n = 5), %s", quantile(ours, 0.5) / 1000, quantile(theirs, 0.5) / 1000, pairwise.compare(ours, theirs, "sandbox-image/umoci"))
+  say("  unpack: sandbox-image %.1f s, umoci %.1f s (n = 5), %s", quantile(ours, 0.5) / 1000, quantile(theirs, 0.5) / 1000,
+    pairwise.compare(ours, theirs, "sandbox-image/umoci"))
 end
 sb:shutdown()
 os.execute(("chmod -R u+rwX %s; rm -rf %s"):format(dir, dir))
