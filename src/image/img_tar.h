@@ -7,7 +7,6 @@
 #ifndef IMG_TAR_H
 #define IMG_TAR_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct img_tar {

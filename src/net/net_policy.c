@@ -166,15 +166,15 @@ static int add_rule(struct net_policy *p, const char *value, bool deny)
 static int read_item(struct net_policy *p, const char *key, size_t klen, const char *value)
 {
 	unsigned long long n;
-	bool deny = klen == 4 && !memcmp(key, "deny", 4);
+	bool deny = sbx_wire_is_key("deny", key, klen);
 
-	if (deny || (klen == 5 && !memcmp(key, "allow", 5)))
+	if (deny || sbx_wire_is_key("allow", key, klen))
 		return add_rule(p, value, deny);
-	if (klen == 6 && !memcmp(key, "public", 6)) {
+	if (sbx_wire_is_key("public", key, klen)) {
 		p->public = !strcmp(value, "1");
 		return 0;
 	}
-	if (klen == 11 && !memcmp(key, "connections", 11)) {
+	if (sbx_wire_is_key("connections", key, klen)) {
 		if (read_number(&value, '\0', NET_CONNECTIONS_MAX, &n) < 0 || !n)
 			return -1;
 		p->connections = (uint32_t)n;

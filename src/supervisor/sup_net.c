@@ -183,7 +183,7 @@ static const char *item(const char *text, size_t len, const char *wanted)
 	size_t pos = 0, klen;
 
 	while (sbx_wire_next_item(text, len, &pos, &key, &klen, &value) > 0)
-		if (strlen(wanted) == klen && !memcmp(key, wanted, klen))
+		if (sbx_wire_is_key(wanted, key, klen))
 			return value;
 	return NULL;
 }

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- The commands `sandbox ps`, `sandbox attach` and `sandbox stop`: boxes that stay, at the shell.
 -- @module sandbox.shell.boxes
-local json = require "sandbox.json"
 local session = require "sandbox.shell.session"
 local task = require "sandbox.shell.task"
 local text = require "sandbox.text"
@@ -21,17 +20,9 @@ local function seconds(n) return n and ("%.0f s"):format(n) or "-" end
 -- @treturn integer exit status
 function M.ps(sb, args, how, emit)
   if args[1] then usage("sandbox ps takes no arguments, got %s", args[1]) end
-  local list, message, code = sb:boxes()
-  if not list then return task.failed(message, code) end
-  if how.json then
-    emit(list[1] and json.encode(list) or "[]", "\n")
-    return 0
-  end
-  emit(LINE:format("ID", "STATE", "AGE", "KEEP", "HOSTS", "PROGRAMS"))
-  for _, box in ipairs(list) do
-    emit(LINE:format(box.id, text.line(box.state or "?"), seconds(box.seconds), seconds(box.keep), tostring(box.hosts or "?"), table.concat(box.programs, " ")))
-  end
-  return 0
+  return task.show(how, emit, { heading = LINE:format("ID", "STATE", "AGE", "KEEP", "HOSTS", "PROGRAMS"), line = function(box)
+    return LINE:format(box.id, text.line(box.state or "?"), seconds(box.seconds), seconds(box.keep), tostring(box.hosts or "?"), table.concat(box.programs, " "))
+  end }, sb:boxes())
 end
 
 --- Ends them, for everybody that is attached.

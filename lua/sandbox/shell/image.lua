@@ -38,16 +38,10 @@ end
 
 function run.ls(sb, args, how, emit)
   only(args, 0, "ls takes no arguments")
-  local list = sb:images()
-  if how.json then
-    emit(list[1] and json.encode(list) or "[]", "\n")
-    return 0
-  end
-  for _, image in ipairs(list) do
-    emit(("%s  %10s  %7d files  used %s  %s\n"):format(image.digest:sub(8, 19), text.bytes(image.bytes), image.files,
-      os.date("%Y-%m-%d %H:%M", math.floor(image.last_used)), text.line(table.concat(image.references, " "))))
-  end
-  return 0
+  return task.show(how, emit, { line = function(image)
+    return ("%s  %10s  %7d files  used %s  %s\n"):format(image.digest:sub(8, 19), text.bytes(image.bytes), image.files,
+      os.date("%Y-%m-%d %H:%M", math.floor(image.last_used)), text.line(table.concat(image.references, " ")))
+  end }, sb:images())
 end
 
 function run.rm(sb, args)

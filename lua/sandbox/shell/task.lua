@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
---- What the commands that are made of tasks share: `sandbox image`, `sandbox volume`.
+--- What the commands share that show what there is, and do the same to several: `sandbox image`, `sandbox volume`, `sandbox ps` and `stop`.
 -- @module sandbox.shell.task
+local json = require "sandbox.json"
 local usage = require("sandbox.shell.flags").usage
 
 local M = {}
@@ -25,6 +26,25 @@ function M.each(args, act)
     if not ok then status = M.failed(message, code) end
   end
   return status
+end
+
+--- Shows what there is, as JSON where that is asked for.
+-- @tparam table how json
+-- @func emit writes to stdout, or raises
+-- @tparam table form { line = function(item) that gives its line, heading = the line above them }
+-- @tparam ?table list nil: `message` and `code` say why there is none
+-- @string[opt] message
+-- @string[opt] code
+-- @treturn integer exit status
+function M.show(how, emit, form, list, message, code)
+  if not list then return M.failed(message, code) end
+  if how.json then
+    emit(list[1] and json.encode(list) or "[]", "\n")
+    return 0
+  end
+  if form.heading then emit(form.heading) end
+  for _, item in ipairs(list) do emit(form.line(item)) end
+  return 0
 end
 
 local function names(tasks)

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- The command `sandbox volume`: directories that are kept for sandboxes, at the shell.
 -- @module sandbox.shell.volume
-local json = require "sandbox.json"
 local task = require "sandbox.shell.task"
 local text = require "sandbox.text"
 local usage = require("sandbox.shell.flags").usage
@@ -15,16 +14,9 @@ local run = {}
 
 function run.ls(sb, args, how, emit)
   if args[1] then usage "sandbox volume ls takes no arguments" end
-  local list, message, code = sb:volumes()
-  if not list then return task.failed(message, code) end
-  if how.json then
-    emit(list[1] and json.encode(list) or "[]", "\n")
-    return 0
-  end
-  for _, volume in ipairs(list) do
-    emit(("%-24s used %s  %s\n"):format(volume.name, os.date("%Y-%m-%d %H:%M", math.floor(volume.last_used)), text.line(volume.path)))
-  end
-  return 0
+  return task.show(how, emit, { line = function(volume)
+    return ("%-24s used %s  %s\n"):format(volume.name, os.date("%Y-%m-%d %H:%M", math.floor(volume.last_used)), text.line(volume.path))
+  end }, sb:volumes())
 end
 
 function run.rm(sb, args)
