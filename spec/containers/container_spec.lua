@@ -38,7 +38,8 @@ local function podman(flags, code, year)
   local line = ("podman run --rm --network none --runtime /usr/sbin/runc --ulimit nofile=1024:4096 --ulimit nproc=4096:4096 --tmpfs /sandbox-state:mode=1777,exec,notmpcopyup"
     .. " -e LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' -e LUA_CPATH='%s/build/5.4/?.so;;' -e SANDBOX_RUNSC=%s -e CODE=\"$CODE\" %s -v %s:%s:ro --rootfs /:O lua5.4 %s")
     :format(tree, tree, tree, ("%s/%s/runsc"):format(builds, year or "2024"), flags, work, work, script)
-  return shell(("export CODE='%s'; %s"):format(code:gsub("'", "'\\''"), line))
+  -- conmon notes an OOM kill in a file of its working directory.
+  return shell(("cd %s; export CODE='%s'; %s"):format(work, code:gsub("'", "'\\''"), line))
 end
 
 local docker, ours
