@@ -55,26 +55,51 @@ describe("sudden death", function()
     end
   end)
 
+  local function killed_below(job, name)
+    local killed = 0
+    local pipe = assert(io.popen("ps -o pid= --ppid " .. job:pid()))
+    local children = pipe:read "*a"
+    pipe:close()
+    for pid in children:gmatch "%d+" do
+      if env.slurp(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
+        os.execute("kill -9 " .. pid)
+        killed = killed + 1
+      end
+    end
+    return killed
+  end
+
   it("of the gofer or the sentry is not told as the program's own", function()
     for _, name in ipairs{ "runsc-gofer", "runsc-sandbox" } do
       local job = assert(sb:spawn{ "sh", "-c", "sleep 1000", limits = { timeout = 60 } })
       assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
-      local killed = 0
-      local pipe = assert(io.popen("ps -o pid= --ppid " .. job:pid()))
-      local children = pipe:read "*a"
-      pipe:close()
-      for pid in children:gmatch "%d+" do
-        if env.slurp(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
-          os.execute("kill -9 " .. pid)
-          killed = killed + 1
-        end
-      end
+      local killed = killed_below(job, name)
       local r, _, code = job:wait()
       assert.same({ name, 1, nil, "runsc_failed" }, { name, killed, r, code })
       job:close()
     end
     local r = assert(sb:run{ "sh", "-c", "kill -9 $$" }) -- and its own is its own
     assert.same({ "signaled", 9 }, { r.status, r.signal })
+  end)
+
+  -- A supervisor that gets no processor for so long finds all of them dead.
+  it("nor by a supervisor that looks when all has ended", function()
+    local function stat(pid) return env.slurp(("/proc/%s/stat"):format(pid)):match "%) (%u) (%d+)" end
+    local function ended_behind(code, act)
+      local job = assert(sb:spawn{ "sh", "-c", "echo up; " .. code, limits = { timeout = false } })
+      assert.equal("up\n", job:read "stdout")
+      local runsc = job:pid()
+      local _, supervisor = stat(runsc)
+      os.execute("kill -STOP " .. supervisor)
+      act(job)
+      local gone = env.eventually(function() return (stat(runsc)) == "Z" end)
+      os.execute("kill -CONT " .. supervisor)
+      local r, _, failed = job:wait()
+      job:close()
+      return { gone, r and r.status, r and r.signal, failed }
+    end
+    assert.same({ true, nil, nil, "runsc_failed" }, ended_behind("sleep 1000", function(job) killed_below(job, "runsc-gofer") end))
+    assert.same({ true, "signaled", 9 }, ended_behind("sleep 1; kill -9 $$", function() end))
   end)
 
   it("of the supervisor: the guest dies with it, cleanup_stale takes the rest", function()

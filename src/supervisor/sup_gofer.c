@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,7 +18,7 @@
 
 void sup_gofer_init(struct sup_gofer *g)
 {
-	*g = (struct sup_gofer){ .fd = -1 };
+	*g = (struct sup_gofer){ .fd = -1, .order = -1 };
 }
 
 static void look(pid_t pid, void *arg)
@@ -30,11 +31,34 @@ static void look(pid_t pid, void *arg)
 		g->pid = pid;
 }
 
-void sup_gofer_find(struct sup_gofer *g, pid_t runsc)
+static bool ready(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
+/* Both are watched from when both lived, or the order says nothing. */
+static void watch(struct sup_gofer *g, int sentry)
+{
+	struct epoll_event first = { .events = EPOLLIN, .data.fd = g->fd }, second = { .events = EPOLLIN, .data.fd = sentry };
+
+	g->order = epoll_create1(EPOLL_CLOEXEC);
+	if (g->order < 0)
+		return;
+	if (epoll_ctl(g->order, EPOLL_CTL_ADD, sentry, &second) == 0 && epoll_ctl(g->order, EPOLL_CTL_ADD, g->fd, &first) == 0 && !ready(g->order, 0))
+		return;
+	(void)close(g->order);
+	g->order = -1;
+}
+
+void sup_gofer_find(struct sup_gofer *g, pid_t runsc, int sentry)
 {
 	sup_meter_walk(runsc, look, g);
 	if (g->pid)
 		g->fd = (int)syscall(SYS_pidfd_open, g->pid, 0);
+	if (g->fd >= 0 && sentry >= 0)
+		watch(g, sentry);
 }
 
 /* Of the kernel's own header (linux/pidfd.h), which is newer than most. */
@@ -80,17 +104,18 @@ static bool exiting(const struct sup_gofer *g)
 	return !rest || (sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & PF_EXITING);
 }
 
-static bool ready(int fd, int ms)
+/* Whether the sentry died before it: a supervisor that gets no processor may find both dead, and runsc kills what is left of the two. */
+static bool outlived(const struct sup_gofer *g, int sentry)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct epoll_event e = { .data.fd = -1 };
 
-	return poll(&p, 1, ms) > 0;
+	return g->order < 0 ? ready(sentry, 0) : epoll_wait(g->order, &e, 1, 0) == 1 && e.data.fd == sentry;
 }
 
 void sup_gofer_look(struct sup_gofer *g, int sentry, bool ended)
 {
 	/* The gofer first: by itself it ends well, and after the guest; and runsc kills it when the sentry is dead. */
-	if (g->fd >= 0 && sentry >= 0 && exiting(g) && !ready(sentry, 0)) {
+	if (g->fd >= 0 && sentry >= 0 && exiting(g) && !outlived(g, sentry)) {
 		(void)ready(g->fd, DYING_MS);
 		int status = status_of(g);
 
@@ -103,5 +128,7 @@ void sup_gofer_close(struct sup_gofer *g)
 {
 	if (g->fd >= 0)
 		(void)close(g->fd);
-	g->fd = -1;
+	if (g->order >= 0)
+		(void)close(g->order);
+	g->fd = g->order = -1;
 }

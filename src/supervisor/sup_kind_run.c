@@ -161,7 +161,7 @@ static void started(struct sup_run *s)
 	if (s->tree)
 		sup_report_stats(s, false);	/* before the host can send somebody who reads it */
 	sup_meter_start(&s->meter);
-	sup_gofer_find(&s->gofer, s->child);
+	sup_gofer_find(&s->gofer, s->child, s->meter.pidfd);
 	if (!s->request.cpus_later)
 		sup_cgroup_started(&s->cgroup);
 	sup_report_started(s);
