@@ -5,12 +5,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include "sup_control.h"
 #include "sup_dir.h"
 #include "sup_exec.h"
+#include "sup_gofer.h"
 #include "sup_json.h"
 #include "sup_judge.h"
 #include "sup_log.h"
@@ -767,6 +770,85 @@ static void test_control_bounds(void)
 	close(pair[1]);
 }
 
+/* A process that lives until it is killed, by the name that a gofer has. */
+static pid_t sleeper(int *pidfd)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/bin/sleep", "runsc-gofer", "1000", (char *)NULL);
+		_exit(127);
+	}
+	*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert(pid > 0 && *pidfd >= 0);
+	return pid;
+}
+
+static void kill_now(pid_t pid)
+{
+	siginfo_t info;
+
+	assert(kill(pid, SIGKILL) == 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+}
+
+static bool is_named(pid_t pid)
+{
+	char path[48], name[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	return sbx_io_read_at(AT_FDCWD, path, name, sizeof(name)) > 0 && !strcmp(name, "runsc-gofer");
+}
+
+/* In the order of `deaths` (g: the gofer, s: the sentry, t: something of the trace) before anybody looks: whether it is told as killed. */
+static void gofer_case(const char *deaths, bool killed, bool told)
+{
+	struct sup_gofer g;
+	int trace[2], sentry_fd, gofer_fd;
+	pid_t sentry = fork();
+
+	if (sentry == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	sentry_fd = (int)syscall(SYS_pidfd_open, sentry, 0);
+	pid_t gofer = sleeper(&gofer_fd);
+
+	while (!is_named(gofer))
+		(void)sched_yield();
+	assert(sentry > 0 && sentry_fd >= 0 && pipe(trace) == 0);
+	sup_gofer_init(&g);
+	sup_gofer_find(&g, getpid(), sentry_fd, trace[0]);
+	assert(g.pid == gofer && g.fd >= 0 && !sup_gofer_ended(&g));
+	sup_gofer_look(&g, sentry_fd, false);
+	assert(!g.killed && g.fd >= 0);		/* it lives */
+	for (const char *d = deaths; *d; d++) {
+		if (*d == 't')
+			assert(write(trace[1], "x", 1) == 1);
+		else
+			kill_now(*d == 'g' ? gofer : sentry);
+	}
+	assert(sup_gofer_ended(&g) == (strchr(deaths, 'g') != NULL) && g.told == told);
+	sup_gofer_look(&g, sentry_fd, false);
+	assert(g.killed == killed);
+	sup_gofer_close(&g);
+	(void)kill(gofer, SIGKILL);
+	(void)kill(sentry, SIGKILL);
+	assert(waitpid(gofer, NULL, 0) == gofer && waitpid(sentry, NULL, 0) == sentry);
+	assert(close(trace[0]) == 0 && close(trace[1]) == 0 && close(sentry_fd) == 0 && close(gofer_fd) == 0);
+}
+
+static void test_gofer(void)
+{
+	gofer_case("g", true, false);
+	gofer_case("gt", true, false);
+	gofer_case("tg", true, true);
+	gofer_case("gts", true, false);		/* a supervisor that got no processor until all was over */
+	gofer_case("gs", true, false);
+	gofer_case("sg", false, false);		/* runsc kills it, its sentry having ended */
+	gofer_case("tsg", false, true);
+	gofer_case("s", false, false);
+}
+
 /* Turns to boot in the order of asking, also past those who died while they waited. */
 static void test_slots(void)
 {
@@ -870,6 +952,7 @@ int main(void)
 	test_sweep();
 	test_trace_flood();
 	test_paths();
+	test_gofer();
 	test_slots();
 	test_programs();
 	test_tail();

@@ -38,27 +38,53 @@ static bool ready(int fd, int ms)
 	return poll(&p, 1, ms) > 0;
 }
 
-/* Both are watched from when both lived, or the order says nothing. */
-static void watch(struct sup_gofer *g, int sentry)
-{
-	struct epoll_event first = { .events = EPOLLIN, .data.fd = g->fd }, second = { .events = EPOLLIN, .data.fd = sentry };
+enum { GOFER, SENTRY, TRACE };
 
+static int add(int order, int fd, uint32_t tag)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.u32 = tag };
+
+	return fd < 0 ? 0 : epoll_ctl(order, EPOLL_CTL_ADD, fd, &e);
+}
+
+/* Both are watched from when both lived, or the order says nothing. */
+static void watch(struct sup_gofer *g, int sentry, int trace)
+{
 	g->order = epoll_create1(EPOLL_CLOEXEC);
+	g->told = trace < 0;
 	if (g->order < 0)
 		return;
-	if (epoll_ctl(g->order, EPOLL_CTL_ADD, sentry, &second) == 0 && epoll_ctl(g->order, EPOLL_CTL_ADD, g->fd, &first) == 0 && !ready(g->order, 0))
+	if (add(g->order, trace, TRACE) == 0 && add(g->order, sentry, SENTRY) == 0 && add(g->order, g->fd, GOFER) == 0 && !ready(sentry, 0) &&
+	    !ready(g->fd, 0))
 		return;
 	(void)close(g->order);
 	g->order = -1;
 }
 
-void sup_gofer_find(struct sup_gofer *g, pid_t runsc, int sentry)
+void sup_gofer_find(struct sup_gofer *g, pid_t runsc, int sentry, int trace)
 {
 	sup_meter_walk(runsc, look, g);
 	if (g->pid)
 		g->fd = (int)syscall(SYS_pidfd_open, g->pid, 0);
 	if (g->fd >= 0 && sentry >= 0)
-		watch(g, sentry);
+		watch(g, sentry, trace);
+}
+
+bool sup_gofer_ended(struct sup_gofer *g)
+{
+	struct epoll_event e[3];
+	int n = g->fd < 0 || g->order < 0 ? 0 : epoll_wait(g->order, e, 3, 0);
+	bool told = g->told;
+
+	for (int i = 0; i < n; i++) {
+		told = told || e[i].data.u32 == TRACE;
+		g->outlived = g->outlived || (e[i].data.u32 == SENTRY && !g->dead);
+		if (e[i].data.u32 == GOFER) {
+			g->dead = true;
+			g->told = told;
+		}
+	}
+	return g->fd >= 0 && (g->dead || ready(g->fd, 0));
 }
 
 /* Of the kernel's own header (linux/pidfd.h), which is newer than most. */
@@ -104,21 +130,19 @@ static bool exiting(const struct sup_gofer *g)
 	return !rest || (sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & PF_EXITING);
 }
 
-/* Whether the sentry died before it: a supervisor that gets no processor may find both dead, and runsc kills what is left of the two. */
-static bool outlived(const struct sup_gofer *g, int sentry)
-{
-	struct epoll_event e = { .data.fd = -1 };
-
-	return g->order < 0 ? ready(sentry, 0) : epoll_wait(g->order, &e, 1, 0) == 1 && e.data.fd == sentry;
-}
-
 void sup_gofer_look(struct sup_gofer *g, int sentry, bool ended)
 {
+	if (g->fd < 0 || !exiting(g))
+		return;
+	(void)sup_gofer_ended(g);
 	/* The gofer first: by itself it ends well, and after the guest; and runsc kills it when the sentry is dead. */
-	if (g->fd >= 0 && sentry >= 0 && exiting(g) && !outlived(g, sentry)) {
-		(void)ready(g->fd, DYING_MS);
-		int status = status_of(g);
+	if (sentry >= 0 && !(g->order < 0 ? ready(sentry, 0) : g->outlived)) {
+		int status = status_of(g);	/* runsc may take it away as soon as it is dead */
 
+		if (status <= 0) {
+			(void)ready(g->fd, DYING_MS);
+			status = status_of(g);
+		}
 		g->killed = status < 0 ? !ended : WIFSIGNALED(status);
 	}
 	sup_gofer_close(g);

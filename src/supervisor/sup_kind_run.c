@@ -139,21 +139,16 @@ static void polled(const struct sup_run *s, struct pollfd p[SUP_KIND_POLL])
 	p[2].fd = s->gofer.fd;
 }
 
-static bool gofer_has_ended(const struct sup_run *s)
-{
-	return s->gofer.fd >= 0 && poll(&(struct pollfd){ .fd = s->gofer.fd, .events = POLLIN }, 1, 0) > 0;
-}
-
 /* What was told before the gofer's end counts: an end of the guest's own is told before its sandbox lets go of the gofer. */
 static void serve(struct sup_run *s)
 {
-	bool ended = gofer_has_ended(s);
+	bool gofer = sup_gofer_ended(&s->gofer), ended = s->trace.ended;
 
 	sup_trace_read(&s->trace);
 	if (s->trace.asked && (!s->spawn.gather || sup_gather_all(&s->cgroup, &s->error) == 0))
 		sup_trace_answer(&s->trace);
-	if (ended)
-		sup_gofer_look(&s->gofer, s->meter.pidfd, s->trace.ended);
+	if (gofer)
+		sup_gofer_look(&s->gofer, s->meter.pidfd, ended || (s->gofer.told && s->trace.ended));
 }
 
 static void started(struct sup_run *s)
@@ -161,7 +156,7 @@ static void started(struct sup_run *s)
 	if (s->tree)
 		sup_report_stats(s, false);	/* before the host can send somebody who reads it */
 	sup_meter_start(&s->meter);
-	sup_gofer_find(&s->gofer, s->child, s->meter.pidfd);
+	sup_gofer_find(&s->gofer, s->child, s->meter.pidfd, s->trace.conn);
 	if (!s->request.cpus_later)
 		sup_cgroup_started(&s->cgroup);
 	sup_report_started(s);
@@ -277,12 +272,24 @@ static void limits(struct sup_run *s, double now)
 		meter(s, now);
 }
 
+/* Who asks what a program died of is told that the box has died: without its gofer the sentry kills all that runs in it. */
+static void lost_gofer(struct sup_run *s)
+{
+	if (s->asked)
+		sup_gofer_look(&s->gofer, s->meter.pidfd, false);
+	if (!s->gofer.killed)
+		return;
+	sup_run_end(s, SUP_CRASHED);
+	sup_report_stats(s, true);
+}
+
 static void limits_box(struct sup_run *s, double now)
 {
 	const struct sup_request *r = &s->request;
 
 	if (!s->started)
 		return;
+	lost_gofer(s);
 	kill_orphans(s, now);
 	unsigned kept = sup_programs_kept(&s->record);
 
@@ -316,6 +323,13 @@ static void lease(struct sup_run *s)
 	sup_cgroup_started(&s->cgroup);
 }
 
+/* Who maps a file gets SIGBUS where the store, which has the size of `memory`, is full: perhaps before a look of ours. */
+static void judge_end(struct sup_run *s)
+{
+	if (s->request.memory && s->trace.ended && WIFSIGNALED(s->trace.status) && s->meter.memory >= s->request.memory)
+		sup_run_end(s, SUP_OOM_KILLED);
+}
+
 static void stop(struct sup_run *s)
 {
 	if (s->tree)
@@ -325,6 +339,7 @@ static void stop(struct sup_run *s)
 	if (s->started) {
 		sup_meter_memory(&s->meter);
 		sup_meter_cpu(&s->meter);
+		judge_end(s);
 	}
 	/* A guest that ended by itself is quiet, and its caller need not wait for our kill; any other must be stopped before its
 	 * output can be called whole. */
