@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- A terminal for each websocket: a sandbox of its own, which lives as long as the connection.
--- From the page: binary messages are what is typed; text is JSON, {"rows":, "cols":} first of all and whenever its size changes, and
--- {"seen": bytes} for output that it has drawn. To the page: binary messages are output; text is JSON, {"end":, "message":} or {"error":}.
+-- Terminals over websockets: each session is a box that stays, with one detached program in it, so that any worker of nginx comes back to it.
+--
+-- From the page: binary messages are what is typed; text is JSON, {"rows":, "cols":} first of all and whenever its size changes, the first
+-- with "session": where it comes back to one; {"seen": bytes} for output that it has drawn; {"over": true} ends the session.
+-- To the page: binary messages are output; text is JSON, {"session":} to come back by; {"live": true} behind what was shown before it came;
+-- {"taken": true} where what is typed is not taken, for another page came later; {"gone": true}; {"end":, "message":} or {"error":}.
 local cjson = require "cjson.safe"
 local sandbox = require "sandbox"
 local semaphore = require "ngx.semaphore"
@@ -13,8 +16,9 @@ local M = {}
 
 -- The names by which this service is called: see examples/openresty/app.lua.
 local HOSTS = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
-local LIMITS = { timeout = 3600, cpu_time = 300, memory = "512M", pids = 128, open_files = 1024, output = false }
-local MAX_SESSIONS = 8 -- of one of nginx's workers
+local LIMITS = { memory = "512M", pids = 128, open_files = 1024, output = "1M" } -- the output: what is shown again to who comes back
+local LIFETIME = 3600 -- seconds
+local MAX_SESSIONS = 8 -- of all of nginx's workers
 local MAX_MESSAGE = 65535 -- bytes
 local MAX_TYPED = 1024 * 1024 -- bytes that wait for a program that does not read
 local MAX_UNSEEN = 256 * 1024 -- bytes of output that are on their way to the page; beyond them the program waits
@@ -23,7 +27,7 @@ local SHELL = { "sh", "-c", "command -v bash >/dev/null && exec bash; exec sh" }
 
 local sb
 local function instance()
-  sb = sb or sandbox.new{ max_concurrent = MAX_SESSIONS, queue = false }
+  sb = sb or sandbox.new()
   return sb
 end
 
@@ -84,6 +88,8 @@ function Session:command(text)
   if is_size(message.rows) and is_size(message.cols) then
     self.rows, self.cols = message.rows, message.cols
     if self.job then self.job:resize(self.rows, self.cols) end
+  elseif message.over == true then
+    self.over = true
   elseif type(message.seen) == "number" and message.seen >= 0 and message.seen <= self.unseen then
     self.unseen = self.unseen - message.seen
     if self.unseen < MAX_UNSEEN and self.seen:count() < 1 then self.seen:post() end
@@ -101,7 +107,7 @@ function Session:hear()
     local data, kind = self:receive()
     if not data then return end
     if kind == "text" then
-      if not self:command(data) then return end
+      if not self:command(data) or self.over then return end
     else
       self.waiting = self.waiting + #data
       if self.waiting > MAX_TYPED then return end
@@ -115,15 +121,24 @@ function Session:type()
   while true do
     if self.keys:wait(SILENCE) then
       local data = table.remove(self.typed, 1)
-      if not self.job:write(data) then return end
+      local ok = self.job:write(data)
       self.waiting = self.waiting - #data
+      if not ok then self:tell{ taken = true } end -- or the program has ended, which is told next
     end
   end
 end
 
 -- To the page ------------------------------------------------------------------------------------------------------------
 
+-- Behind what was shown before this page came, it is told so: what its terminal answers to that was answered then.
+function Session:catch_up()
+  if self.live or self.job:offset() < self.behind then return end
+  self.live = true
+  self:tell{ live = true }
+end
+
 function Session:show()
+  self:catch_up()
   for _, chunk in self.job:chunks() do
     for at = 1, #chunk, 32768 do
       local piece = chunk:sub(at, at + 32767)
@@ -131,36 +146,127 @@ function Session:show()
       self.unseen = self.unseen + #piece
       if not self:send("binary", piece) then return end
     end
+    self:catch_up()
   end
   local r, message = self.job:wait()
+  self.over = true
   self:tell(r and { ["end"] = r.status, exit_code = r.exit_code, message = r.message } or { error = message })
   self:send("close", 1000)
+end
+
+-- Sessions ---------------------------------------------------------------------------------------------------------------
+
+local function hex(bytes)
+  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local function random()
+  local file = assert(io.open("/dev/urandom", "rb"))
+  local bytes = file:read(16)
+  file:close()
+  return hex(bytes)
+end
+
+-- What a page comes back by is its box's id, which is no secret on this machine, and a secret, which is nowhere here: the program's name is
+-- made of it.
+local function name_of(secret) return "terminal-" .. hex(ngx.sha1_bin(secret)) end
+
+-- One session is begun at a time, by whichever worker, so that they can be counted. Who dies over it holds up the next for so long.
+local STARTING = 60
+
+local function alone(f, ...)
+  local limit = ngx.now() + STARTING
+  while not ngx.shared.terminal:add("starting", true, STARTING) do
+    if ngx.now() > limit then return false end
+    ngx.sleep(0.05)
+  end
+  local ok, done = pcall(f, ...)
+  ngx.shared.terminal:delete("starting")
+  if not ok then error(done, 0) end
+  return done
+end
+
+local function start(session, secret)
+  local there = instance():boxes()
+  session.full = there and #there >= MAX_SESSIONS
+  if session.full then return false end
+  local box, message, code = instance():start{
+    keep = tonumber(ngx.var.session_keep), lifetime = LIFETIME, limits = LIMITS, env = { HOME = "/work", SHELL = "/bin/sh", EDITOR = "vi" },
+  }
+  local job
+  if box then
+    job, message, code = box:spawn{
+      SHELL[1], SHELL[2], SHELL[3], pty = { rows = session.rows, cols = session.cols }, detach = true, name = name_of(secret),
+    }
+  end
+  if job then
+    session.box, session.job = box, job
+    return true
+  end
+  ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
+  if box then box:stop() end
+  return false
+end
+
+-- A new one; whether there is.
+local function begin(session)
+  local secret = random()
+  if not alone(start, session, secret) then
+    session:tell{ error = session.full and "there are as many sessions as may be; try again later" or "the sandbox could not be started" }
+    return false
+  end
+  session.over = not session:tell{ session = session.box.id .. "." .. secret } -- nobody could come back to it
+  return true
+end
+
+local function find(session, id, secret)
+  local box, _, code = instance():attach(id)
+  if not box then return nil, code end
+  local name = name_of(secret)
+  for _, program in ipairs(box:programs() or {}) do
+    if program.name == name then session.job = box:attach(program.id) end
+    if session.job then
+      session.box, session.behind = box, program.written
+      return true
+    end
+  end
+  box:close()
+  return nil, "not_found"
+end
+
+-- One that there was; whether there is. It is for this page to write now, and of this page's size.
+local function come_back(session, word)
+  local id, secret = word:match "^(%x+)%.(%x+)$"
+  local there, code
+  if id and #id == 32 and #secret == 32 then there, code = find(session, id, secret) end
+  if not there then
+    session:tell(code == "busy" and { error = "too many pages show this session" } or { gone = true })
+    return false
+  end
+  session.job:resize(session.rows, session.cols)
+  return true
 end
 
 local function run(session)
   local text, kind = session:receive()
   if kind ~= "text" or not session:command(text) or not session.rows then return end
-  local message, code
-  session.job, message, code = instance():spawn{
-    SHELL[1], SHELL[2], SHELL[3], env = { HOME = "/work", SHELL = "/bin/sh", EDITOR = "vi" },
-    pty = { rows = session.rows, cols = session.cols }, limits = LIMITS,
-  }
-  if not session.job then
-    ngx.log(ngx.ERR, "sandbox: ", message, " (", code, ")")
-    return session:tell{ error = code == "busy" and "there are as many sessions as may be; try again later" or "the sandbox could not be started" }
-  end
+  local word = cjson.decode(text).session
+  local there
+  if type(word) == "string" then there = come_back(session, word) else there = begin(session) end
+  if not there then return session:send("close", 1000) end
   local threads = {}
   for i, part in ipairs{ "hear", "show", "type" } do threads[i] = ngx.thread.spawn(session[part], session) end
   ngx.thread.wait(threads[1], threads[2]) -- the page is gone, or the program is
   for _, thread in ipairs(threads) do ngx.thread.kill(thread) end
   session.job:close()
+  if session.over then session.box:stop() else session.box:close() end
 end
 
 --- GET /session, as a websocket.
 function M.session()
   local ws = websocket:new{ timeout = SILENCE * 1000, max_payload_len = MAX_MESSAGE }
   if not ws then return refuse(400, "this is for a websocket") end
-  run(setmetatable({ ws = ws, line = semaphore.new(1), keys = semaphore.new(), seen = semaphore.new(), typed = {}, waiting = 0, unseen = 0 }, Session))
+  run(setmetatable({ ws = ws, line = semaphore.new(1), keys = semaphore.new(), seen = semaphore.new(), typed = {}, waiting = 0, unseen = 0, behind = 0 }, Session))
 end
 
 return M

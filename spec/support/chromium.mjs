@@ -12,6 +12,7 @@ const KEYS = { Enter: [13, "\r"], Tab: [9, ""], Escape: [27, ""], Backspace: [8,
 
 class Page {
   problems = []; // what the page's console has to complain of
+  loads = 0; // how often something was loaded into it
   constructor(browser, session) {
     this.browser = browser;
     this.session = session;
@@ -21,6 +22,7 @@ class Page {
 
   heard({ method, params }) {
     if (method === "Runtime.exceptionThrown") this.problems.push(params.exceptionDetails.exception?.description || params.exceptionDetails.text);
+    if (method === "Page.loadEventFired") this.loads++;
     if (method === "Log.entryAdded" && params.entry.level === "error") this.problems.push(`${params.entry.text} ${params.entry.url || ""}`);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") this.problems.push(params.args.map((a) => a.value ?? a.description).join(" "));
   }
@@ -45,6 +47,20 @@ class Page {
 
   async goto(url, ready) {
     await this.send("Page.navigate", { url });
+    await this.until(ready);
+  }
+
+  /** Makes it the tab that is looked at: another's timers are slow. */
+  async front() { await this.send("Page.bringToFront"); }
+
+  /** Loads it again. An expression that is asked for meanwhile may be of neither. */
+  async reload(ready) {
+    const before = this.loads, end = Date.now() + PATIENCE;
+    await this.send("Page.reload");
+    while (this.loads === before) {
+      if (Date.now() > end) throw new Error(`not loaded again within ${PATIENCE / 1000} s`);
+      await new Promise((wake) => setTimeout(wake, 50));
+    }
     await this.until(ready);
   }
 

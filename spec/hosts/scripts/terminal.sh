@@ -22,5 +22,5 @@ upgrade=(-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Vers
 [ "$(ask -H "Origin: $url" "$url/session")" = 400 ] || fail "what is no websocket"
 
 mkdir -p "$dir/browser"
-node spec/hosts/scripts/terminal.mjs "$url/" "$dir/browser" "$dir/run/lua-sandbox" "${@:3}" || fail "the terminal"
+node spec/hosts/scripts/terminal.mjs "$url/" "$dir/browser" "$dir/run/lua-sandbox" "$pid" "$dir/nginx.conf" "${@:3}" || fail "the terminal"
 within 1200 none_left || fail "left: $(left)"
