@@ -192,9 +192,10 @@ static bool is_gone(const struct sup_exec *x)
 	return !sup_exec_settle(x) || sup_stats_read(x->stats).ended || !is_alive(x);
 }
 
+/* A box that dies of its memory kills by SIGBUS, too, who maps a file of it (sup_kind_run.c, judge_end). */
 static bool killed_with_box(const struct sup_exec *x, int status)
 {
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && is_gone(x);
+	return WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGBUS) && is_gone(x);
 }
 
 /* The answer to ExecuteAsync: the program's pid; its end is asked for at once. */

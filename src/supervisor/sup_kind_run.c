@@ -277,10 +277,8 @@ static void lost_gofer(struct sup_run *s)
 {
 	if (s->asked)
 		sup_gofer_look(&s->gofer, s->meter.pidfd, false);
-	if (!s->gofer.killed)
-		return;
-	sup_run_end(s, SUP_CRASHED);
-	sup_report_stats(s, true);
+	if (s->gofer.killed)
+		sup_run_end(s, SUP_CRASHED);
 }
 
 static void limits_box(struct sup_run *s, double now)
@@ -299,9 +297,9 @@ static void limits_box(struct sup_run *s, double now)
 		sup_run_end(s, SUP_IDLE);
 	/* The first process, and a helper at each program's side: others than the user's. */
 	count_tasks(s, 1 + (s->programs + kept ? s->programs + kept : 1));
-	/* Who waits for the turn reads what it measured; what takes longer comes behind it. */
-	if (answer(s, now))
-		sup_report_stats(s, false);
+	/* Who waits for the turn reads what it measured, and whether the box ends; what takes longer comes behind it. */
+	if (answer(s, now) || s->reason != SUP_EXITED)
+		sup_report_stats(s, s->reason != SUP_EXITED);
 	sup_tree_turn(s->tree);
 	if (now >= s->metered + box_tick(s)) {
 		meter(s, now);
