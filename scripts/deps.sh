@@ -25,7 +25,7 @@ test="$test strace"
 # Containers to run in (spec/containers).
 test="$test podman runc jq"
 # Images: fetched, unpacked, packed, and a registry to fetch from.
-test="$test skopeo umoci erofs-utils docker-registry"
+test="$test skopeo umoci erofs-utils e2fsprogs docker-registry"
 have go || [ -x /usr/local/go/bin/go ] || test="$test golang-go"
 # For the Piston client and the playground's editor. A Node from elsewhere brings its own npm, and Debian's conflicts with it.
 npm=

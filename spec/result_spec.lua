@@ -302,17 +302,21 @@ describe("the command line", function()
 
   it("reads flags", function()
     local o, i, how = require("sandbox.shell.flags").parse("run", { "--memory", "64M", "--timeout=2", "--file", "/x/main.py", "--file=a=b.py", "--env", "K=V=W", "--network", "none", "--pids", "off",
-                                 "--mount", "/a:/b:rw", "--mount", "/a:/c:cow", "--json", "--platform", "ptrace", "--collect", "a", "--collect", "b/**", "--user-namespaces", "--", "python3", "-c", "x" })
+                                 "--mount", "/a:/b:rw", "--mount", "/a:/c:cow", "--volume", "v:/d", "--volume=w:/e:ro:1.5G", "--volume=x:/f:64M",
+                                 "--json", "--platform", "ptrace", "--collect", "a", "--collect", "b/**", "--user-namespaces", "--", "python3", "-c", "x" })
     assert.are.same({ "python3", "-c", "x" }, { o[1], o[2], o[3] })
     assert.are.same({ memory = "64M", timeout = 2, pids = false }, o.limits)
     assert.are.same({ ["main.py"] = { from = "/x/main.py" }, a = { from = "b.py" } }, o.files)
     assert.are.same({ K = "V=W" }, o.env)
-    assert.are.same({ { source = "/a", destination = "/b", readonly = false }, { source = "/a", destination = "/c", type = "cow" } }, o.mounts)
+    assert.are.same({ { source = "/a", destination = "/b", readonly = false }, { source = "/a", destination = "/c", type = "cow" },
+      { type = "volume", source = "v", destination = "/d", readonly = false }, { type = "volume", source = "w", destination = "/e", readonly = true, size = "1.5G" },
+      { type = "volume", source = "x", destination = "/f", readonly = false, size = "64M" } }, o.mounts)
     assert.are.equal("ptrace", i.platform)
     assert.is_true(how.json)
     assert.is_true(o.user_namespaces)
     assert.are.same({ "a", "b/**" }, o.collect)
-    for _, words in ipairs{ { "--memory" }, { "--env", "A" }, { "--nonsense" }, { "--json=1" }, { "--pids", "x" }, { "--mount", "/a" } } do
+    for _, words in ipairs{ { "--memory" }, { "--env", "A" }, { "--nonsense" }, { "--json=1" }, { "--pids", "x" }, { "--mount", "/a" }, { "--volume", "v" }, { "--volume", "v:/d:ro64M" },
+      { "--volume", "v:/d:cow" } } do
       local ok, err = pcall(require("sandbox.shell.flags").parse, "run", words)
       assert.is_false(ok)
       assert.is_string(require("sandbox.shell.flags").mistake(err))

@@ -157,7 +157,8 @@ describe("schema", function()
                         { destination = "/x", type = "tmpfs", source = "/s" }, { destination = "/x", type = "proc" }, { destination = "/x", source = "/s", ro = true },
                         { destination = "/x", source = "/s", readonly = 1 }, { destination = "/x", type = "cow" }, { destination = "/x", type = "erofs" },
                         { destination = "/x", type = "cow", source = "/s", readonly = true }, { destination = "/x", type = "erofs", source = "/s", readonly = false },
-                        { destination = "/x", type = "erofs", source = "/s", size = 1 }, { destination = "/x", type = "cow", source = "/s", size = 0 } } do
+                        { destination = "/x", type = "erofs", source = "/s", size = 1 }, { destination = "/x", type = "cow", source = "/s", size = 0 },
+                        { destination = "/x", type = "volume", source = "v", size = "1023K" } } do
       refused({ "a", mounts = { m } }, "mounts[1]")
     end
     refused({ "a", mounts = { { destination = "/x", source = "/s" }, { destination = "/x/", source = "/t" } } }, "mounts[2].destination", "once")

@@ -135,6 +135,7 @@
 ---@class sandbox.Volume
 ---@field name string
 ---@field path string on this host
+---@field size integer? bytes; nil: it has none
 ---@field last_used number seconds since 1970
 
 ---@class sandbox.FleetWorker

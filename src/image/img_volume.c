@@ -20,11 +20,11 @@
 /* What is to go is called so: no volume is. */
 #define GONE ".gone-"
 
-/* Opens a directory here with its lock. -1 and errno; EWOULDBLOCK: somebody has it. */
+/* Opens what is here, a directory or one with a size's file, with its lock. -1 and errno; EWOULDBLOCK: somebody has it. */
 static int take(const char *name)
 {
 	struct stat mine, there;
-	int fd = open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
 		return -1;

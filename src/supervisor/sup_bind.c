@@ -30,6 +30,11 @@ struct attributes {
 	uint64_t set, clear, propagation, userns;
 };
 
+int sup_bind_move(int what, int target)
+{
+	return (int)syscall(SYS_move_mount, what, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
 static int bind_tree(int source, int target, const struct attributes *a, unsigned depth)
 {
 	int rc = -1, saved;
@@ -38,7 +43,7 @@ static int bind_tree(int source, int target, const struct attributes *a, unsigne
 	if (tree < 0)
 		return -1;
 	if (!a->set || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | depth, a, sizeof(*a)) == 0)
-		rc = (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+		rc = sup_bind_move(tree, target);
 	saved = errno;
 	(void)close(tree);
 	errno = saved;

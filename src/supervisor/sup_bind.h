@@ -23,6 +23,9 @@ int sup_bind(int source, int target, unsigned attributes);
 /* The same without what is mounted below it, its ids mapped by the user namespace `ns` (mount_setattr(2)). -1 and errno. */
 int sup_bind_mapped(int source, int target, int ns);
 
+/* Moves the mount that `what` is over what `target` is: one that is in no mount namespace yet, or in ours. -1 and errno. */
+int sup_bind_move(int what, int target);
+
 /* An overlay's own part, in base/name: its descriptors are the caller's. */
 struct sup_bind_layer {
 	int upper, work;

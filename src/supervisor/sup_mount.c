@@ -23,6 +23,7 @@
 #include "sup_privilege.h"
 #include "sup_refusal.h"
 #include "sup_store.h"
+#include "sup_volume.h"
 
 /* Closes what was opened of the two; errno stays what it was. */
 static void close_pair(int source, int target)
@@ -289,7 +290,8 @@ static int pin_source(const struct composition *c, size_t i)
 	char why[SUP_REFUSAL_MAX];
 	struct stat st;
 	char name[32];
-	int source = open_beneath(c, path), target, rc = -1;
+	int volume = sup_volume_mount(path), target, rc = -1;
+	int source = volume < 0 ? open_beneath(c, path) : fcntl(volume, F_DUPFD_CLOEXEC, 0);
 
 	if (source < 0)
 		return sup_error(c->e, "bad_rootfs", "mount source %s: %s", path, why_not(errno));
@@ -330,6 +332,8 @@ static int check_places(const struct composition *c)
 			return no_place(c, r->files.item[i]);
 	if (r->sources.n && (mkdirat(c->d->fd, "m/s", 0711) < 0 || fchmodat(c->d->fd, "m/s", 0711, 0) < 0))
 		return sup_error(c->e, "system", "cannot make a place for mounts: %s", strerror(errno));
+	if (sup_volume_place(c->d) < 0)
+		return sup_error(c->e, "not_supported", "cannot mount a volume in a private namespace: %s", strerror(errno));
 	for (size_t i = 0; i < r->sources.n; i++)
 		if (pin_source(c, i) < 0)
 			return -1;

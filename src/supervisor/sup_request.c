@@ -284,13 +284,16 @@ static bool good_cows(const struct sup_request *r)
 	return true;
 }
 
-/* "ro DIR/NAME" or "rw DIR/NAME", of an absolute path and one name. */
+/* "ro SIZE DIR/NAME" or "rw SIZE DIR/NAME", of an absolute path and one name. */
 static bool good_volumes(const struct sup_list *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const char *item = l->item[i], *name = strrchr(item, '/');
+		bool known = !strncmp(item, "ro ", 3) || !strncmp(item, "rw ", 3);
+		size_t digits = known ? strspn(item + 3, "0123456789") : 0;
 
-		if ((strncmp(item, "ro /", 4) != 0 && strncmp(item, "rw /", 4) != 0) || name == item + 3 || !name[1] || name[1] == '.' || strlen(item) > 4000)
+		if (!digits || digits > 16 || strncmp(item + 3 + digits, " /", 2) != 0 || name == item + 3 + digits + 1 || !name[1] || name[1] == '.' ||
+		    strlen(item) > 4000)
 			return false;
 	}
 	return true;

@@ -50,7 +50,7 @@ struct sup_request {
 	struct sup_list etc_text;	/* "NAME CONTENT", of the guest's own /etc */
 	struct sup_list sources, places;	/* of binds, one for one: "ro PATH" or "rw PATH" of the host, and where in the guest */
 	struct sup_list cows, cow_places;	/* of directories under a private layer, one for one: "SIZE PATH" of the host, 0 for none of its own */
-	struct sup_list volumes;	/* "ro PATH" or "rw PATH": directories that are held for this sandbox, DIR/NAME */
+	struct sup_list volumes;	/* "ro SIZE PATH" or "rw SIZE PATH": what is held for this sandbox, DIR/NAME; bytes, 0: as it is (sup_volume.h) */
 	bool rootless, host_network, work, tmp_host, trace, nodev, best_effort;
 	bool inside;			/* /work and /tmp are part of the root, not mounts of the guest's */
 	bool writable;			/* the guest may write to its root */

@@ -348,7 +348,7 @@ local mount_types = {
   bind = { source = { directory = true, file = true }, what = "a directory or a regular file", choice = true, readonly = true },
   tmpfs = { size = true, choice = true, readonly = false },
   cow = { source = { directory = true }, what = "a directory", size = true, readonly = false, why = "a cow is there to be written; a bind is not" },
-  volume = { name = true, size = true, choice = true, readonly = false },
+  volume = { name = true, size = true, least = 2 ^ 20, choice = true, readonly = false },
   erofs = { source = { file = true }, what = "an EROFS file", readonly = true, why = "an EROFS file is never written" },
 }
 local MOUNT_TYPES = { values = { "bind", "tmpfs", "cow", "volume", "erofs" } }
@@ -392,6 +392,7 @@ local function checked_mount(where, m)
   if m.size ~= nil then
     if not kind.size then bad(where .. ".size", ("expected none for %s: only a tmpfs, a cow and a volume have one"):format(mount.type), m.size) end
     mount.size = M.size(where .. ".size", m.size)
+    if kind.least and mount.size < kind.least then bad(where .. ".size", "expected 1M or more for a volume, which is a file system of its own", m.size) end
   end
   mount.readonly = kind.readonly
   if m.readonly ~= nil then

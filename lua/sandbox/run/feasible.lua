@@ -28,10 +28,6 @@ function M.check_host(plan)
   end
   if not ok then return nil, message, code end
   for _, m in ipairs(plan.mounts) do
-    if m.size and m.type == "volume" then
-      return nil, ("the size of volume %s cannot be held here: keep it without one, and let volume_dir be a file system of the size that all may have"):format(m.source),
-        "not_supported"
-    end
     if m.source and m.type ~= "volume" then
       ok, message, code = exists(m.source, m.type == "cow" and "directory" or nil, "mount source")
       if not ok then return nil, message, code end
@@ -104,6 +100,17 @@ local function check_erofs(plan, rt)
   return true
 end
 
+-- Whether root can have one here the supervisor finds out (sup_disk.h).
+local function check_volumes(plan, rt)
+  for _, m in ipairs(rt.rootless and plan.mounts or {}) do
+    if m.size and m.type == "volume" then
+      return nil, ("the size of volume %s cannot be held as an ordinary user: keep it without one, and let volume_dir be a file system of the size that all"
+        .. " may have"):format(m.source), "not_supported"
+    end
+  end
+  return true
+end
+
 local function check_erofs_mounts(plan, rt)
   for _, m in ipairs(plan.mounts) do
     if m.type == "erofs" then
@@ -141,6 +148,7 @@ function M.check_runtime(plan, rt)
   end
   local ok, message, code = check_erofs(plan, rt)
   if ok then ok, message, code = check_erofs_mounts(plan, rt) end
+  if ok then ok, message, code = check_volumes(plan, rt) end
   if ok then ok, message, code = check_disk(plan, rt) end
   if ok then ok, message, code = check_inodes(plan, rt) end
   return ok, message, code

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Volumes: directories that are kept from one sandbox to the next, by name. The supervisor makes and locks them (sup_volume.h), sandbox-image
--- removes them.
+-- removes them. One that has a size is a file, which the supervisor mounts (sup_disk.h).
 -- @module sandbox.run.volumes
 local core = require "sandbox.core"
 local errors = require "sandbox.errors"
@@ -28,7 +28,7 @@ function M.place(plan, dir)
     if m.type == "volume" then
       mounts[i] = { destination = m.destination, type = "bind", source = dir .. "/" .. m.source, readonly = m.readonly }
       plan.volumes = plan.volumes or {}
-      table.insert(plan.volumes, (m.readonly and "ro " or "rw ") .. mounts[i].source)
+      table.insert(plan.volumes, ("%s %.0f %s"):format(m.readonly and "ro" or "rw", m.size or 0, mounts[i].source))
     end
   end
   plan.mounts = mounts
@@ -41,7 +41,7 @@ local function dir_of(host)
 end
 
 --- The volumes that there are.
--- @treturn {table,...} of { name=, path=, last_used = seconds since 1970 }, by name; or nil, message, code
+-- @treturn {table,...} of { name=, path=, size = bytes, nil: it has none, last_used = seconds since 1970 }, by name; or nil, message, code
 function Volumes:volumes()
   local dir, message, code = dir_of(self:services())
   if not dir then return nil, message, code end
@@ -49,7 +49,9 @@ function Volumes:volumes()
   for _, name in ipairs(core.readdir(dir) or {}) do
     local path = dir .. "/" .. name
     local st = name:sub(1, 1) ~= "." and core.lstat(path)
-    if st and st.type == "directory" then out[#out + 1] = { name = name, path = path, last_used = st.mtime } end
+    if st and (st.type == "directory" or st.type == "file") then
+      out[#out + 1] = { name = name, path = path, size = st.type == "file" and st.size or nil, last_used = st.mtime }
+    end
   end
   table.sort(out, function(a, b) return a.name < b.name end)
   return out

@@ -85,11 +85,14 @@ function take.mounts(flag, word, before)
     if not destination then usage("--tmpfs: expected DEST[:SIZE], got %s", word) end
     return append(before, { type = "tmpfs", destination = destination, size = size ~= "" and size or nil })
   end
-  local source, destination, mode = word:match "^([^:]+):([^:]+):?(%a*)$"
   if flag == "--volume" then
-    if not source or mode ~= "" and mode ~= "ro" and mode ~= "rw" then usage("--volume: expected NAME:DEST[:ro], got %s", word) end
-    return append(before, { type = "volume", source = source, destination = destination, readonly = mode == "ro" })
+    local name, place, more = word:match "^([^:]+):([^:]+)(.*)$"
+    local mode = more and more:match "^:r[ow]" or ""
+    local rest = more and more:sub(#mode + 1) or "?"
+    if not (rest:find "^:?$" or rest:find "^:%d[%w.]*$") then usage("--volume: expected NAME:DEST[:ro][:SIZE], got %s", word) end
+    return append(before, { type = "volume", source = name, destination = place, readonly = mode == ":ro", size = rest:match "%d.*" })
   end
+  local source, destination, mode = word:match "^([^:]+):([^:]+):?(%a*)$"
   local mount = source and mount_modes[mode]
   if not mount then usage("%s: expected SOURCE:DEST[:rw|cow|erofs], got %s", flag, word) end
   return append(before, { source = source, destination = destination, type = mount.type, readonly = mount.readonly })

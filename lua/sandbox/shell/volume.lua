@@ -15,7 +15,8 @@ local run = {}
 function run.ls(sb, args, how, emit)
   if args[1] then usage "sandbox volume ls takes no arguments" end
   return task.show(how, emit, { line = function(volume)
-    return ("%-24s used %s  %s\n"):format(volume.name, os.date("%Y-%m-%d %H:%M", math.floor(volume.last_used)), text.line(volume.path))
+    local size = volume.size and text.bytes(volume.size) or ""
+    return ("%-24s %-9s used %s  %s\n"):format(volume.name, size, os.date("%Y-%m-%d %H:%M", math.floor(volume.last_used)), text.line(volume.path))
   end }, sb:volumes())
 end
 
