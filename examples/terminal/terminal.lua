@@ -222,29 +222,36 @@ end
 local function find(session, id, secret)
   local box, _, code = instance():attach(id)
   if not box then return nil, code end
-  local name = name_of(secret)
-  for _, program in ipairs(box:programs() or {}) do
-    if program.name == name then session.job = box:attach(program.id) end
-    if session.job then
+  local programs
+  programs, _, code = box:programs()
+  for _, program in ipairs(programs or {}) do
+    if program.name == name_of(secret) then
+      session.job, _, code = box:attach(program.id)
       session.box, session.behind = box, program.written
-      return true
+      if session.job then return true end
     end
   end
   box:close()
-  return nil, "not_found"
+  return nil, code or "not_found"
 end
 
--- One that there was; whether there is. It is for this page to write now, and of this page's size.
+local GONE = { not_found = true, closed = true }
+
+-- One that there was; whether there is. It is for this page to write now, and of this page's size. A page that is told nothing tries again.
 local function come_back(session, word)
   local id, secret = word:match "^(%x+)%.(%x+)$"
-  local there, code
+  local there, code = nil, "not_found"
   if id and #id == 32 and #secret == 32 then there, code = find(session, id, secret) end
-  if not there then
-    session:tell(code == "busy" and { error = "too many pages show this session" } or { gone = true })
-    return false
+  if there then
+    session.job:resize(session.rows, session.cols)
+  elseif code == "busy" then
+    session:tell{ error = "too many pages show this session" }
+  elseif GONE[code] then
+    session:tell{ gone = true }
+  else
+    ngx.log(ngx.ERR, "sandbox: a session cannot be attached to (", code, ")")
   end
-  session.job:resize(session.rows, session.cols)
-  return true
+  return there
 end
 
 local function run(session)
