@@ -69,7 +69,7 @@ static int compose(struct sup_run *s)
 		return -1;
 	if (sup_dir_reopen(&s->dir) < 0)
 		return sup_error(&s->error, "system", "%s has been taken away", s->dir.path);
-	if (sup_mount_compose(r, &s->dir, &s->error) < 0)
+	if (sup_mount_compose(r, &s->dir, &s->volumes, &s->error) < 0)
 		return -1;
 	if (r->trace && sup_trace_init(&s->trace, &s->dir, r->tell_space, r->word ? strtoull(r->word, NULL, 16) : 0, &s->error) < 0)
 		return -1;

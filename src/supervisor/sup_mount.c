@@ -23,7 +23,6 @@
 #include "sup_privilege.h"
 #include "sup_refusal.h"
 #include "sup_store.h"
-#include "sup_volume.h"
 
 /* Closes what was opened of the two; errno stays what it was. */
 static void close_pair(int source, int target)
@@ -89,6 +88,7 @@ static unsigned long root_flags(const struct sup_request *r)
 struct composition {
 	const struct sup_request *r;
 	const struct sup_dir *d;
+	const struct sup_volumes *volumes;
 	int root;	/* of RUN/m/root */
 	int bundle;	/* of the bundle's directory, -1: none */
 	struct sup_error *e;
@@ -290,7 +290,7 @@ static int pin_source(const struct composition *c, size_t i)
 	char why[SUP_REFUSAL_MAX];
 	struct stat st;
 	char name[32];
-	int volume = sup_volume_mount(path), target, rc = -1;
+	int volume = sup_volume_mount(c->volumes, path), target, rc = -1;
 	int source = volume < 0 ? open_beneath(c, path) : fcntl(volume, F_DUPFD_CLOEXEC, 0);
 
 	if (source < 0)
@@ -332,7 +332,7 @@ static int check_places(const struct composition *c)
 			return no_place(c, r->files.item[i]);
 	if (r->sources.n && (mkdirat(c->d->fd, "m/s", 0711) < 0 || fchmodat(c->d->fd, "m/s", 0711, 0) < 0))
 		return sup_error(c->e, "system", "cannot make a place for mounts: %s", strerror(errno));
-	if (sup_volume_place(c->d) < 0)
+	if (sup_volume_place(c->volumes, c->d) < 0)
 		return sup_error(c->e, "not_supported", "cannot mount a volume in a private namespace: %s", strerror(errno));
 	for (size_t i = 0; i < r->sources.n; i++)
 		if (pin_source(c, i) < 0)
@@ -432,7 +432,7 @@ static int compose_root(struct composition *c, const char *path, bool host)
 	return 0;
 }
 
-int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e)
+int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, const struct sup_volumes *v, struct sup_error *e)
 {
 	char path[320], m[320], why[SUP_REFUSAL_MAX];
 	bool host = !strcmp(r->rootfs, "host");
@@ -445,7 +445,7 @@ int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, stru
 	(void)sup_dir_at(d, "m/root", path, sizeof(path));
 	if (host ? make_root(r, d, path) < 0 : mkdir(path, 0755) < 0)
 		return sup_error(e, "system", "cannot make %s: %s", path, strerror(errno));
-	struct composition c = { .r = r, .d = d, .root = -1, .bundle = -1, .e = e };
+	struct composition c = { .r = r, .d = d, .volumes = v, .root = -1, .bundle = -1, .e = e };
 	int rc = compose_root(&c, path, host);
 
 	if (c.root >= 0)

@@ -12,10 +12,11 @@
 #include "sup_dir.h"
 #include "sup_error.h"
 #include "sup_request.h"
+#include "sup_volume.h"
 
 /* Moves the supervisor into namespaces of its own: mount always, network unless the host's is wanted, user as a user. */
 int sup_mount_unshare(const struct sup_request *r, struct sup_error *e);
 /* Composes RUN/m: root, work, tmp, and the mounts; of the volumes those that have a size are moved there. */
-int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, struct sup_error *e);
+int sup_mount_compose(const struct sup_request *r, const struct sup_dir *d, const struct sup_volumes *v, struct sup_error *e);
 
 #endif

@@ -31,9 +31,6 @@ static int open_dir(const char *path, struct sup_error *e)
 	return sup_error(e, "not_supported", "volumes cannot be kept in %s, which is not yours alone (chmod 700)", path);
 }
 
-/* A supervisor has one sandbox, and these are its volumes. */
-static const struct sup_volumes *held;
-
 /* What is asked for. */
 struct want {
 	const struct sup_request *r;
@@ -138,7 +135,6 @@ int sup_volume_hold(struct sup_volumes *v, const struct sup_request *r, const st
 {
 	struct want w = { .r = r, .h = h };
 
-	held = v;
 	v->item = r->volumes.n ? calloc(r->volumes.n, sizeof(*v->item)) : NULL;
 	if (r->volumes.n && !v->item)
 		return sup_error(e, "system", "no memory");
@@ -152,13 +148,12 @@ int sup_volume_hold(struct sup_volumes *v, const struct sup_request *r, const st
 	return 0;
 }
 
-int sup_volume_place(const struct sup_dir *d)
+int sup_volume_place(const struct sup_volumes *v, const struct sup_dir *d)
 {
-	const struct sup_volumes *v = held;
 	char name[32];
 	int rc = 0;
 
-	for (size_t i = 0; v && i < v->n && rc == 0; i++) {
+	for (size_t i = 0; i < v->n && rc == 0; i++) {
 		if (v->item[i].mount < 0)
 			continue;
 		(void)snprintf(name, sizeof(name), "m/v/%zu", i);
@@ -175,11 +170,9 @@ int sup_volume_place(const struct sup_dir *d)
 	return rc;
 }
 
-int sup_volume_mount(const char *path)
+int sup_volume_mount(const struct sup_volumes *v, const char *path)
 {
-	const struct sup_volumes *v = held;
-
-	for (size_t i = 0; v && i < v->n; i++)
+	for (size_t i = 0; i < v->n; i++)
 		if (v->item[i].mount >= 0 && !strcmp(v->item[i].path, path))
 			return v->item[i].mount;
 	return -1;
@@ -197,5 +190,4 @@ void sup_volume_release(struct sup_volumes *v)
 	}
 	free(v->item);
 	v->item = NULL;
-	held = NULL;
 }

@@ -32,10 +32,10 @@ struct sup_volumes {
  * `bad_rootfs` where it is there with another size than was asked for.
  */
 int sup_volume_hold(struct sup_volumes *v, const struct sup_request *r, const struct sup_host *h, struct sup_error *e);
-/* Moves the mounts of those that are held to RUN/m/v/N, in the mount namespace that we are in now. -1 and errno. */
-int sup_volume_place(const struct sup_dir *d);
-/* The mount of the volume that has this path, which stays theirs; -1: it has no size, or this is no volume's that is held. */
-int sup_volume_mount(const char *path);
+/* Moves the mounts to RUN/m/v/N, in the mount namespace that we are in now. -1 and errno. */
+int sup_volume_place(const struct sup_volumes *v, const struct sup_dir *d);
+/* The mount of the volume that has this path, which stays v's; -1: it has no size, or this is no volume's. */
+int sup_volume_mount(const struct sup_volumes *v, const char *path);
 void sup_volume_release(struct sup_volumes *v);
 
 #endif
