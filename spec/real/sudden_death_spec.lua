@@ -55,25 +55,17 @@ describe("sudden death", function()
     end
   end)
 
-  local function killed_below(job, name)
-    local killed = 0
-    local pipe = assert(io.popen("ps -o pid= --ppid " .. job:pid()))
-    local children = pipe:read "*a"
-    pipe:close()
-    for pid in children:gmatch "%d+" do
-      if env.slurp(("/proc/%s/cmdline"):format(pid)):match "^[^%z]+" == name then
-        os.execute("kill -9 " .. pid)
-        killed = killed + 1
-      end
-    end
-    return killed
+  local function kill_parts(name, id)
+    local pids = env.parts(name, id)
+    for _, pid in ipairs(pids) do os.execute("kill -9 " .. pid) end
+    return #pids
   end
 
   it("of the gofer or the sentry is not told as the program's own", function()
     for _, name in ipairs{ "runsc-gofer", "runsc-sandbox" } do
       local job = assert(sb:spawn{ "sh", "-c", "sleep 1000", limits = { timeout = 60 } })
       assert.is_true(env.eventually(function() job:step() return job:pid() ~= nil end))
-      local killed = killed_below(job, name)
+      local killed = kill_parts(name, job.id)
       local r, _, code = job:wait()
       assert.same({ name, 1, nil, "runsc_failed" }, { name, killed, r, code })
       job:close()
@@ -84,14 +76,10 @@ describe("sudden death", function()
 
   -- spec/c/sup_test.c has the other ways round.
   it("nor the program's own as the gofer's, by a supervisor that gets no processor until all has ended", function()
-    local function stat(pid) return env.slurp(("/proc/%s/stat"):format(pid)):match "%) (%u) (%d+)" end
     local job = assert(sb:spawn{ "sh", "-c", "echo up; sleep 1; kill -9 $$", limits = { timeout = false } })
     assert.equal("up\n", job:read "stdout")
     local runsc = job:pid()
-    local _, supervisor = stat(runsc)
-    os.execute("kill -STOP " .. supervisor)
-    local gone = env.eventually(function() return (stat(runsc)) == "Z" end)
-    os.execute("kill -CONT " .. supervisor)
+    local gone = env.held_up(runsc, function() return (env.stat(runsc)) == "Z" end)
     local r = assert(job:wait())
     assert.same({ true, "signaled", 9 }, { gone, r.status, r.signal })
     job:close()
@@ -102,14 +90,7 @@ describe("sudden death", function()
       local box = assert(sb:start{})
       local job = assert(box:spawn{ "sh", "-c", "echo up; sleep 1000", limits = { timeout = false } })
       assert.equal("up\n", job:read "stdout")
-      local killed = 0
-      for _, pid in ipairs(core.readdir "/proc") do
-        local cmdline = pid:match "^%d+$" and env.slurp(("/proc/%s/cmdline"):format(pid)) or ""
-        if cmdline:find(name, 1, true) == 1 and cmdline:find(box.id, 1, true) then
-          os.execute("kill -9 " .. pid)
-          killed = killed + 1
-        end
-      end
+      local killed = kill_parts(name, box.id)
       local r, message, code = job:wait()
       assert.same({ name, 1, nil, "the box has died: it crashed, or was killed from outside", "closed" }, { name, killed, r, message, code })
       job:close()

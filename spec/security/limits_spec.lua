@@ -30,12 +30,8 @@ describe("a limit", function()
   -- The store is as large as the limit: who maps a file of it may have ended, by SIGBUS, before its supervisor looks. As an ordinary
   -- user nothing but that look bounds it.
   if env.root then it("of memory is told also by a supervisor that looks when all is over", function()
-    local function stat(pid) return env.slurp(("/proc/%s/stat"):format(pid)):match "%) (%u) (%d+)" end
     local function over(runsc, job, ended)
-      local _, supervisor = stat(runsc)
-      os.execute("kill -STOP " .. supervisor)
-      local gone = env.eventually(ended)
-      os.execute("kill -CONT " .. supervisor)
+      local gone = env.held_up(runsc, ended)
       local r = assert(job:wait())
       assert.same({ true, "oom_killed", true }, { gone, r.status, r.limits.memory.hit })
       job:close()
@@ -45,17 +41,14 @@ describe("a limit", function()
     local job = assert(sb:spawn(script))
     assert.equal("up\n", job:read "stdout")
     local runsc = job:pid()
-    over(runsc, job, function() return (stat(runsc)) == "Z" end)
+    over(runsc, job, function() return (env.stat(runsc)) == "Z" end)
 
     local box = assert(sb:start{ limits = { memory = "64M" } })
     script.limits = { timeout = false }
     job = assert(box:spawn(script))
     assert.equal("up\n", job:read "stdout")
-    for _, pid in ipairs(env.core.readdir "/proc") do
-      local cmdline = pid:match "^%d+$" and env.slurp(("/proc/%s/cmdline"):format(pid)) or ""
-      if cmdline:find("runsc-sandbox", 1, true) == 1 and cmdline:find(box.id, 1, true) then runsc = select(2, stat(pid)) end
-    end
-    over(runsc, job, function()
+    local _, above = env.stat(env.parts("runsc-sandbox", box.id)[1])
+    over(above, job, function()
       for _, p in ipairs(box:processes() or {}) do
         if p.command == "attack" or p.command == "sh" then return false end
       end

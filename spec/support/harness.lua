@@ -74,6 +74,28 @@ local function slurp(path)
 end
 M.slurp = slurp
 
+--- State and parent of a process, of /proc/PID/stat; nil: there is none.
+function M.stat(pid) return slurp(("/proc/%s/stat"):format(pid)):match "%) (%u) (%d+)" end
+
+--- The processes of a sandbox with this id that are called so: "runsc-gofer", "runsc-sandbox".
+function M.parts(name, id)
+  local list = {}
+  for _, pid in ipairs(core.readdir "/proc") do
+    local cmdline = pid:match "^%d+$" and slurp(("/proc/%s/cmdline"):format(pid)) or ""
+    if cmdline:match "^[^%z]+" == name and cmdline:find(id, 1, true) then list[#list + 1] = pid end
+  end
+  return list
+end
+
+--- Holds up the supervisor above this runsc until something is so; whether it came to be.
+function M.held_up(runsc, condition)
+  local _, supervisor = M.stat(runsc)
+  os.execute("kill -STOP " .. supervisor)
+  local so = M.eventually(condition)
+  os.execute("kill -CONT " .. supervisor)
+  return so
+end
+
 -- Processes that name our state directory: runsc, its gofer, its sentry.
 local function processes()
   local list = {}
